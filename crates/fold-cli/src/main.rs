@@ -1,0 +1,2 @@
+//! The binary `fold`.
+fn main() {}

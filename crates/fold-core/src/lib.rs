@@ -1,0 +1,1 @@
+//! Neuron and layer state.
