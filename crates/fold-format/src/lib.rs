@@ -1,1 +1,45 @@
-//! Bytes to verified tensors.
+//! Bytes to verified tensors: the fold checkpoint container, version 2.
+//!
+//! A file holds chunks of tensors, JSON text or bytes. Every byte of it is covered by a digest or must be zero; damage
+//! is noticed and located (chunk, tensor, block, byte range). A raw tensor is a slice of the file. Saving is atomic.
+//! The bytes are specified in `docs/format/SPEC.md`.
+//!
+//! What this crate does not do: it knows no numerics and does not decide what a tensor means, it sets no logging policy
+//! and prints nothing, and it never changes a committed file in place.
+
+#[cfg(target_endian = "big")]
+compile_error!("typed views are slices of the file, which is little-endian: big-endian targets are not supported");
+
+mod checkpoint;
+mod code;
+mod content;
+mod digest;
+mod dtype;
+mod error;
+mod finding;
+pub mod layout;
+mod limits;
+mod mapping;
+mod name;
+mod save;
+mod source;
+pub mod storage;
+mod tensor;
+mod verify;
+mod wire;
+
+pub use checkpoint::{Checkpoint, ChunkInfo, ChunkKind, DigestKind, Encoding, Info, OpenMode, OpenOptions, TensorInfo};
+pub use code::{Class, Code, Severity};
+pub use content::{Content, TensorSource};
+pub use digest::Digest;
+pub use dtype::{Dtype, Element, Shape};
+pub use error::{Error, IoFault, Misuse, Operation};
+pub use finding::{Cause, Digested, Finding, Foreign, Region};
+pub use limits::Limits;
+pub use mapping::Mapping;
+pub use name::Escaped;
+pub use save::{Durability, Existing, SaveOptions, Saved, is_temporary_name, save};
+pub use source::ReadAt;
+pub use storage::Disk;
+pub use tensor::{Tensor, TensorView};
+pub use verify::{Depth, Progress, Report, Verdict, VerifyOptions, verify, verify_source};

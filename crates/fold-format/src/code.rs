@@ -1,0 +1,178 @@
+//! The stable codes that this crate raises: one table for severity, class and meaning.
+//!
+//! A code is never reused and never changes its meaning. The families are those of the command line's contract:
+//! 00xx the caller, 01xx recognising a file, 02xx its structure, 03xx its digests, 04xx the environment. Codes of
+//! other layers (state, store, conversion) are not here; `fold-ops` adds them together with the runbook.
+
+use std::fmt;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Severity {
+    /// Worth knowing; nothing is lost and the answer stands.
+    Warning,
+    /// The file, the request or the machine is not as it must be.
+    Error,
+}
+
+impl Severity {
+    /// `warning` or `error`, as the JSON reports write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whose move it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// The file's bytes are not those that were saved: repair, or go back to another copy.
+    Damaged,
+    /// The file may be fine, this reader or its limits are not made for it.
+    Unsupported,
+    /// The calling program asked for something that cannot be. Never caused by a file's content.
+    Misuse,
+    /// The operating system, the disk or the user stood in the way.
+    Environment,
+}
+
+impl Class {
+    /// `damaged`, `unsupported`, `misuse` or `environment`, as the JSON reports write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::Unsupported => "unsupported",
+            Self::Misuse => "misuse",
+            Self::Environment => "environment",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One row per code: the variant, its stable text, severity, class and meaning in one line.
+macro_rules! codes {
+    ($($variant:ident $text:literal $severity:ident $class:ident $meaning:literal;)+) => {
+        /// A stable code. [`Code::as_str`] is what users see, search for and report.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = concat!("`", $text, "`: ", $meaning, ".")] $variant,)+
+        }
+
+        impl Code {
+            /// Every code of this crate, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The stable text, for example `FOLD-E0301`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// How bad it is.
+            #[must_use]
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)+ }
+            }
+
+            /// Whose move it is.
+            #[must_use]
+            pub const fn class(self) -> Class {
+                match self { $(Self::$variant => Class::$class,)+ }
+            }
+
+            /// What it means, in one line without a final stop.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    TargetExists "FOLD-E0003" Error Misuse "the target exists and was not to be replaced";
+    InvalidContent "FOLD-E0004" Error Misuse "what was to be saved breaks a rule of the format";
+    NoSuchEntry "FOLD-E0005" Error Misuse "the file holds no tensor or chunk of the requested name";
+    WrongView "FOLD-E0006" Error Misuse "the requested view or buffer does not fit the tensor";
+    Cancelled "FOLD-E0007" Error Environment "the caller stopped the operation before it was done";
+    NotContainer "FOLD-E0101" Error Unsupported "the file is not a fold container";
+    NewerVersion "FOLD-E0102" Error Unsupported "the container's version is newer than this reader";
+    Absent "FOLD-E0103" Error Environment "the file does not exist";
+    UnknownFeature "FOLD-E0104" Error Unsupported "the container requires a feature that this reader does not have";
+    IndexDigest "FOLD-E0201" Error Damaged "a copy of the index or of the digest table does not match its digest";
+    WrongLength "FOLD-E0202" Error Damaged "bytes are missing from the end of the file, or follow it";
+    OutOfBounds "FOLD-E0203" Error Damaged "an offset or a length points outside its region, or overflows";
+    Overlap "FOLD-E0204" Error Damaged "two entries claim the same bytes";
+    OverLimit "FOLD-E0205" Error Unsupported "the file asks for more than the reader's limits allow";
+    DuplicateName "FOLD-E0206" Error Damaged "two entries have the same name";
+    SuperblockDigest "FOLD-E0207" Error Damaged "a superblock does not match its own digest";
+    NonZeroPadding "FOLD-E0208" Error Damaged "padding that must be zero is not";
+    CopiesDiffer "FOLD-E0209" Error Damaged "the two copies of the metadata are each whole but differ";
+    Prologue "FOLD-E0210" Error Damaged "a chunk's prologue does not agree with the index";
+    Malformed "FOLD-E0211" Error Damaged "a field holds a value that the format does not allow";
+    BlockDigest "FOLD-E0301" Error Damaged "a block does not match its digest";
+    RootDigest "FOLD-E0304" Error Damaged "the root digest does not match the superblock it covers";
+    ChunkDigest "FOLD-E0307" Error Damaged "a chunk's digest does not match the digests of its blocks";
+    SyncFailed "FOLD-E0403" Error Environment "flushing to the disk failed: what was written is not known to be durable";
+    NoSpace "FOLD-E0404" Error Environment "the disk or the quota is full";
+    Io "FOLD-E0406" Error Environment "another input or output operation failed";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_unique_ascend_and_name_their_severity() {
+        for pair in Code::ALL.windows(2) {
+            // `FOLD-` and the letter differ only by severity; the number alone orders.
+            assert!(
+                pair[0].as_str()[6..] < pair[1].as_str()[6..],
+                "{} before {}",
+                pair[0],
+                pair[1]
+            );
+        }
+        for code in Code::ALL {
+            let letter = match code.severity() {
+                Severity::Error => 'E',
+                Severity::Warning => 'W',
+            };
+            assert_eq!(code.as_str().as_bytes()[5], letter as u8, "{code}");
+            assert!(!code.meaning().ends_with('.') && !code.meaning().is_empty());
+        }
+    }
+
+    #[test]
+    fn family_02_and_03_never_blame_the_environment() {
+        for code in Code::ALL {
+            if matches!(&code.as_str()[6..8], "02" | "03") {
+                assert!(matches!(code.class(), Class::Damaged | Class::Unsupported), "{code}");
+            }
+        }
+    }
+}

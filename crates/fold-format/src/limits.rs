@@ -1,0 +1,37 @@
+//! How much a file may ask of its reader.
+
+/// Upper bounds for what a file's metadata may claim, checked before anything of that size is read or allocated.
+///
+/// Whatever the limits, no more is ever allocated than the source is long. A real file that meets a limit is reported
+/// as `FOLD-E0205`, and opens with the limit raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one copy of the index, metadata included. Default 1 GiB: about 6 million tensors.
+    pub max_index_bytes: u64,
+    /// Bytes of one copy of the digest table. Default 256 MiB: 2 TiB in blocks of 64 KiB.
+    pub max_digest_table_bytes: u64,
+    /// Chunks. Default 65,536.
+    pub max_chunks: u64,
+    /// Tensors. Default 8,388,608.
+    pub max_tensors: u64,
+    /// Bytes of the metadata text. Default 64 MiB.
+    pub max_metadata_bytes: u64,
+}
+
+impl Limits {
+    /// The defaults.
+    pub const DEFAULT: Self = Self {
+        max_index_bytes: 1 << 30,
+        max_digest_table_bytes: 256 << 20,
+        max_chunks: 1 << 16,
+        max_tensors: 1 << 23,
+        max_metadata_bytes: 64 << 20,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,0 +1,175 @@
+//! Where a reader's bytes come from: anything with positioned reads and a length.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+/// A source of bytes at positions: a file, a byte slice, an object in a store.
+///
+/// Reads may come from several threads at once.
+pub trait ReadAt: Send + Sync {
+    /// Bytes of the source now.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the source has no bytes.
+    ///
+    /// # Errors
+    /// As [`ReadAt::len`].
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Reads at most `buffer.len()` bytes from `offset` on and says how many; 0 at or behind the end.
+    ///
+    /// # Errors
+    /// What the system says; `Interrupted` may be returned and is tried again by the reader.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl ReadAt for File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    #[cfg(unix)]
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(self, buffer, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(self, buffer, offset)
+    }
+}
+
+impl ReadAt for [u8] {
+    fn len(&self) -> io::Result<u64> {
+        Ok(crate::wire::len_u64(<[u8]>::len(self)))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.get(offset..))
+            .unwrap_or(&[]);
+        let count = rest.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn len(&self) -> io::Result<u64> {
+        ReadAt::len(self.as_slice())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        ReadAt::read_at(self.as_slice(), buffer, offset)
+    }
+}
+
+impl<S: ReadAt + ?Sized> ReadAt for &S {
+    fn len(&self) -> io::Result<u64> {
+        (**self).len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        (**self).read_at(buffer, offset)
+    }
+}
+
+impl<S: ReadAt + ?Sized> ReadAt for Arc<S> {
+    fn len(&self) -> io::Result<u64> {
+        (**self).len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        (**self).read_at(buffer, offset)
+    }
+}
+
+/// How often one call may be interrupted or deliver nothing in a row before it counts as failed.
+const PATIENCE: u32 = 64;
+
+/// Fills `buffer` from `offset` on; true when every byte was delivered, false when the source ended before.
+///
+/// Short reads and `EINTR` are gone on with; a source that only ever interrupts is given up after a while.
+pub(crate) fn read_full(source: &(impl ReadAt + ?Sized), buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+    let mut rest = buffer;
+    let mut offset = offset;
+    let mut interruptions = 0;
+    while !rest.is_empty() {
+        match source.read_at(rest, offset) {
+            Ok(0) => return Ok(false),
+            Ok(count) => {
+                // A source that claims more than it was asked for is cut to the buffer.
+                let taken = count.min(rest.len());
+                offset = offset.saturating_add(crate::wire::len_u64(taken));
+                rest = std::mem::take(&mut rest).get_mut(taken..).unwrap_or(&mut []);
+                interruptions = 0;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && interruptions < PATIENCE => interruptions += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Interrupts every other call and delivers three bytes at a time.
+    struct Slow(Vec<u8>, AtomicU32);
+
+    impl ReadAt for Slow {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.0.len() as u64)
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            if self.1.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let count = buffer.len().min(3);
+            ReadAt::read_at(&self.0, &mut buffer[..count], offset)
+        }
+    }
+
+    struct AlwaysInterrupted;
+
+    impl ReadAt for AlwaysInterrupted {
+        fn len(&self) -> io::Result<u64> {
+            Ok(1)
+        }
+
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Err(io::ErrorKind::Interrupted.into())
+        }
+    }
+
+    #[test]
+    fn short_and_interrupted_reads_are_completed() {
+        let source = Slow((0..100).collect(), AtomicU32::new(0));
+        let mut buffer = [0; 50];
+        assert!(read_full(&source, &mut buffer, 7).unwrap());
+        assert_eq!(buffer.to_vec(), (7..57).collect::<Vec<u8>>());
+        assert!(
+            !read_full(&source, &mut buffer, 51).unwrap(),
+            "one byte short of the end"
+        );
+        assert!(!read_full(&source, &mut buffer, u64::MAX).unwrap());
+    }
+
+    #[test]
+    fn endless_interruptions_end() {
+        let error = read_full(&AlwaysInterrupted, &mut [0], 0).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    }
+}

@@ -1,0 +1,149 @@
+//! The real file system.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Storage, StorageFile};
+
+/// The file system of the machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disk;
+
+impl StorageFile for File {
+    #[cfg(unix)]
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::write_at(self, bytes, offset)
+    }
+
+    #[cfg(windows)]
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_write(self, bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        Self::set_len(self, len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_all()
+    }
+
+    /// The standard library drops what `close` answers. After a successful `sync` nothing is left for it to report on
+    /// local file systems; without one ([`Durability::None`](crate::Durability::None)) nothing was promised.
+    fn close(self) -> io::Result<()> {
+        drop(self);
+        Ok(())
+    }
+}
+
+impl Storage for Disk {
+    type File = File;
+
+    fn create_new(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create_new(true).open(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        File::open(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    /// By a hard link, which fails where the name is taken, and the removal of the old name. Where the file system has
+    /// no hard links, by a look and a rename: another process can then slip in between.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match fs::hard_link(from, to) {
+            Ok(()) => fs::remove_file(from),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+                ) && !self.exists(to)? =>
+            {
+                fs::rename(from, to)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    #[cfg(unix)]
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    /// Windows has no flush of a directory; NTFS journals the rename.
+    #[cfg(not(unix))]
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        match fs::symlink_metadata(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                paths.push(entry.path());
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::ReadAt as _;
+
+    #[test]
+    fn names_are_taken_once_and_replaced_when_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let write = |name: &str, bytes: &[u8]| {
+            let file = Disk.create_new(&at(name)).unwrap();
+            super::super::write_full(&file, bytes, 0).unwrap();
+            file.close().unwrap();
+        };
+        write("a", b"one");
+        write("b", b"two");
+        assert_eq!(
+            Disk.create_new(&at("a")).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(
+            Disk.rename_new(&at("a"), &at("b")).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(
+            Disk.list(dir.path()).unwrap(),
+            [at("a"), at("b")],
+            "a refused rename changes nothing"
+        );
+        Disk.rename_new(&at("a"), &at("c")).unwrap();
+        assert_eq!(Disk.list(dir.path()).unwrap(), [at("b"), at("c")]);
+        Disk.rename(&at("c"), &at("b")).unwrap();
+        let mut bytes = [0; 8];
+        let file = Disk.open(&at("b")).unwrap();
+        assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 3);
+        assert_eq!(&bytes[..3], b"one");
+        assert_eq!(file.len().unwrap(), 3);
+        Disk.sync_dir(dir.path()).unwrap();
+        Disk.remove(&at("b")).unwrap();
+        assert!(!Disk.exists(&at("b")).unwrap());
+    }
+}
