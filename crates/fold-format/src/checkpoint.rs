@@ -1,163 +1,27 @@
-//! Opening and reading (signatures; being filled in).
+//! Opening a container and reading verified content with positioned reads.
+//!
+//! Opening reads the superblock, one copy of the index and one of the digest table, and verifies them. Reading a tensor
+//! reads and verifies exactly the blocks it lies on, every time: bytes are compared in the memory that they are handed
+//! out from. Only the last block that was needed in part is remembered, so that small neighbours do not read it again.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fs::File;
+use std::io;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::digest::Digest;
-use crate::dtype::{Dtype, Shape};
-use crate::error::Error;
-use crate::finding::Finding;
+use rayon::prelude::*;
+
+use crate::directory::{Directory, OpenMode, read_range, unreadable};
+use crate::error::{Error, IoFault, Misuse, Operation};
+use crate::finding::{Cause, Finding, Foreign, Region};
+use crate::index::Chunk;
+use crate::info::{ChunkInfo, Info, TensorInfo};
 use crate::limits::Limits;
-use crate::source::ReadAt;
+use crate::source::{ReadAt, read_full};
 use crate::tensor::Tensor;
-
-/// What a chunk holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ChunkKind {
-    /// Tensors, each at a multiple of 64 bytes.
-    Tensors,
-    /// JSON text.
-    Json,
-    /// Bytes.
-    Bytes,
-}
-
-impl ChunkKind {
-    /// `TENS`, `JSON` or `BYTE`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tensors => "TENS",
-            Self::Json => "JSON",
-            Self::Bytes => "BYTE",
-        }
-    }
-}
-
-/// How a chunk's bytes are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Encoding {
-    /// As they are.
-    Raw,
-}
-
-impl Encoding {
-    /// `raw`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-        }
-    }
-}
-
-/// How a file's digests are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DigestKind {
-    /// xxh3: against accidents.
-    Xxh3,
-}
-
-impl DigestKind {
-    /// `xxh3`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Xxh3 => "xxh3",
-        }
-    }
-}
-
-/// Facts about the whole file, from a superblock that matches its digests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Info {
-    /// Major version: 2.
-    pub version_major: u16,
-    /// Minor version.
-    pub version_minor: u16,
-    /// Chosen by the writer; all zero where none was.
-    pub uuid: [u8; 16],
-    /// Nanoseconds since 1970-01-01 UTC; 0: not stated.
-    pub created_unix_ns: u64,
-    /// How the digests are computed.
-    pub digest_kind: DigestKind,
-    /// Feature bits that a reader must know.
-    pub required_features: u64,
-    /// Feature bits that a reader may ignore.
-    pub optional_features: u64,
-    /// Bytes of a block.
-    pub block_bytes: u64,
-    /// Blocks of content.
-    pub block_count: u64,
-    /// Bytes of the file.
-    pub file_bytes: u64,
-    /// Bytes of one copy of the index.
-    pub index_bytes: u64,
-    /// Chunks.
-    pub chunk_count: u64,
-    /// Tensors.
-    pub tensor_count: u64,
-    /// The root digest.
-    pub root: Digest,
-}
-
-/// One chunk, as the index describes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ChunkInfo<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// What it holds.
-    pub kind: ChunkKind,
-    /// How it is stored.
-    pub encoding: Encoding,
-    /// Where its content begins in the file.
-    pub offset: u64,
-    /// Bytes of the content as stored.
-    pub stored_bytes: u64,
-    /// Bytes of the decoded content.
-    pub bytes: u64,
-    /// Number of its first block.
-    pub first_block: u64,
-    /// Its blocks.
-    pub block_count: u64,
-    /// Tensors that lie in it.
-    pub tensor_count: u64,
-    /// Its digest, as recorded: reading it verifies nothing.
-    pub digest: Digest,
-}
-
-/// One tensor, as the index describes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TensorInfo<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Its elements' type.
-    pub dtype: Dtype,
-    /// Its extents, slowest first.
-    pub shape: Shape,
-    /// The name of the chunk that holds it.
-    pub chunk: &'a str,
-    /// Where it begins in the file.
-    pub offset: u64,
-    /// Its bytes.
-    pub bytes: u64,
-}
-
-/// What to do about a file that is longer or shorter than its superblock says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OpenMode {
-    /// Fail with `FOLD-E0202`.
-    Strict,
-    /// Open it, note a finding, and read what is there: tensors behind the end fail one by one.
-    Degraded,
-}
+use crate::wire::len_u64;
 
 /// How to open.
 #[derive(Clone, Copy, Debug)]
@@ -197,18 +61,65 @@ impl OpenOptions {
 
 /// An open container whose metadata match their digests.
 ///
-/// Any bytes may be opened: never panics; time and memory stay within a small constant of the index' length.
+/// Any bytes may be opened: never panics; time and memory stay within a small constant of the metadata's length, which
+/// is compared with the source's length and the limits first. A matching xxh3 speaks against accidents, it says nothing
+/// about who wrote the file.
 #[derive(Debug)]
 pub struct Checkpoint<S = File> {
-    #[allow(dead_code, reason = "being filled in")]
-    source: S,
+    pub(crate) source: S,
+    pub(crate) directory: Directory,
+    findings: Vec<Finding>,
+    /// Whether every tensor record was checked, and what is wrong with them.
+    structure: OnceLock<Result<(), Finding>>,
+    /// The last block that was read for a part of it: its number and verified bytes.
+    edge: Mutex<Option<(u64, Vec<u8>)>>,
+}
+
+/// What is being read, for a finding.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) chunk: &'a Chunk,
+    pub(crate) chunk_name: &'a str,
+    pub(crate) tensor: Option<&'a str>,
+}
+
+impl Reading<'_> {
+    /// A finding about one of the chunk's blocks.
+    pub(crate) fn finding(&self, number: u64, bytes: Range<u64>, cause: Cause) -> Finding {
+        let finding = Finding::new(cause, Region::Content, bytes)
+            .chunk(self.chunk_name)
+            .block(number);
+        match self.tensor {
+            Some(tensor) => finding.tensor(tensor),
+            None => finding,
+        }
+    }
+}
+
+/// Opens a regular file for reading; a directory, pipe or device is refused before it could block.
+pub(crate) fn open_regular(path: &Path) -> Result<File, Error> {
+    let fault = |operation, error| IoFault::new(operation, Some(path.into()), error);
+    let refuse_others = |metadata: &std::fs::Metadata| {
+        let cause = Cause::NotContainer(Foreign::NotRegularFile);
+        if metadata.is_file() {
+            Ok(())
+        } else {
+            Err(Finding::new(cause, Region::File, 0..0))
+        }
+    };
+    refuse_others(&std::fs::metadata(path).map_err(|error| fault(Operation::Metadata, error))?)?;
+    let file = File::open(path).map_err(|error| fault(Operation::Open, error))?;
+    refuse_others(&file.metadata().map_err(|error| fault(Operation::Metadata, error))?)?;
+    Ok(file)
 }
 
 impl Checkpoint<File> {
     /// Opens a file for positioned reads and verifies superblock, index and digest table, falling back to the mirror.
     ///
     /// # Errors
-    /// To be written.
+    /// - [`Error::Finding`]: not a container, not for this reader, of another length than it says, or both copies of
+    ///   superblock, index or digest table are damaged.
+    /// - [`Error::Io`]: the file is absent (`FOLD-E0103`) or cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_with(path, &OpenOptions::default())
     }
@@ -217,8 +128,8 @@ impl Checkpoint<File> {
     ///
     /// # Errors
     /// As [`Checkpoint::open`].
-    pub fn open_with(_path: impl AsRef<Path>, _options: &OpenOptions) -> Result<Self, Error> {
-        Err(Error::Cancelled)
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, Error> {
+        Self::open_source(open_regular(path.as_ref())?, options)
     }
 }
 
@@ -227,78 +138,259 @@ impl<S: ReadAt> Checkpoint<S> {
     ///
     /// # Errors
     /// As [`Checkpoint::open`].
-    pub fn open_source(_source: S, _options: &OpenOptions) -> Result<Self, Error> {
-        Err(Error::Cancelled)
+    pub fn open_source(source: S, options: &OpenOptions) -> Result<Self, Error> {
+        let (directory, findings) = Directory::open(&source, &options.limits, options.mode)?;
+        Ok(Self {
+            source,
+            directory,
+            findings,
+            structure: OnceLock::new(),
+            edge: Mutex::new(None),
+        })
     }
 
-    /// What was wrong with copies of the metadata that opening got around by using the mirror.
+    /// What was wrong with copies of the metadata that opening got around, or with the length in
+    /// [`OpenMode::Degraded`]. Not empty means: rewrite the file.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
-        &[]
+        &self.findings
     }
 
     /// Facts about the whole file.
     #[must_use]
-    pub fn info(&self) -> &Info {
-        unreachable!()
+    pub const fn info(&self) -> &Info {
+        &self.directory.info
     }
 
-    /// The metadata: text of a JSON object, `{}` where the writer gave none.
+    /// The metadata, `{}` where the writer gave none. A writer of this crate puts a JSON object there; the reader
+    /// promises UTF-8 only and parses nothing.
     #[must_use]
     pub fn metadata(&self) -> &str {
-        ""
+        self.directory.index.metadata()
     }
 
-    /// The chunks, sorted by name.
+    /// The chunks, sorted by name, which is their order in the file.
     pub fn chunks(&self) -> impl ExactSizeIterator<Item = ChunkInfo<'_>> {
-        std::iter::empty()
+        self.directory
+            .index
+            .chunks
+            .iter()
+            .map(|chunk| self.directory.chunk_info(chunk))
     }
 
     /// The tensors, sorted by name. The first call checks every record of the index.
     ///
     /// # Errors
-    /// The first record that breaks a rule.
-    pub fn tensors(&self) -> Result<impl ExactSizeIterator<Item = TensorInfo<'_>>, Error> {
-        Ok(std::iter::empty())
+    /// The first record that breaks a rule: nothing is left out silently.
+    pub fn tensors(&self) -> Result<impl Iterator<Item = TensorInfo<'_>>, Error> {
+        self.structure.get_or_init(|| self.directory.check_tensors()).clone()?;
+        Ok(self
+            .directory
+            .index
+            .tensors()
+            .map(|(_, tensor)| self.directory.tensor_info(&tensor)))
     }
 
     /// One chunk's record, by binary search.
     ///
     /// # Errors
-    /// [`Misuse::NoSuchChunk`](crate::Misuse).
-    pub fn chunk_info(&self, _name: &str) -> Result<ChunkInfo<'_>, Error> {
-        Err(Error::Cancelled)
+    /// [`Misuse::NoSuchChunk`].
+    pub fn chunk_info(&self, name: &str) -> Result<ChunkInfo<'_>, Error> {
+        self.directory
+            .chunk(name)
+            .map(|(_, chunk)| self.directory.chunk_info(chunk))
     }
 
     /// One tensor's record, by binary search.
     ///
     /// # Errors
-    /// [`Misuse::NoSuchTensor`](crate::Misuse); the record breaks a rule.
-    pub fn tensor_info(&self, _name: &str) -> Result<TensorInfo<'_>, Error> {
-        Err(Error::Cancelled)
+    /// [`Misuse::NoSuchTensor`]; the record breaks a rule.
+    pub fn tensor_info(&self, name: &str) -> Result<TensorInfo<'_>, Error> {
+        self.directory
+            .tensor(name)
+            .map(|tensor| self.directory.tensor_info(&tensor))
     }
 
-    /// Reads one tensor and verifies exactly the blocks it lies on.
+    /// Reads one tensor into memory of its own and verifies exactly the blocks it lies on.
     ///
     /// # Errors
-    /// `FOLD-E0301` and the place of the first block that does not match; [`Misuse::NoSuchTensor`](crate::Misuse); I/O.
-    pub fn tensor(&self, _name: &str) -> Result<Tensor, Error> {
-        Err(Error::Cancelled)
+    /// `FOLD-E0301` with the place of the first block that does not match; [`Misuse::NoSuchTensor`]; the record breaks a
+    /// rule; the bytes cannot be read or there is no memory for them.
+    pub fn tensor(&self, name: &str) -> Result<Tensor, Error> {
+        let entry = self.directory.tensor(name)?;
+        let (chunk, range) = self.directory.tensor_place(&entry).ok_or(Misuse::TooLarge)?;
+        self.require(&range)?;
+        let out_of_memory = || IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into());
+        let len = usize::try_from(entry.len).map_err(|_| out_of_memory())?;
+        let mut tensor = Tensor::zeroed(entry.dtype, entry.shape, len).map_err(|_| out_of_memory())?;
+        let chunk_name = self.directory.index.chunk_name(chunk);
+        self.read_content(
+            Reading {
+                chunk,
+                chunk_name,
+                tensor: Some(entry.name),
+            },
+            range.start,
+            tensor.bytes_mut(),
+        )?;
+        Ok(tensor)
     }
 
     /// As [`Checkpoint::tensor`], into the caller's memory, which must have the tensor's length.
     ///
     /// # Errors
-    /// As [`Checkpoint::tensor`]; the buffer then holds nothing of use.
-    pub fn read_tensor_into(&self, _name: &str, _buffer: &mut [u8]) -> Result<(), Error> {
-        Err(Error::Cancelled)
+    /// As [`Checkpoint::tensor`]; the buffer then holds nothing of use. [`Misuse::BufferLength`].
+    pub fn read_tensor_into(&self, name: &str, buffer: &mut [u8]) -> Result<(), Error> {
+        let entry = self.directory.tensor(name)?;
+        let actual = len_u64(buffer.len());
+        if actual != entry.len {
+            return Err(Misuse::BufferLength {
+                expected: entry.len,
+                actual,
+            }
+            .into());
+        }
+        let (chunk, range) = self.directory.tensor_place(&entry).ok_or(Misuse::TooLarge)?;
+        let chunk_name = self.directory.index.chunk_name(chunk);
+        self.read_content(
+            Reading {
+                chunk,
+                chunk_name,
+                tensor: Some(entry.name),
+            },
+            range.start,
+            buffer,
+        )
     }
 
     /// Reads and verifies a chunk's decoded content.
     ///
     /// # Errors
-    /// As [`Checkpoint::tensor`].
-    pub fn chunk(&self, _name: &str) -> Result<Vec<u8>, Error> {
-        Err(Error::Cancelled)
+    /// As [`Checkpoint::tensor`]; [`Misuse::NoSuchChunk`].
+    pub fn chunk(&self, name: &str) -> Result<Vec<u8>, Error> {
+        let (_, chunk) = self.directory.chunk(name)?;
+        let start = chunk.content_offset();
+        let range = start..start.saturating_add(chunk.stored_len);
+        self.require(&range)?;
+        let out_of_memory = || IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into());
+        let len = usize::try_from(chunk.stored_len).map_err(|_| out_of_memory())?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| out_of_memory())?;
+        bytes.resize(len, 0);
+        self.read_content(
+            Reading {
+                chunk,
+                chunk_name: name,
+                tensor: None,
+            },
+            start,
+            &mut bytes,
+        )?;
+        Ok(bytes)
+    }
+
+    /// Refuses a range that the source does not have, before memory is taken for it.
+    fn require(&self, range: &Range<u64>) -> Result<(), Error> {
+        let actual = self
+            .source
+            .len()
+            .map_err(|error| IoFault::new(Operation::Metadata, None, error))?;
+        if range.end > actual {
+            let cause = Cause::Length {
+                expected: range.end,
+                actual,
+            };
+            return Err(Finding::new(cause, Region::File, actual.max(range.start)..range.end).into());
+        }
+        Ok(())
+    }
+
+    /// Fills `buffer` with the content from the file offset `start` on, every block of it verified: whole blocks in
+    /// place and in parallel, the two at the edges by way of the remembered block.
+    fn read_content(&self, reading: Reading<'_>, start: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let block_len = self.directory.superblock.block_len();
+        let blocks = reading
+            .chunk
+            .blocks_of(&(start..start.saturating_add(len_u64(buffer.len()))), block_len);
+        let mut rest = buffer;
+        let mut at = start;
+        let mut number = blocks.start;
+        while !rest.is_empty() {
+            let block = reading.chunk.block_bytes(number, block_len);
+            let whole_blocks = usize::try_from(block_len)
+                .ok()
+                .and_then(|len| rest.len().checked_div(len))
+                .unwrap_or(0);
+            let taken = if at == block.start && whole_blocks > 0 {
+                let len = usize::try_from(len_u64(whole_blocks).saturating_mul(block_len)).unwrap_or(rest.len());
+                let (whole, behind) = std::mem::take(&mut rest).split_at_mut_checked(len).unwrap_or_default();
+                self.read_whole_blocks(reading, number, whole)?;
+                rest = behind;
+                number = number.saturating_add(len_u64(whole_blocks));
+                len
+            } else {
+                let len = usize::try_from(block.end.saturating_sub(at)).map_or(rest.len(), |len| len.min(rest.len()));
+                let (part, behind) = std::mem::take(&mut rest).split_at_mut_checked(len).unwrap_or_default();
+                self.read_part_of_block(reading, number, at, part)?;
+                rest = behind;
+                number = number.saturating_add(1);
+                len
+            };
+            at = at.saturating_add(len_u64(taken));
+        }
+        Ok(())
+    }
+
+    /// Reads and verifies whole blocks from block `first` on; of several bad ones, the first is reported.
+    fn read_whole_blocks(&self, reading: Reading<'_>, first: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let block_len = self.directory.superblock.block_len();
+        let step = usize::try_from(block_len).unwrap_or(usize::MAX);
+        let bad = buffer
+            .par_chunks_mut(step)
+            .enumerate()
+            .filter_map(|(position, block)| {
+                let number = first.saturating_add(len_u64(position));
+                self.read_block(reading, number, block)
+                    .err()
+                    .map(|finding| (number, finding))
+            })
+            .min_by_key(|(number, _)| *number);
+        bad.map_or(Ok(()), |(_, finding)| Err(finding.into()))
+    }
+
+    /// Reads and verifies one block into memory of its length.
+    fn read_block(&self, reading: Reading<'_>, number: u64, buffer: &mut [u8]) -> Result<(), Finding> {
+        let bytes = reading.chunk.block_bytes(number, self.directory.superblock.block_len());
+        let checked = match read_full(&self.source, buffer, bytes.start) {
+            Ok(true) => self.directory.check_block(number, buffer),
+            Ok(false) => Err(Cause::Length {
+                expected: bytes.end,
+                actual: self.source.len().unwrap_or(bytes.start),
+            }),
+            Err(error) => Err(unreadable(&error)),
+        };
+        checked.map_err(|cause| reading.finding(number, bytes, cause))
+    }
+
+    /// Copies a part of a block, from the remembered block where it is that one.
+    fn read_part_of_block(&self, reading: Reading<'_>, number: u64, at: u64, part: &mut [u8]) -> Result<(), Error> {
+        let bytes = reading.chunk.block_bytes(number, self.directory.superblock.block_len());
+        let mut edge = self.edge.lock().unwrap_or_else(PoisonError::into_inner);
+        let block = match edge.take() {
+            Some(remembered) if remembered.0 == number => remembered.1,
+            _ => {
+                let block = match read_range(&self.source, &bytes)? {
+                    Ok(block) => self.directory.check_block(number, &block).map(|()| block),
+                    Err(cause) => Err(cause),
+                };
+                block.map_err(|cause| reading.finding(number, bytes.clone(), cause))?
+            }
+        };
+        let from = usize::try_from(at.saturating_sub(bytes.start)).unwrap_or(usize::MAX);
+        if let Some(source) = from.checked_add(part.len()).and_then(|to| block.get(from..to)) {
+            part.copy_from_slice(source);
+        }
+        *edge = Some((number, block));
+        Ok(())
     }
 }

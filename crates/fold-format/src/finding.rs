@@ -150,6 +150,8 @@ pub enum Cause {
     },
     /// A name that another entry has.
     DuplicateName,
+    /// A name that does not follow the one before it in the order of its bytes.
+    Unsorted,
     /// A name that is empty, too long, not UTF-8 or has control characters, or text that is not UTF-8.
     InvalidText {
         /// The field's name, as in SPEC.md.
@@ -207,7 +209,9 @@ impl Cause {
             Self::Overlap { .. } => Code::Overlap,
             Self::OverLimit { .. } => Code::OverLimit,
             Self::DuplicateName => Code::DuplicateName,
-            Self::InvalidText { .. } | Self::Field { .. } | Self::Contradiction { .. } => Code::Malformed,
+            Self::Unsorted | Self::InvalidText { .. } | Self::Field { .. } | Self::Contradiction { .. } => {
+                Code::Malformed
+            }
             Self::NonZeroPadding => Code::NonZeroPadding,
             Self::CopiesDiffer => Code::CopiesDiffer,
             Self::Prologue => Code::Prologue,
@@ -266,6 +270,7 @@ impl fmt::Display for Cause {
             }
             Self::OverLimit { limit, value, max } => write!(f, "{value} exceeds the limit {limit} = {max}"),
             Self::DuplicateName => f.write_str("the name is used twice"),
+            Self::Unsorted => f.write_str("the name is out of order"),
             Self::InvalidText { field } => write!(f, "{field} is not valid text"),
             Self::Field { field, value } => write!(f, "{field} = {value} is not allowed"),
             Self::Contradiction { field, value, expected } => write!(f, "{field} = {value}, must be {expected}"),

@@ -193,7 +193,7 @@ record! {
     CHUNK "chunk" 8 4 "u32" "number of the chunk record";
     RESERVED_1 "reserved" 12 4 "zero" "zero";
     OFFSET "offset" 16 8 "u64" "from the beginning of the chunk's content, a multiple of 64";
-    BYTE_LEN "len" 24 8 "u64" "bytes: the product of the extents and the dtype's size";
+    LEN_BYTES "len" 24 8 "u64" "bytes: the product of the extents and the dtype's size";
     SHAPE "shape" 32 64 "8 x u64" "extents, slowest first; those past the rank are zero";
     RESERVED_2 "reserved" 96 32 "zero" "zero";
 }

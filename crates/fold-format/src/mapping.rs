@@ -1,40 +1,122 @@
-//! Mapping a file (signatures; being filled in).
+//! Mapping a file: tensors as slices of it, verified when first touched.
+//!
+//! The only module with unsafe code, and all it does is to map: views are made by `bytemuck` elsewhere. Read the safety
+//! section of [`Checkpoint::map`] before using it; [`Checkpoint::open`] is the safe way.
 #![allow(
     unsafe_code,
     reason = "the one module that maps files; every other module of the workspace is free of unsafe"
 )]
 
+use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::checkpoint::{Checkpoint, OpenOptions};
-use crate::error::Error;
+use memmap2::Mmap;
+use rayon::prelude::*;
+
+use crate::checkpoint::{Checkpoint, OpenOptions, Reading, open_regular};
+use crate::directory::Directory;
+use crate::error::{Error, IoFault, Misuse, Operation};
+use crate::finding::{Cause, Finding};
 use crate::source::ReadAt;
 use crate::tensor::TensorView;
+use crate::wire::len_u64;
 
 /// A file mapped for reading, with one bit per block that has been verified.
 #[derive(Debug)]
-pub struct Mapping {}
+pub struct Mapping {
+    map: Mmap,
+    verified: Vec<AtomicU64>,
+}
+
+/// Blocks per word of the bitmap.
+const BITS: u64 = u64::BITS as u64;
+
+impl Mapping {
+    fn bytes(&self, range: &Range<u64>) -> Option<&[u8]> {
+        self.map
+            .get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+    }
+
+    /// The word that holds a block's bit, and the bit.
+    fn bit(&self, number: u64) -> Option<(&AtomicU64, u64)> {
+        let word = self.verified.get(usize::try_from(number / BITS).ok()?)?;
+        Some((word, 1 << (number % BITS)))
+    }
+
+    fn is_verified(&self, number: u64) -> bool {
+        // Acquire and Release: whoever sees the bit also sees that the bytes were compared. They are not written, so
+        // two threads that both find the bit unset only do the same work twice.
+        self.bit(number)
+            .is_some_and(|(word, bit)| word.load(Ordering::Acquire) & bit != 0)
+    }
+
+    fn set_verified(&self, number: u64) {
+        if let Some((word, bit)) = self.bit(number) {
+            word.fetch_or(bit, Ordering::Release);
+        }
+    }
+
+    /// Compares a block with its digest unless that was done before.
+    fn verify_block(&self, directory: &Directory, reading: Reading<'_>, number: u64) -> Result<(), Finding> {
+        if self.is_verified(number) {
+            return Ok(());
+        }
+        let range = reading.chunk.block_bytes(number, directory.superblock.block_len());
+        let checked = match self.bytes(&range) {
+            Some(bytes) => directory.check_block(number, bytes),
+            None => Err(Cause::Length {
+                expected: range.end,
+                actual: len_u64(self.map.len()),
+            }),
+        };
+        checked.map_err(|cause| reading.finding(number, range, cause))?;
+        self.set_verified(number);
+        Ok(())
+    }
+}
 
 impl ReadAt for Mapping {
     fn len(&self) -> std::io::Result<u64> {
-        Ok(0)
+        Ok(len_u64(self.map.len()))
     }
 
-    fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> std::io::Result<usize> {
-        Ok(0)
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        self.map[..].read_at(buffer, offset)
     }
+}
+
+/// Maps a whole file for reading.
+///
+/// # Safety
+/// Until the mapping is gone, no process may change the file's bytes or make it shorter.
+unsafe fn map_file(file: &File) -> std::io::Result<Mmap> {
+    // SAFETY: `Mmap::map` requires that the underlying file is not modified while it is mapped, in or out of process
+    // (memmap2, section Safety). The caller of this function promises that, by its own safety section.
+    unsafe { Mmap::map(file) }
 }
 
 impl Checkpoint<Mapping> {
     /// Maps a file: tensors are slices of the mapping, each block is verified when it is first touched and never again.
     ///
     /// # Safety
-    /// Until the last view is gone no process may change or truncate the file.
+    /// Until this checkpoint and every view of it are gone:
+    /// - no process may write into the file: a view is a `&[u8]` that Rust assumes not to change, and a block that was
+    ///   verified is not looked at again;
+    /// - no process may make the file shorter: touching a page behind the end raises `SIGBUS` (on Windows an exception),
+    ///   which ends the process;
+    /// - the file must lie where reads do not fail: a page that the disk cannot deliver raises the same signal.
+    ///
+    /// A file written by [`save`](crate::save) is never changed in place by this crate: replacing it by another save or
+    /// removing its name leaves the mapping's file as it was. On file systems shared with other machines, or where others
+    /// may write, use [`Checkpoint::open`].
     ///
     /// # Errors
-    /// As [`Checkpoint::open`].
-    pub unsafe fn map(_path: impl AsRef<Path>) -> Result<Self, Error> {
-        Err(Error::Cancelled)
+    /// As [`Checkpoint::open`]; the mapping fails.
+    pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self, Error> {
+        // SAFETY: the caller's promise is the one that `map_with` asks for, word by word.
+        unsafe { Self::map_with(path, &OpenOptions::default()) }
     }
 
     /// As [`Checkpoint::map`], with options.
@@ -43,16 +125,60 @@ impl Checkpoint<Mapping> {
     /// As [`Checkpoint::map`].
     ///
     /// # Errors
-    /// As [`Checkpoint::open`].
-    pub unsafe fn map_with(_path: impl AsRef<Path>, _options: &OpenOptions) -> Result<Self, Error> {
-        Err(Error::Cancelled)
+    /// As [`Checkpoint::map`].
+    pub unsafe fn map_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let file = open_regular(path)?;
+        // SAFETY: the caller promises that nobody changes or shortens the file while the checkpoint lives, which owns
+        // the mapping; views borrow from the checkpoint.
+        let map = unsafe { map_file(&file) };
+        let map = map.map_err(|error| IoFault::new(Operation::Map, Some(path.into()), error))?;
+        let mut checkpoint = Self::open_source(
+            Mapping {
+                map,
+                verified: Vec::new(),
+            },
+            options,
+        )?;
+        let words = checkpoint.info().block_count.div_ceil(BITS);
+        checkpoint
+            .source
+            .verified
+            .resize_with(usize::try_from(words).unwrap_or(0), AtomicU64::default);
+        Ok(checkpoint)
     }
 
-    /// The tensor as a view into the mapping, verified.
+    /// The tensor as a view into the mapping; the blocks it lies on are verified unless they were before.
     ///
     /// # Errors
     /// As [`Checkpoint::tensor`].
-    pub fn tensor_view(&self, _name: &str) -> Result<TensorView<'_>, Error> {
-        Err(Error::Cancelled)
+    pub fn tensor_view(&self, name: &str) -> Result<TensorView<'_>, Error> {
+        let entry = self.directory.tensor(name)?;
+        let (chunk, range) = self.directory.tensor_place(&entry).ok_or(Misuse::TooLarge)?;
+        let chunk_name = self.directory.index.chunk_name(chunk);
+        let reading = Reading {
+            chunk,
+            chunk_name,
+            tensor: Some(entry.name),
+        };
+        let blocks = chunk.blocks_of(&range, self.directory.superblock.block_len());
+        let bad = blocks
+            .into_par_iter()
+            .filter_map(|number| {
+                let verified = self.source.verify_block(&self.directory, reading, number);
+                verified.err().map(|finding| (number, finding))
+            })
+            .min_by_key(|(number, _)| *number);
+        if let Some((_, finding)) = bad {
+            return Err(finding.into());
+        }
+        let bytes = self.source.bytes(&range).ok_or_else(|| {
+            let cause = Cause::Length {
+                expected: range.end,
+                actual: len_u64(self.source.map.len()),
+            };
+            reading.finding(chunk.first_block, range.clone(), cause)
+        })?;
+        Ok(TensorView::new(entry.dtype, entry.shape, bytes))
     }
 }

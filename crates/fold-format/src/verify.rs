@@ -1,158 +1,47 @@
-//! Verifying a file and locating its damage (signatures; being filled in).
+//! Verifying a file: every byte that the depth asks for is read, and what is wrong is located.
+//!
+//! Positioned reads into bounded buffers, never a mapping. Damage is what a verification is for, so it goes on behind it
+//! as far as the metadata carry; only what stops it altogether is an error.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::fmt;
-use std::ops::ControlFlow;
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
-use crate::checkpoint::Info;
-use crate::error::Error;
-use crate::finding::Finding;
-use crate::limits::Limits;
-use crate::source::ReadAt;
+use rayon::prelude::*;
 
-/// How far a verification goes. Each level includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Depth<'a> {
-    /// Both superblocks and the file's length.
-    Superblock,
-    /// Also both copies of index and digest table, the padding around them, and every record.
-    Index,
-    /// Also one chunk: its prologue and all its blocks.
-    Chunk(&'a str),
-    /// Also one tensor: the blocks that it lies on.
-    Tensor(&'a str),
-    /// Every byte of the file.
-    All,
-}
+use crate::checkpoint::{Reading, open_regular};
+use crate::directory::{
+    Directory, Mirrored, SuperblockCopy, Superblocks, check_limits, differing, length_finding, read_range, unreadable,
+};
+use crate::error::{Error, IoFault, Operation};
+use crate::finding::{Cause, Digested, Finding, Region};
+use crate::index::Chunk;
+use crate::info::ChunkKind;
+use crate::layout::{LEAF_DIGEST_LEN, PROLOGUE_LEN};
+use crate::prologue::Prologue;
+use crate::report::{Depth, Progress, ProgressCallback, Report, Verdict, VerifyOptions};
+use crate::residents::Residents;
+use crate::source::{ReadAt, read_full};
+use crate::superblock::Superblock;
+use crate::wire::{is_zero, len_u64};
 
-/// The answer, named by the level it was reached at: only [`Verdict::Ok`] speaks for the whole file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// Both superblocks and the length are right; nothing else was looked at.
-    HeaderOk,
-    /// The metadata are right, and what of the content was asked for; the rest was not looked at.
-    StructureOk,
-    /// Every byte is right.
-    Ok,
-    /// All damage found lies where the file holds a second copy: every answer it gives is right, and it should be rewritten.
-    Corrected,
-    /// Something is lost; the rest can be read.
-    Damaged,
-    /// Nothing can be read: not a container, not for this reader, or both copies of the metadata are lost.
-    Unreadable,
-}
+/// Bytes that one task reads and hashes.
+const TASK_LEN: u64 = 1 << 20;
 
-impl Verdict {
-    /// `header-ok`, `structure-ok`, `ok`, `corrected`, `damaged` or `unreadable`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::HeaderOk => "header-ok",
-            Self::StructureOk => "structure-ok",
-            Self::Ok => "ok",
-            Self::Corrected => "corrected",
-            Self::Damaged => "damaged",
-            Self::Unreadable => "unreadable",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// How far a running verification is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Bytes read so far.
-    pub bytes_done: u64,
-    /// Bytes that will have been read at the end.
-    pub bytes_total: u64,
-}
-
-/// What a verification found.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Report {
-    /// The answer.
-    pub verdict: Verdict,
-    /// The facts of the superblock that was used; none where no superblock could be.
-    pub info: Option<Info>,
-    /// What is wrong, in the order of the file; at most as many as the options allow.
-    pub findings: Vec<Finding>,
-    /// How many there were in all.
-    pub findings_total: u64,
-    /// Names of the tensors that lie on a bad block, sorted; of those blocks that were checked.
-    pub damaged_tensors: Vec<Box<str>>,
-    /// Blocks of content in the file.
-    pub blocks_total: u64,
-    /// Blocks checked.
-    pub blocks_checked: u64,
-    /// Blocks that did not match or could not be read.
-    pub blocks_bad: u64,
-    /// Bytes of the file as it is.
-    pub bytes_total: u64,
-    /// Bytes read.
-    pub bytes_read: u64,
-}
-
-/// How to verify.
-#[must_use]
-pub struct VerifyOptions<'a> {
-    pub(crate) limits: Limits,
-    pub(crate) max_findings: usize,
-    pub(crate) progress: Option<&'a mut (dyn FnMut(Progress) -> ControlFlow<()> + Send)>,
-}
-
-impl Default for VerifyOptions<'_> {
-    fn default() -> Self {
-        Self {
-            limits: Limits::DEFAULT,
-            max_findings: 1000,
-            progress: None,
-        }
-    }
-}
-
-impl<'a> VerifyOptions<'a> {
-    /// The default limits, at most 1000 findings kept, no progress.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// What the file's metadata may ask for.
-    pub const fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// How many findings are kept; those beyond are only counted.
-    pub const fn max_findings(mut self, max_findings: usize) -> Self {
-        self.max_findings = max_findings;
-        self
-    }
-
-    /// Called now and then on the calling thread; `Break` ends the verification with [`Error::Cancelled`].
-    pub fn progress(mut self, callback: &'a mut (dyn FnMut(Progress) -> ControlFlow<()> + Send)) -> Self {
-        self.progress = Some(callback);
-        self
-    }
-}
+/// Tasks per thread between two calls of the progress callback.
+const TASKS_PER_THREAD: usize = 4;
 
 /// Verifies a file with positioned reads and bounded buffers, never through a mapping.
 ///
 /// What is wrong with the file is in the report, whatever it is; only what stops the verification itself is an error.
+/// Beside the metadata, about 4 MiB per thread of rayon's global pool are allocated, however large the file is.
 ///
 /// # Errors
-/// The file is absent or cannot be opened; the requested chunk or tensor does not exist; the callback broke off.
-pub fn verify(path: impl AsRef<Path>, _depth: Depth<'_>, _options: VerifyOptions<'_>) -> Result<Report, Error> {
-    let _ = path;
-    Err(Error::Cancelled)
+/// The path is absent, no regular file or cannot be opened; the requested chunk or tensor does not exist; the callback
+/// broke off; there is no memory for the metadata.
+pub fn verify(path: impl AsRef<Path>, depth: Depth<'_>, options: VerifyOptions<'_>) -> Result<Report, Error> {
+    verify_source(&open_regular(path.as_ref())?, depth, options)
 }
 
 /// As [`verify`], for any source of positioned reads.
@@ -160,9 +49,455 @@ pub fn verify(path: impl AsRef<Path>, _depth: Depth<'_>, _options: VerifyOptions
 /// # Errors
 /// As [`verify`].
 pub fn verify_source(
-    _source: &(impl ReadAt + ?Sized),
-    _depth: Depth<'_>,
-    _options: VerifyOptions<'_>,
+    source: &(impl ReadAt + ?Sized),
+    depth: Depth<'_>,
+    options: VerifyOptions<'_>,
 ) -> Result<Report, Error> {
-    Err(Error::Cancelled)
+    let source_len = source
+        .len()
+        .map_err(|error| IoFault::new(Operation::Metadata, None, error))?;
+    let mut walk = Walk {
+        source,
+        source_len,
+        max_findings: options.max_findings,
+        progress: options.progress,
+        report: Report {
+            verdict: Verdict::Unreadable,
+            info: None,
+            findings: Vec::new(),
+            findings_total: 0,
+            damaged_tensors: Vec::new(),
+            blocks_total: 0,
+            blocks_checked: 0,
+            blocks_bad: 0,
+            bytes_total: source_len,
+            bytes_read: 0,
+        },
+        damaged: BTreeSet::new(),
+        lost: false,
+    };
+    let reached = match walk.superblocks() {
+        Some(superblock) if depth == Depth::Superblock => {
+            walk.report.blocks_total = superblock.block_count;
+            Some(Verdict::HeaderOk)
+        }
+        Some(superblock) => match walk.metadata(superblock, &options.limits)? {
+            Some(directory) => Some(walk.content(&directory, depth)?),
+            None => None,
+        },
+        None => None,
+    };
+    Ok(walk.finish(reached))
+}
+
+/// A verification under way.
+struct Walk<'s, 'o, S: ?Sized> {
+    source: &'s S,
+    source_len: u64,
+    max_findings: usize,
+    progress: Option<ProgressCallback<'o>>,
+    report: Report,
+    damaged: BTreeSet<Box<str>>,
+    /// Whether something is wrong that no second copy makes good.
+    lost: bool,
+}
+
+/// Neighbouring blocks of one chunk, read and hashed together.
+struct Task<'d> {
+    number: usize,
+    chunk: &'d Chunk,
+    blocks: Range<u64>,
+}
+
+impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
+    fn note(&mut self, finding: Finding) {
+        self.lost |= !finding.repairable;
+        self.report.findings_total = self.report.findings_total.saturating_add(1);
+        if self.report.findings.len() < self.max_findings {
+            self.report.findings.push(finding);
+        }
+    }
+
+    fn count_read(&mut self, range: &Range<u64>) {
+        let read = range.end.min(self.source_len).saturating_sub(range.start);
+        self.report.bytes_read = self.report.bytes_read.saturating_add(read);
+    }
+
+    /// The report; `reached` is the verdict of a verification that could be carried through, were nothing found.
+    fn finish(mut self, reached: Option<Verdict>) -> Report {
+        self.report.verdict = match reached {
+            None => Verdict::Unreadable,
+            Some(_) if self.lost => Verdict::Damaged,
+            Some(_) if self.report.findings_total > 0 => Verdict::Corrected,
+            Some(verdict) => verdict,
+        };
+        self.report
+            .findings
+            .sort_by_key(|finding| (finding.byte_range.start, finding.byte_range.end));
+        self.report.damaged_tensors = self.damaged.into_iter().collect();
+        self.report
+    }
+
+    /// Both superblocks and the length. `None`: no superblock can be used.
+    fn superblocks(&mut self) -> Option<Superblock> {
+        let mut copies = Superblocks::read(self.source, self.source_len);
+        self.count_read(&copies.a.range.clone());
+        if let Ok(superblock) = &copies.a.decoded {
+            let expected = superblock.geometry.superblock_b.clone();
+            // One that is cut off is reported with the length.
+            copies.b = (expected.end <= self.source_len)
+                .then(|| SuperblockCopy::read(self.source, Region::SuperblockB, expected.start));
+        }
+        if let Some(b) = &copies.b {
+            self.count_read(&b.range.clone());
+        }
+        let superblock = match copies.choose() {
+            Ok((superblock, finding)) => {
+                if let Some(finding) = finding {
+                    self.note(finding);
+                }
+                superblock.clone()
+            }
+            Err(finding) => {
+                self.note(finding);
+                return None;
+            }
+        };
+        if let (Ok(_), Some(b)) = (&copies.a.decoded, &copies.b) {
+            match &b.decoded {
+                Err(cause) => self.note(b.finding(cause.clone(), Some(&copies.a.bytes))),
+                Ok(_) if b.bytes != copies.a.bytes => self.note(b.finding(Cause::CopiesDiffer, Some(&copies.a.bytes))),
+                Ok(_) => {}
+            }
+        }
+        if let Some(finding) = length_finding(&superblock, self.source_len) {
+            self.note(finding);
+        }
+        Some(superblock)
+    }
+
+    /// Both copies of index and digest table, the padding around them, and every record. `None`: no copy can be used.
+    fn metadata(&mut self, superblock: Superblock, limits: &crate::Limits) -> Result<Option<Directory>, Error> {
+        self.report.blocks_total = superblock.block_count;
+        if let Err(finding) = check_limits(&superblock, limits) {
+            self.note(finding);
+            return Ok(None);
+        }
+        let hasher = crate::digest::Hasher::new(superblock.uuid);
+        let mut loaded = Vec::new();
+        for mirrored in [Mirrored::index(&superblock), Mirrored::digest_table(&superblock)] {
+            let (whole, broken) = mirrored.load(self.source, self.source_len, &hasher, true)?;
+            broken.into_iter().for_each(|finding| self.note(finding));
+            loaded.extend(whole);
+        }
+        let geometry = superblock.geometry.clone();
+        for range in [
+            &geometry.index_1,
+            &geometry.index_2,
+            &geometry.digests_1,
+            &geometry.digests_2,
+        ] {
+            self.count_read(range);
+        }
+        for padding in geometry.paddings() {
+            self.padding(&padding)?;
+        }
+        let mut loaded = loaded.into_iter();
+        let (Some((region, index)), Some((_, digests))) = (loaded.next(), loaded.next()) else {
+            return Ok(None);
+        };
+        let directory = match Directory::assemble(superblock, region, index, digests, limits) {
+            Ok(directory) => directory,
+            Err(finding) => {
+                self.note(finding);
+                return Ok(None);
+            }
+        };
+        if let Err(finding) = directory.check_tensors() {
+            self.note(finding);
+        }
+        for (number, chunk) in (0_u32..).zip(&directory.index.chunks) {
+            let computed = directory.chunk_digest(number, chunk);
+            if computed != chunk.digest {
+                let cause = Cause::Digest {
+                    of: Digested::Chunk,
+                    stored: chunk.digest,
+                    computed,
+                };
+                let table = geometry.digests_1.start;
+                let entry = |block: u64| block.saturating_mul(LEAF_DIGEST_LEN).saturating_add(table);
+                let range = entry(chunk.blocks().start)..entry(chunk.blocks().end);
+                self.note(Finding::new(cause, Region::Digests1, range).chunk(directory.index.chunk_name(chunk)));
+            }
+        }
+        self.report.info = Some(directory.info.clone());
+        Ok(Some(directory))
+    }
+
+    /// Zeros between two regions of the metadata; what is cut off is reported with the length.
+    fn padding(&mut self, range: &Range<u64>) -> Result<(), Error> {
+        let range = range.start..range.end.min(self.source_len);
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.count_read(&range);
+        match read_range(self.source, &range)? {
+            Ok(bytes) => {
+                if let Some(bad) = non_zero(&bytes, range.start) {
+                    self.note(Finding::new(Cause::NonZeroPadding, Region::Padding, bad).repairable(true));
+                }
+            }
+            Err(cause) => self.note(Finding::new(cause, Region::Padding, range).repairable(true)),
+        }
+        Ok(())
+    }
+
+    /// Prologues and blocks, as the depth asks. Returns the verdict of this depth, were nothing found.
+    fn content(&mut self, directory: &Directory, depth: Depth<'_>) -> Result<Verdict, Error> {
+        let block_len = directory.superblock.block_len();
+        let chunks = &directory.index.chunks;
+        let mut prologues = Vec::new();
+        let mut wanted: Vec<(usize, &Chunk, Range<u64>)> = Vec::new();
+        match depth {
+            Depth::Superblock | Depth::Index => return Ok(Verdict::StructureOk),
+            Depth::Chunk(name) => {
+                let (number, chunk) = directory.chunk(name)?;
+                prologues.push((number, chunk));
+                wanted.push((number, chunk, chunk.blocks()));
+            }
+            Depth::Tensor(name) => {
+                let entry = directory.tensor(name)?;
+                if let Some((chunk, range)) = directory.tensor_place(&entry) {
+                    wanted.push((entry.chunk, chunk, chunk.blocks_of(&range, block_len)));
+                }
+            }
+            Depth::All => {
+                prologues.extend(chunks.iter().enumerate());
+                wanted.extend(
+                    chunks
+                        .iter()
+                        .enumerate()
+                        .map(|(number, chunk)| (number, chunk, chunk.blocks())),
+                );
+            }
+        }
+        for (number, chunk) in prologues {
+            self.prologue(directory, number, chunk)?;
+        }
+        let residents = Residents::new(&directory.index);
+        let step = TASK_LEN.checked_div(block_len).unwrap_or(1).max(1);
+        let mut tasks = wanted.iter().flat_map(|(number, chunk, blocks)| {
+            let starts = (0..blocks.end.saturating_sub(blocks.start).div_ceil(step)).map(move |position| {
+                let start = position.saturating_mul(step).saturating_add(blocks.start);
+                start..start.saturating_add(step).min(blocks.end)
+            });
+            starts.map(|blocks| Task {
+                number: *number,
+                chunk,
+                blocks,
+            })
+        });
+        let total = wanted.iter().fold(self.report.bytes_read, |sum, (_, chunk, blocks)| {
+            let last = blocks.end.saturating_sub(1).max(blocks.start);
+            let len = match blocks.is_empty() {
+                true => 0,
+                false => chunk
+                    .block_bytes(last, block_len)
+                    .end
+                    .saturating_sub(chunk.block_bytes(blocks.start, block_len).start),
+            };
+            sum.saturating_add(len)
+        });
+        let mut buffers = vec![Vec::new(); rayon::current_num_threads().saturating_mul(TASKS_PER_THREAD).max(1)];
+        loop {
+            self.tell(total)?;
+            let round = tasks.by_ref().take(buffers.len()).collect::<Vec<_>>();
+            if round.is_empty() {
+                break;
+            }
+            let source = self.source;
+            let checked = round
+                .par_iter()
+                .zip(&mut buffers)
+                .map(|(task, buffer)| task.check(directory, &residents, source, buffer))
+                .collect::<Vec<_>>();
+            for (task, bad) in round.iter().zip(checked) {
+                let first = task.chunk.block_bytes(task.blocks.start, block_len).start;
+                let end = task.chunk.block_bytes(task.blocks.end.saturating_sub(1), block_len).end;
+                self.count_read(&(first..end));
+                let count = task.blocks.end.saturating_sub(task.blocks.start);
+                self.report.blocks_checked = self.report.blocks_checked.saturating_add(count);
+                for finding in bad {
+                    self.bad_block(directory, &residents, task, finding);
+                }
+            }
+        }
+        Ok(if depth == Depth::All {
+            Verdict::Ok
+        } else {
+            Verdict::StructureOk
+        })
+    }
+
+    /// Notes a finding in a block, with the tensors that lie on it.
+    fn bad_block(&mut self, directory: &Directory, residents: &Residents, task: &Task<'_>, mut finding: Finding) {
+        if finding.cause == Cause::NonZeroPadding {
+            self.note(finding);
+            return;
+        }
+        self.report.blocks_bad = self.report.blocks_bad.saturating_add(1);
+        let content = task.chunk.content_offset();
+        let inside = finding.byte_range.start.saturating_sub(content)..finding.byte_range.end.saturating_sub(content);
+        let mut names = residents
+            .on(&directory.index, task.number, &inside)
+            .map(|tensor| tensor.name);
+        if let Some(first) = names.next() {
+            finding = finding.tensor(first);
+            self.damaged.insert(first.into());
+        }
+        for name in names {
+            finding.more_tensors = finding.more_tensors.saturating_add(1);
+            self.damaged.insert(name.into());
+        }
+        self.note(finding);
+    }
+
+    fn tell(&mut self, bytes_total: u64) -> Result<(), Error> {
+        let progress = Progress {
+            bytes_done: self.report.bytes_read,
+            bytes_total,
+        };
+        match self.progress.as_mut().map(|callback| callback(progress)) {
+            Some(std::ops::ControlFlow::Break(())) => Err(Error::Cancelled),
+            _ => Ok(()),
+        }
+    }
+
+    /// Compares a prologue with the one that the index makes.
+    fn prologue(&mut self, directory: &Directory, number: usize, chunk: &Chunk) -> Result<(), Error> {
+        let superblock = &directory.superblock;
+        let name = directory.index.chunk_name(chunk);
+        let expected = Prologue {
+            uuid: superblock.uuid,
+            number: u32::try_from(number).unwrap_or(u32::MAX),
+            name,
+            kind: chunk.kind,
+            encoding: chunk.encoding,
+            block_log2: superblock.block_log2,
+            stored_len: chunk.stored_len,
+            content_len: chunk.content_len,
+            first_block: chunk.first_block,
+            block_count: chunk.block_count,
+            tensor_count: chunk.tensor_count,
+            digest: chunk.digest,
+        }
+        .encode();
+        let range = chunk.offset..chunk.offset.saturating_add(len_u64(PROLOGUE_LEN));
+        self.count_read(&range);
+        let (cause, bad) = match read_range(self.source, &range)? {
+            Ok(bytes) if bytes == expected => return Ok(()),
+            Ok(bytes) => (Cause::Prologue, differing(&bytes, &expected, range.start)),
+            Err(cause) => (cause, range),
+        };
+        self.note(Finding::new(cause, Region::Prologue, bad).chunk(name).repairable(true));
+        Ok(())
+    }
+}
+
+impl Task<'_> {
+    /// Reads the blocks and says what is wrong with them, in their order.
+    fn check(
+        &self,
+        directory: &Directory,
+        residents: &Residents,
+        source: &(impl ReadAt + ?Sized),
+        buffer: &mut Vec<u8>,
+    ) -> Vec<Finding> {
+        let block_len = directory.superblock.block_len();
+        let bytes_of = |number| self.chunk.block_bytes(number, block_len);
+        let start = bytes_of(self.blocks.start).start;
+        let len = bytes_of(self.blocks.end.saturating_sub(1)).end.saturating_sub(start);
+        buffer.resize(usize::try_from(len).unwrap_or(0), 0);
+        let at_once = matches!(read_full(source, buffer, start), Ok(true));
+        let reading = Reading {
+            chunk: self.chunk,
+            chunk_name: directory.index.chunk_name(self.chunk),
+            tensor: None,
+        };
+        let step = usize::try_from(block_len).unwrap_or(usize::MAX);
+        let mut bad = Vec::new();
+        for (number, block) in self.blocks.clone().zip(buffer.chunks_mut(step)) {
+            let range = bytes_of(number);
+            // What cannot be read as a whole is read block by block: the bad ones are named, the others checked.
+            let read = match at_once {
+                true => Ok(()),
+                false => match read_full(source, block, range.start) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(Cause::Length {
+                        expected: range.end,
+                        actual: source.len().unwrap_or(range.start),
+                    }),
+                    Err(error) => Err(unreadable(&error)),
+                },
+            };
+            match read.and_then(|()| directory.check_block(number, block)) {
+                Err(cause) => bad.push(reading.finding(number, range, cause)),
+                Ok(()) => {
+                    if let Some(padding) = self.non_zero_padding(directory, residents, block, range.start) {
+                        bad.push(reading.finding(number, padding, Cause::NonZeroPadding));
+                    }
+                }
+            }
+        }
+        bad
+    }
+
+    /// The span of non-zero bytes between and behind tensors, or behind text or bytes, in a block that begins at
+    /// `offset` of the file.
+    fn non_zero_padding(
+        &self,
+        directory: &Directory,
+        residents: &Residents,
+        block: &[u8],
+        offset: u64,
+    ) -> Option<Range<u64>> {
+        let start = offset.saturating_sub(self.chunk.content_offset());
+        let end = start.saturating_add(len_u64(block.len()));
+        let gap = |from: u64, to: u64| {
+            let inside = |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
+            non_zero(
+                block.get(inside(from)..inside(to))?,
+                offset.saturating_add(from.saturating_sub(start)),
+            )
+        };
+        let mut bad: Option<Range<u64>> = None;
+        let mut add = |span: Option<Range<u64>>| {
+            if let Some(span) = span {
+                bad = Some(bad.as_ref().map_or(span.start, |bad| bad.start)..span.end);
+            }
+        };
+        let mut filled = start;
+        if self.chunk.kind == ChunkKind::Tensors {
+            for tensor in residents.on(&directory.index, self.number, &(start..end)) {
+                if filled < tensor.offset {
+                    add(gap(filled, tensor.offset.min(end)));
+                }
+                filled = filled.max(tensor.offset.saturating_add(tensor.len)).min(end);
+            }
+        } else {
+            filled = filled.max(self.chunk.stored_len.min(end));
+        }
+        add(gap(filled, end));
+        bad
+    }
+}
+
+/// The span from the first to the last byte that is not zero, the bytes beginning at `offset` of the file.
+fn non_zero(bytes: &[u8], offset: u64) -> Option<Range<u64>> {
+    if is_zero(bytes) {
+        return None;
+    }
+    let first = bytes.iter().position(|&byte| byte != 0)?;
+    let last = bytes.iter().rposition(|&byte| byte != 0)?;
+    Some(offset.saturating_add(len_u64(first))..offset.saturating_add(len_u64(last)).saturating_add(1))
 }

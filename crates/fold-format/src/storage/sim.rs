@@ -384,14 +384,13 @@ mod tests {
         write_full(&file, &[7; 1000], 100).unwrap();
         // Length, then the sectors 100..512, 512..1024, 1024..1100.
         assert_eq!(disk.pending(), 4);
-        assert_eq!(disk.crash(|_| false).read(&path("a")).unwrap(), []);
+        assert!(disk.crash(|_| false).read(&path("a")).unwrap().is_empty());
         let size_only = disk.crash(|change| change == 0).read(&path("a")).unwrap();
         assert_eq!(size_only, vec![0; 1100], "the length may persist before the data");
         let torn = disk.crash(|change| change != 2).read(&path("a")).unwrap();
         assert_eq!((torn[511], torn[512], torn[1023], torn[1024]), (7, 0, 0, 7));
-        assert_eq!(
-            disk.crash(|change| change != 0).read(&path("a")).unwrap(),
-            [],
+        assert!(
+            disk.crash(|change| change != 0).read(&path("a")).unwrap().is_empty(),
             "data without a length is not there"
         );
         file.sync().unwrap();
@@ -409,9 +408,8 @@ mod tests {
         disk.rename(&path("t"), &path("a")).unwrap();
         // Changes: length, sector, create, rename.
         assert!(!disk.crash(|change| change < 2).exists(&path("a")).unwrap());
-        assert_eq!(
-            disk.crash(|change| change >= 2).read(&path("a")).unwrap(),
-            [],
+        assert!(
+            disk.crash(|change| change >= 2).read(&path("a")).unwrap().is_empty(),
             "the name came before the data"
         );
         let renamed = disk.crash(|change| change == 3);

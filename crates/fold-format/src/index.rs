@@ -1,0 +1,623 @@
+//! The index: fixed-size records, sorted by name, looked up where they lie.
+//!
+//! Opening checks the header and the chunk records, of which there are few. A tensor record is checked when it is
+//! looked up; [`Index::check_tensors`] checks all of them and how they fit together. That the digest of an index
+//! matches says nothing about whether its writer kept the rules: every field is looked at as if it were hostile.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use crate::digest::Digest;
+use crate::dtype::{Dtype, Shape};
+use crate::finding::{Cause, Finding, Region};
+use crate::info::{ChunkKind, Encoding};
+use crate::layout::{
+    Field, INDEX_MAGIC, MAX_RANK, PAGE_LEN, PROLOGUE_LEN, TENSOR_ALIGN, chunk_record, index_header, tensor_record,
+};
+use crate::limits::Limits;
+use crate::name;
+use crate::superblock::{Superblock, digest_field, low_bits};
+use crate::wire::{align_up, len_u64};
+
+/// A broken rule: what, on which bytes of the index, and whose record.
+#[derive(Debug)]
+pub(crate) struct Flaw {
+    cause: Cause,
+    bytes: Range<u64>,
+    chunk: Option<Box<str>>,
+    tensor: Option<Box<str>>,
+}
+
+impl Flaw {
+    /// As a finding in the copy of the index that begins at `index_offset`.
+    pub(crate) fn into_finding(self, region: Region, index_offset: u64) -> Finding {
+        let shift = |at: u64| at.saturating_add(index_offset);
+        let mut finding = Finding::new(self.cause, region, shift(self.bytes.start)..shift(self.bytes.end));
+        finding.chunk = self.chunk;
+        finding.tensor = self.tensor;
+        finding
+    }
+}
+
+/// One chunk whose record was checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    name: Range<usize>,
+    pub(crate) kind: ChunkKind,
+    pub(crate) encoding: Encoding,
+    /// Of the prologue, in the file.
+    pub(crate) offset: u64,
+    pub(crate) stored_len: u64,
+    pub(crate) content_len: u64,
+    pub(crate) first_block: u64,
+    pub(crate) block_count: u64,
+    pub(crate) tensor_count: u64,
+    pub(crate) digest: Digest,
+}
+
+impl Chunk {
+    /// Where the content begins in the file.
+    pub(crate) const fn content_offset(&self) -> u64 {
+        self.offset.saturating_add(len_u64(PROLOGUE_LEN))
+    }
+
+    /// The content with its padding, in the file.
+    pub(crate) fn extent(&self) -> Range<u64> {
+        let start = self.content_offset();
+        // Checked when the record was: the sum lies inside the payload.
+        start..start.saturating_add(align_up(self.stored_len, PAGE_LEN).unwrap_or(u64::MAX))
+    }
+
+    /// The chunk's blocks, counted over the file.
+    pub(crate) const fn blocks(&self) -> Range<u64> {
+        self.first_block..self.first_block.saturating_add(self.block_count)
+    }
+
+    /// The bytes of one of the chunk's blocks, in the file.
+    pub(crate) fn block_bytes(&self, number: u64, block_len: u64) -> Range<u64> {
+        let extent = self.extent();
+        let skipped = number.saturating_sub(self.first_block).saturating_mul(block_len);
+        let start = extent.start.saturating_add(skipped).min(extent.end);
+        start..start.saturating_add(block_len).min(extent.end)
+    }
+
+    /// The blocks that the bytes `range` of the file, inside the extent, lie on.
+    pub(crate) fn blocks_of(&self, range: &Range<u64>, block_len: u64) -> Range<u64> {
+        let number = |at: u64| {
+            let inside = at.saturating_sub(self.content_offset());
+            inside
+                .checked_div(block_len)
+                .unwrap_or(0)
+                .saturating_add(self.first_block)
+        };
+        if range.is_empty() {
+            return number(range.start)..number(range.start);
+        }
+        number(range.start)..number(range.end.saturating_sub(1)).saturating_add(1)
+    }
+}
+
+/// One tensor whose record was checked, the name borrowed from the index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TensorEntry<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Shape,
+    /// Number of the chunk that holds it.
+    pub(crate) chunk: usize,
+    /// From the beginning of the chunk's content.
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
+/// An index whose digest matched and whose header and chunk records were checked.
+#[derive(Debug)]
+pub(crate) struct Index {
+    bytes: Vec<u8>,
+    pub(crate) chunks: Vec<Chunk>,
+    tensor_count: u64,
+    tensors: Range<usize>,
+    strings: Range<usize>,
+    metadata: Range<usize>,
+    block_len: u64,
+    reserved_is_zero: bool,
+}
+
+/// Bytes of the index that the records of one table take.
+fn table_len(count: u64, record_len: usize) -> Option<u64> {
+    count.checked_mul(len_u64(record_len))
+}
+
+fn within(limit: &'static str, value: u64, max: u64) -> Result<(), Cause> {
+    if value > max {
+        Err(Cause::OverLimit { limit, value, max })
+    } else {
+        Ok(())
+    }
+}
+
+/// Why a name that does not ascend is refused.
+fn ascends(previous: Option<&[u8]>, name: &[u8]) -> Result<(), Cause> {
+    match previous.map(|previous| previous.cmp(name)) {
+        None | Some(Ordering::Less) => Ok(()),
+        Some(Ordering::Equal) => Err(Cause::DuplicateName),
+        Some(Ordering::Greater) => Err(Cause::Unsorted),
+    }
+}
+
+fn must_be(field: &Field, value: u64, expected: u64) -> Result<(), Cause> {
+    if value == expected {
+        Ok(())
+    } else {
+        Err(Cause::Contradiction {
+            field: field.name,
+            value,
+            expected,
+        })
+    }
+}
+
+/// A field of a record that is known to be long enough; the cause is never seen.
+fn present<T>(field: &Field, value: Option<T>) -> Result<T, Cause> {
+    value.ok_or(Cause::OutOfBounds {
+        field: field.name,
+        value: len_u64(field.offset),
+    })
+}
+
+impl Index {
+    /// Checks header, chunk records and metadata text of an index whose digest matched.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub(crate) fn parse(bytes: Vec<u8>, superblock: &Superblock, limits: &Limits) -> Result<Self, Flaw> {
+        let header_bytes = 0..len_u64(index_header::RECORD_LEN);
+        let mut index = Self::parse_header(bytes, superblock, limits).map_err(|cause| Flaw {
+            cause,
+            bytes: header_bytes,
+            chunk: None,
+            tensor: None,
+        })?;
+        if index
+            .bytes
+            .get(index.metadata.clone())
+            .is_none_or(|text| std::str::from_utf8(text).is_err())
+        {
+            return Err(Flaw {
+                cause: Cause::InvalidText { field: "metadata" },
+                bytes: len_u64(index.metadata.start)..len_u64(index.metadata.end),
+                chunk: None,
+                tensor: None,
+            });
+        }
+        index.parse_chunks(superblock)?;
+        Ok(index)
+    }
+
+    fn parse_header(bytes: Vec<u8>, superblock: &Superblock, limits: &Limits) -> Result<Self, Cause> {
+        use index_header as field;
+        let magic = present(&field::MAGIC, field::MAGIC.u64(&bytes))?;
+        if magic.to_le_bytes() != INDEX_MAGIC {
+            return Err(Cause::Field {
+                field: field::MAGIC.name,
+                value: magic,
+            });
+        }
+        let reserved_is_zero = superblock.reserved_is_zero();
+        for reserved in [&field::RESERVED_1, &field::RESERVED_2] {
+            if reserved_is_zero && !reserved.is_zero(&bytes) {
+                return Err(Cause::Field {
+                    field: reserved.name,
+                    value: low_bits(reserved, &bytes),
+                });
+            }
+        }
+        let chunk_count = u64::from(present(&field::CHUNK_COUNT, field::CHUNK_COUNT.u32(&bytes))?);
+        let tensor_count = present(&field::TENSOR_COUNT, field::TENSOR_COUNT.u64(&bytes))?;
+        let strings_len = present(&field::STRINGS_LEN, field::STRINGS_LEN.u64(&bytes))?;
+        let metadata_len = present(&field::METADATA_LEN, field::METADATA_LEN.u64(&bytes))?;
+        within("max_chunks", chunk_count, limits.max_chunks)?;
+        within("max_tensors", tensor_count, limits.max_tensors)?;
+        within("max_metadata_bytes", metadata_len, limits.max_metadata_bytes)?;
+
+        // The tables follow each other and end with the index: one sum, checked, places all of them.
+        let mut end = len_u64(index_header::RECORD_LEN);
+        let mut region = |len: Option<u64>, field: &Field, value: u64| {
+            let out = Cause::OutOfBounds {
+                field: field.name,
+                value,
+            };
+            let start = end;
+            end = len.and_then(|len| end.checked_add(len)).ok_or_else(|| out.clone())?;
+            if end > len_u64(bytes.len()) {
+                return Err(out);
+            }
+            let (start, end) = (usize::try_from(start), usize::try_from(end));
+            start.ok().zip(end.ok()).map(|(start, end)| start..end).ok_or(out)
+        };
+        region(
+            table_len(chunk_count, chunk_record::RECORD_LEN),
+            &field::CHUNK_COUNT,
+            chunk_count,
+        )?;
+        let tensors = region(
+            table_len(tensor_count, tensor_record::RECORD_LEN),
+            &field::TENSOR_COUNT,
+            tensor_count,
+        )?;
+        let strings = region(Some(strings_len), &field::STRINGS_LEN, strings_len)?;
+        let metadata = region(Some(metadata_len), &field::METADATA_LEN, metadata_len)?;
+        must_be(&crate::layout::superblock::INDEX_LEN, len_u64(bytes.len()), end)?;
+        Ok(Self {
+            bytes,
+            chunks: Vec::new(),
+            tensor_count,
+            tensors,
+            strings,
+            metadata,
+            block_len: superblock.block_len(),
+            reserved_is_zero,
+        })
+    }
+
+    fn parse_chunks(&mut self, superblock: &Superblock) -> Result<(), Flaw> {
+        let mut table = index_header::RECORD_LEN..self.tensors.start;
+        let mut expected = Expected {
+            name_offset: 0,
+            offset: superblock.geometry.payload.start,
+            payload_end: superblock.geometry.payload.end,
+            block: 0,
+            tensors: 0,
+        };
+        let mut previous: Option<Range<usize>> = None;
+        let mut chunks = Vec::new();
+        while table.start < table.end {
+            let start = table.start;
+            table.start = start.saturating_add(chunk_record::RECORD_LEN);
+            let record = start..table.start;
+            let flaw = |cause, name: Option<&Range<usize>>| Flaw {
+                cause,
+                bytes: len_u64(record.start)..len_u64(record.end),
+                chunk: name.and_then(|name| self.text(name)).map(Into::into),
+                tensor: None,
+            };
+            let bytes = self.bytes.get(record.clone()).unwrap_or(&[]);
+            let name = self
+                .record_name(&chunk_record::NAME_OFFSET, &chunk_record::NAME_LEN, bytes)
+                .map_err(|cause| flaw(cause, None))?;
+            let before = previous.as_ref().and_then(|previous| self.bytes.get(previous.clone()));
+            ascends(before, self.bytes.get(name.clone()).unwrap_or(&[])).map_err(|cause| flaw(cause, Some(&name)))?;
+            let chunk = self
+                .parse_chunk(bytes, name.clone(), &mut expected)
+                .map_err(|cause| flaw(cause, Some(&name)))?;
+            previous = Some(name);
+            chunks.push(chunk);
+        }
+        let whole = |cause| Flaw {
+            cause,
+            bytes: 0..len_u64(index_header::RECORD_LEN),
+            chunk: None,
+            tensor: None,
+        };
+        let of = |field: &Field, value: u64, sum: u64| must_be(field, value, sum).map_err(whole);
+        let payload = &superblock.geometry.payload;
+        let chunks_len = expected.offset.saturating_sub(payload.start);
+        of(
+            &crate::layout::superblock::PAYLOAD_LEN,
+            payload.end.saturating_sub(payload.start),
+            chunks_len,
+        )?;
+        of(
+            &crate::layout::superblock::BLOCK_COUNT,
+            superblock.block_count,
+            expected.block,
+        )?;
+        of(&index_header::TENSOR_COUNT, self.tensor_count, expected.tensors)?;
+        self.chunks = chunks;
+        Ok(())
+    }
+
+    fn parse_chunk(&self, record: &[u8], name: Range<usize>, expected: &mut Expected) -> Result<Chunk, Cause> {
+        use chunk_record as field;
+        let u64_of = |field: &Field| present(field, field.u64(record));
+        let u8_of = |field: &Field| present(field, field.u8(record));
+        let refused = |field: &Field| Cause::Field {
+            field: field.name,
+            value: low_bits(field, record),
+        };
+        let out = |field: &Field, value: u64| Cause::OutOfBounds {
+            field: field.name,
+            value,
+        };
+
+        let name_offset = u64::from(present(&field::NAME_OFFSET, field::NAME_OFFSET.u32(record))?);
+        must_be(&field::NAME_OFFSET, name_offset, expected.name_offset)?;
+        let kind = ChunkKind::from_byte(u8_of(&field::KIND)?).ok_or_else(|| refused(&field::KIND))?;
+        let encoding = Encoding::from_byte(u8_of(&field::ENCODING)?).ok_or_else(|| refused(&field::ENCODING))?;
+        if self.reserved_is_zero && !field::RESERVED.is_zero(record) {
+            return Err(refused(&field::RESERVED));
+        }
+        let offset = u64_of(&field::OFFSET)?;
+        if offset < expected.offset {
+            return Err(Cause::Overlap {
+                previous_end: expected.offset,
+                begin: offset,
+            });
+        }
+        must_be(&field::OFFSET, offset, expected.offset)?;
+        let stored_len = u64_of(&field::STORED_LEN)?;
+        let content_len = u64_of(&field::CONTENT_LEN)?;
+        must_be(&field::CONTENT_LEN, content_len, stored_len)?;
+        let padded = align_up(stored_len, PAGE_LEN).ok_or_else(|| out(&field::STORED_LEN, stored_len))?;
+        let end = offset
+            .checked_add(len_u64(PROLOGUE_LEN))
+            .and_then(|content| content.checked_add(padded));
+        let end = end
+            .filter(|&end| end <= expected.payload_end)
+            .ok_or_else(|| out(&field::STORED_LEN, stored_len))?;
+        let first_block = u64_of(&field::FIRST_BLOCK)?;
+        must_be(&field::FIRST_BLOCK, first_block, expected.block)?;
+        let block_count = u64_of(&field::BLOCK_COUNT)?;
+        must_be(&field::BLOCK_COUNT, block_count, padded.div_ceil(self.block_len))?;
+        let tensor_count = u64_of(&field::TENSOR_COUNT)?;
+        if kind != ChunkKind::Tensors {
+            must_be(&field::TENSOR_COUNT, tensor_count, 0)?;
+        }
+        let digest = digest_field(&field::DIGEST, record)?;
+
+        expected.name_offset = expected.name_offset.saturating_add(len_u64(name.len()));
+        expected.offset = end;
+        expected.block = expected
+            .block
+            .checked_add(block_count)
+            .ok_or_else(|| out(&field::BLOCK_COUNT, block_count))?;
+        expected.tensors = expected
+            .tensors
+            .checked_add(tensor_count)
+            .ok_or_else(|| out(&field::TENSOR_COUNT, tensor_count))?;
+        Ok(Chunk {
+            name,
+            kind,
+            encoding,
+            offset,
+            stored_len,
+            content_len,
+            first_block,
+            block_count,
+            tensor_count,
+            digest,
+        })
+    }
+
+    /// The place of a record's name in the index, when it is a valid name inside the string table.
+    fn record_name(&self, offset: &Field, len: &Field, record: &[u8]) -> Result<Range<usize>, Cause> {
+        let at = present(offset, offset.u32(record))?;
+        let size = present(len, len.u16(record))?;
+        let out = || Cause::OutOfBounds {
+            field: offset.name,
+            value: u64::from(at),
+        };
+        let start = usize::try_from(at)
+            .ok()
+            .and_then(|at| self.strings.start.checked_add(at))
+            .ok_or_else(out)?;
+        let end = start
+            .checked_add(usize::from(size))
+            .filter(|&end| end <= self.strings.end)
+            .ok_or_else(out)?;
+        let bytes = self.bytes.get(start..end).ok_or_else(out)?;
+        name::checked(bytes).ok_or(Cause::InvalidText { field: "name" })?;
+        Ok(start..end)
+    }
+
+    /// Text of the index that was checked to be UTF-8.
+    fn text(&self, range: &Range<usize>) -> Option<&str> {
+        std::str::from_utf8(self.bytes.get(range.clone())?).ok()
+    }
+
+    pub(crate) fn chunk_name(&self, chunk: &Chunk) -> &str {
+        self.text(&chunk.name).unwrap_or("")
+    }
+
+    /// The chunk of this name and its number, by binary search.
+    pub(crate) fn chunk(&self, name: &str) -> Option<(usize, &Chunk)> {
+        let number = self
+            .chunks
+            .binary_search_by(|chunk| self.chunk_name(chunk).cmp(name))
+            .ok()?;
+        Some((number, self.chunks.get(number)?))
+    }
+
+    /// The chunk that a block of the file belongs to.
+    pub(crate) const fn tensor_count(&self) -> u64 {
+        self.tensor_count
+    }
+
+    /// The metadata: checked to be UTF-8, nothing else.
+    pub(crate) fn metadata(&self) -> &str {
+        self.text(&self.metadata).unwrap_or("")
+    }
+
+    fn tensor_record_bytes(&self, number: u64) -> Option<Range<usize>> {
+        let skipped = usize::try_from(table_len(number, tensor_record::RECORD_LEN)?).ok()?;
+        let start = self.tensors.start.checked_add(skipped)?;
+        let end = start.checked_add(tensor_record::RECORD_LEN)?;
+        (end <= self.tensors.end).then_some(start..end)
+    }
+
+    /// The name in a tensor record, not checked to be a valid one.
+    fn tensor_name_bytes(&self, number: u64) -> Option<&[u8]> {
+        let record = self.bytes.get(self.tensor_record_bytes(number)?)?;
+        let offset = usize::try_from(tensor_record::NAME_OFFSET.u32(record)?).ok()?;
+        let start = self.strings.start.checked_add(offset)?;
+        let end = start.checked_add(usize::from(tensor_record::NAME_LEN.u16(record)?))?;
+        (end <= self.strings.end).then(|| self.bytes.get(start..end)).flatten()
+    }
+
+    /// The number of the tensor record with this name, by binary search; touches about log2(count) records.
+    pub(crate) fn find_tensor(&self, name: &str) -> Option<u64> {
+        let (mut low, mut high) = (0, self.tensor_count);
+        while low < high {
+            let middle = low.midpoint(high);
+            // A name outside the string table ends the search on one side; whoever reads that record is told.
+            match self.tensor_name_bytes(middle).unwrap_or(&[]).cmp(name.as_bytes()) {
+                Ordering::Less => low = middle.saturating_add(1),
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Some(middle),
+            }
+        }
+        None
+    }
+
+    /// One tensor's record, checked.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub(crate) fn tensor(&self, number: u64) -> Result<TensorEntry<'_>, Flaw> {
+        let range = self.tensor_record_bytes(number).unwrap_or(0..0);
+        let record = self.bytes.get(range.clone()).unwrap_or(&[]);
+        let flaw = |cause, tensor: Option<&str>| Flaw {
+            cause,
+            bytes: len_u64(range.start)..len_u64(range.end),
+            chunk: None,
+            tensor: tensor.map(Into::into),
+        };
+        let name = self
+            .record_name(&tensor_record::NAME_OFFSET, &tensor_record::NAME_LEN, record)
+            .map_err(|cause| flaw(cause, None))?;
+        let name = self.text(&name).unwrap_or("");
+        self.parse_tensor(record, name).map_err(|cause| flaw(cause, Some(name)))
+    }
+
+    fn parse_tensor<'a>(&'a self, record: &[u8], name: &'a str) -> Result<TensorEntry<'a>, Cause> {
+        use tensor_record as field;
+        let refused = |field: &Field| Cause::Field {
+            field: field.name,
+            value: low_bits(field, record),
+        };
+        let dtype = Dtype::from_byte(present(&field::DTYPE, field::DTYPE.u8(record))?);
+        let dtype = dtype.ok_or_else(|| refused(&field::DTYPE))?;
+        let rank = usize::from(present(&field::RANK, field::RANK.u8(record))?);
+        let mut extents = [0; MAX_RANK];
+        let shape_bytes = present(&field::SHAPE, field::SHAPE.bytes(record))?;
+        for (extent, bytes) in extents.iter_mut().zip(shape_bytes.as_chunks::<8>().0) {
+            *extent = u64::from_le_bytes(*bytes);
+        }
+        let (used, unused) = extents.split_at_checked(rank).ok_or_else(|| refused(&field::RANK))?;
+        if unused.iter().any(|&extent| extent != 0) {
+            return Err(refused(&field::SHAPE));
+        }
+        let shape = Shape::new(used).ok_or_else(|| refused(&field::RANK))?;
+        if self.reserved_is_zero {
+            for reserved in [&field::RESERVED_1, &field::RESERVED_2] {
+                if !reserved.is_zero(record) {
+                    return Err(refused(reserved));
+                }
+            }
+        }
+        let len = present(&field::LEN_BYTES, field::LEN_BYTES.u64(record))?;
+        let by_shape = shape.byte_len(dtype).ok_or(Cause::OutOfBounds {
+            field: field::SHAPE.name,
+            value: len,
+        })?;
+        must_be(&field::LEN_BYTES, len, by_shape)?;
+        let chunk_number = present(&field::CHUNK, field::CHUNK.u32(record))?;
+        let chunk = usize::try_from(chunk_number).ok();
+        let holder = chunk.and_then(|chunk| Some((chunk, self.chunks.get(chunk)?)));
+        let (chunk, holder) = holder.ok_or_else(|| refused(&field::CHUNK))?;
+        if holder.kind != ChunkKind::Tensors {
+            return Err(refused(&field::CHUNK));
+        }
+        let offset = present(&field::OFFSET, field::OFFSET.u64(record))?;
+        if !offset.is_multiple_of(TENSOR_ALIGN) {
+            return Err(refused(&field::OFFSET));
+        }
+        if offset.checked_add(len).is_none_or(|end| end > holder.stored_len) {
+            return Err(Cause::OutOfBounds {
+                field: field::OFFSET.name,
+                value: offset,
+            });
+        }
+        Ok(TensorEntry {
+            name,
+            dtype,
+            shape,
+            chunk,
+            offset,
+            len,
+        })
+    }
+
+    /// Checks every tensor record and how they fit together: names unique and sorted, the string table without a gap,
+    /// the tensors of a chunk behind each other with less than 64 bytes between them, and nothing behind the last.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub(crate) fn check_tensors(&self) -> Result<(), Flaw> {
+        let chunk_names = self.chunks.iter().map(|chunk| len_u64(chunk.name.len()));
+        let mut name_offset = chunk_names.fold(0, u64::saturating_add);
+        let mut previous: Option<&str> = None;
+        let mut filled = vec![(0_u64, 0_u64); self.chunks.len()];
+        for number in 0..self.tensor_count {
+            let tensor = self.tensor(number)?;
+            let range = self.tensor_record_bytes(number).unwrap_or(0..0);
+            let flaw = |cause| Flaw {
+                cause,
+                bytes: len_u64(range.start)..len_u64(range.end),
+                chunk: None,
+                tensor: Some(tensor.name.into()),
+            };
+            ascends(previous.map(str::as_bytes), tensor.name.as_bytes()).map_err(flaw)?;
+            let record = self.bytes.get(range.clone()).unwrap_or(&[]);
+            let stored = tensor_record::NAME_OFFSET.u32(record).map_or(u64::MAX, u64::from);
+            must_be(&tensor_record::NAME_OFFSET, stored, name_offset).map_err(flaw)?;
+            if let Some((end, count)) = filled.get_mut(tensor.chunk) {
+                if tensor.offset < *end {
+                    return Err(flaw(Cause::Overlap {
+                        previous_end: *end,
+                        begin: tensor.offset,
+                    }));
+                }
+                let next = align_up(*end, TENSOR_ALIGN).unwrap_or(u64::MAX);
+                must_be(&tensor_record::OFFSET, tensor.offset, next).map_err(flaw)?;
+                *end = tensor.offset.saturating_add(tensor.len);
+                *count = count.saturating_add(1);
+            }
+            name_offset = name_offset.saturating_add(len_u64(tensor.name.len()));
+            previous = Some(tensor.name);
+        }
+        let header = |cause| Flaw {
+            cause,
+            bytes: 0..len_u64(index_header::RECORD_LEN),
+            chunk: None,
+            tensor: None,
+        };
+        must_be(&index_header::STRINGS_LEN, len_u64(self.strings.len()), name_offset).map_err(header)?;
+        for (chunk, (end, count)) in self.chunks.iter().zip(filled) {
+            if chunk.kind == ChunkKind::Tensors {
+                let fits = must_be(&chunk_record::STORED_LEN, chunk.stored_len, end)
+                    .and_then(|()| must_be(&chunk_record::TENSOR_COUNT, chunk.tensor_count, count));
+                fits.map_err(|cause| Flaw {
+                    chunk: Some(self.chunk_name(chunk).into()),
+                    ..header(cause)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every tensor, the checked records of [`Index::check_tensors`]; one that breaks a rule ends the iteration.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (u64, TensorEntry<'_>)> {
+        (0..self.tensor_count).map_while(|number| Some((number, self.tensor(number).ok()?)))
+    }
+}
+
+/// What the next chunk record must say, since chunks follow each other without a gap.
+struct Expected {
+    name_offset: u64,
+    offset: u64,
+    payload_end: u64,
+    block: u64,
+    tensors: u64,
+}

@@ -1,0 +1,110 @@
+//! Contents and files for the other tests, made in memory.
+
+use std::path::Path;
+
+use fold_format::storage::SimDisk;
+use fold_format::{
+    Checkpoint, Content, Depth, Dtype, Durability, OpenOptions, Report, SaveOptions, TensorSource, VerifyOptions, save,
+    verify_source,
+};
+
+/// Deterministic bytes.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        })
+        .collect()
+}
+
+pub(crate) fn options() -> SaveOptions {
+    SaveOptions::new(Durability::Full)
+        .uuid(*b"fold-format test")
+        .created_unix_ns(1_700_000_000_000_000_000)
+}
+
+/// The bytes of a file with this content.
+pub(crate) fn file(content: &Content<'_>, options: &SaveOptions) -> Vec<u8> {
+    let disk = SimDisk::new();
+    let path = Path::new("/d/a.fold");
+    let saved = save(&disk, path, content, options).unwrap();
+    let bytes = disk.read(path).unwrap();
+    assert_eq!(saved.bytes, bytes.len() as u64);
+    bytes
+}
+
+pub(crate) fn open(bytes: &[u8]) -> Result<Checkpoint<&[u8]>, fold_format::Error> {
+    Checkpoint::open_source(bytes, &OpenOptions::default())
+}
+
+pub(crate) fn check(bytes: &[u8]) -> Report {
+    verify_source(bytes, Depth::All, VerifyOptions::new()).unwrap()
+}
+
+/// A layout for the exhaustive tests: a name, the file, and the tensors in it.
+pub(crate) struct Layout {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) tensors: Vec<(String, Vec<u8>)>,
+}
+
+fn layout(name: &'static str, content: &Content<'_>, options: &SaveOptions) -> Layout {
+    let bytes = file(content, options);
+    let opened = open(&bytes).unwrap();
+    let names = opened
+        .tensors()
+        .unwrap()
+        .map(|tensor| tensor.name.to_owned())
+        .collect::<Vec<_>>();
+    let tensors = names.into_iter().map(|name| {
+        let bytes = opened.tensor(&name).unwrap().as_bytes().to_vec();
+        (name, bytes)
+    });
+    let tensors = tensors.collect();
+    Layout { name, bytes, tensors }
+}
+
+/// Small files of every shape that the format has.
+pub(crate) fn layouts() -> Vec<Layout> {
+    let data = noise(1, 20_000);
+    let small = options().block_log2(12);
+    let tensor = |name: &'static str, from: usize, len: usize| {
+        TensorSource::new(name, Dtype::U8, &[len as u64], &data[from..from + len]).unwrap()
+    };
+    vec![
+        layout("empty", &Content::new(), &options()),
+        layout(
+            "one tensor",
+            &Content::new().tensors("state", [tensor("w", 0, 100)]),
+            &options(),
+        ),
+        layout(
+            "tensors over several small blocks",
+            &Content::new().metadata(r#"{"epoch": 3}"#).tensors(
+                "state",
+                [
+                    tensor("a", 0, 5000),
+                    tensor("b", 5000, 1),
+                    tensor("c", 5001, 0),
+                    tensor("d", 5001, 4096),
+                ],
+            ),
+            &small,
+        ),
+        layout(
+            "every kind",
+            &Content::new()
+                .metadata(r#"{"name":"x"}"#)
+                .tensors("state", [tensor("w", 0, 300), tensor("x", 300, 65)])
+                .json("history", "[1, 2, 3]")
+                .bytes("blob", &data[..4097])
+                .bytes("nothing", &[])
+                .tensors("more", [tensor("v", 400, 64)]),
+            &small,
+        ),
+    ]
+}
