@@ -1,0 +1,108 @@
+//! Which input line each synapse listens to.
+
+use crate::{Error, Result, Shape};
+
+/// The line index of each synapse, [n, D, S], every one below the number of lines M. Fixed for a layer's life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wiring {
+    shape: Shape,
+    lines: u32,
+    index: Vec<u32>,
+}
+
+impl Wiring {
+    /// Every neuron sees every line once: synapse [i, d, s] listens to line d * S + s, so M = D * S.
+    ///
+    /// # Errors
+    /// [`Error::Shape`].
+    pub fn shared(shape: Shape) -> Result<Self> {
+        shape.check()?;
+        let lines = shape.dendrites * shape.synapses;
+        let index = (0..shape.neurons).flat_map(|_| 0..lines).collect();
+        Ok(Self { shape, lines, index })
+    }
+
+    /// A wiring given synapse by synapse.
+    ///
+    /// - `lines`: M, at least 1.   - `index`: [n, D, S], each below M; a line may be used any number of times, also never.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::WiringLength`], [`Error::WiringLine`] with the first synapse beyond the lines.
+    pub fn new(shape: Shape, lines: u32, index: Vec<u32>) -> Result<Self> {
+        shape.check()?;
+        if index.len() != shape.synapse_count() {
+            return Err(Error::WiringLength {
+                expected: shape.synapse_count(),
+                given: index.len(),
+            });
+        }
+        match index.iter().position(|&line| line >= lines) {
+            Some(synapse) => Err(Error::WiringLine {
+                synapse,
+                line: index[synapse],
+                lines,
+            }),
+            None => Ok(Self { shape, lines, index }),
+        }
+    }
+
+    /// [n, D, S].
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// M, the number of input lines.
+    #[must_use]
+    pub fn lines(&self) -> u32 {
+        self.lines
+    }
+
+    /// Line indices, [n, D, S].
+    #[must_use]
+    pub fn index(&self) -> &[u32] {
+        &self.index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape {
+        neurons: 2,
+        dendrites: 2,
+        synapses: 3,
+    };
+
+    #[test]
+    fn shared_wiring_repeats_all_lines_per_neuron() {
+        let wiring = Wiring::shared(SHAPE).unwrap();
+        assert_eq!(wiring.lines(), 6);
+        assert_eq!(wiring.index(), [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_line_beyond_the_last_is_located() {
+        let mut index = vec![0; 12];
+        index[7] = 6;
+        assert!(matches!(
+            Wiring::new(SHAPE, 6, index.clone()),
+            Err(Error::WiringLine {
+                synapse: 7,
+                line: 6,
+                lines: 6
+            })
+        ));
+        index[7] = 5;
+        assert!(Wiring::new(SHAPE, 6, index.clone()).is_ok());
+        index.pop();
+        assert!(matches!(
+            Wiring::new(SHAPE, 6, index),
+            Err(Error::WiringLength {
+                expected: 12,
+                given: 11
+            })
+        ));
+    }
+}
