@@ -1,0 +1,200 @@
+//! The crate's one error type.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fold_format::{Class, Dtype, Escaped, Shape};
+
+use crate::code::Code;
+use crate::exit::ExitCode;
+
+/// Why an operation of this crate failed. The text begins with code and class, as the container's errors do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The container refused: damage, misuse or the system.
+    #[error(transparent)]
+    Format(#[from] fold_format::Error),
+    /// The container of this path refused.
+    #[error("{}: {source}", shown(.path))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the container says.
+        source: fold_format::Error,
+    },
+    /// The system refused an operation on the checkpoint directory or on a name in it.
+    #[error("{code} {class}: cannot {operation} {}: {source}", shown(.path), code = self.code(), class = self.class())]
+    Directory {
+        /// What was tried.
+        operation: DirectoryOperation,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Another process writes to the directory.
+    #[error("{code} {class}: {} is being written to by {}", shown(.dir), holder(.process), code = self.code(), class = self.class())]
+    Locked {
+        /// The checkpoint directory.
+        dir: PathBuf,
+        /// The process that said so when it took the lock, where it can be read.
+        process: Option<u32>,
+    },
+    /// A tensor that the state needs is not in the checkpoint.
+    #[error("{code} {class}: the checkpoint has no tensor {}{}", Escaped(.tensor), others(.more), code = self.code(), class = self.class())]
+    StateMissing {
+        /// The first that is missing.
+        tensor: Box<str>,
+        /// How many more are.
+        more: usize,
+    },
+    /// A tensor that the state needs has another type or shape.
+    #[error("{code} {class}: {0}", code = self.code(), class = self.class())]
+    StateMismatch(Box<Mismatch>),
+    /// The state was read and breaks an invariant.
+    #[error("{code} {class}: the state breaks an invariant: {source}", code = self.code(), class = self.class())]
+    InvariantViolated {
+        /// Which one, and where.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A plan is not carried out, since the checkpoint that it relies on is not valid any more.
+    #[error("{code} {class}: nothing removed, {} is not valid any more and was to be the newest valid checkpoint", shown(.path), code = self.code(), class = self.class())]
+    LastValid {
+        /// The checkpoint that the plan relies on.
+        path: PathBuf,
+    },
+}
+
+/// A tensor that is not what the state needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mismatch {
+    /// Its name.
+    pub tensor: Box<str>,
+    /// The type that the state needs.
+    pub expected_dtype: Dtype,
+    /// The shape that the state needs.
+    pub expected_shape: Shape,
+    /// The type in the checkpoint.
+    pub dtype: Dtype,
+    /// The shape in the checkpoint.
+    pub shape: Shape,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "tensor {} is {} {}, the state needs {} {}",
+            Escaped(&self.tensor),
+            self.dtype,
+            self.shape,
+            self.expected_dtype,
+            self.expected_shape
+        )
+    }
+}
+
+/// What was tried on a checkpoint directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DirectoryOperation {
+    /// Creating it.
+    Create,
+    /// Listing it.
+    List,
+    /// Flushing its names to the disk.
+    Sync,
+    /// Locking it for a writer.
+    Lock,
+    /// Asking whether a name is taken.
+    Look,
+    /// Opening a file in it.
+    Open,
+    /// Giving a file in it another name.
+    Rename,
+    /// Removing a file from it.
+    Remove,
+}
+
+impl fmt::Display for DirectoryOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "create",
+            Self::List => "list",
+            Self::Sync => "sync",
+            Self::Lock => "lock",
+            Self::Look => "look at",
+            Self::Open => "open",
+            Self::Rename => "rename",
+            Self::Remove => "remove",
+        })
+    }
+}
+
+impl Error {
+    /// Names the file that a container's error is about.
+    pub(crate) fn of(path: &Path, source: fold_format::Error) -> Self {
+        match source {
+            // These name their path themselves.
+            fold_format::Error::Io(_) => Self::Format(source),
+            _ => Self::File {
+                path: path.into(),
+                source,
+            },
+        }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Format(source) | Self::File { source, .. } => source.code().into(),
+            Self::Directory { operation, source, .. } => Code::Format(match (operation, source.kind()) {
+                (_, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => fold_format::Code::NoSpace,
+                (DirectoryOperation::Sync, _) => fold_format::Code::SyncFailed,
+                (DirectoryOperation::List | DirectoryOperation::Open, io::ErrorKind::NotFound) => {
+                    fold_format::Code::Absent
+                }
+                _ => fold_format::Code::Io,
+            }),
+            Self::Locked { .. } => Code::Locked,
+            Self::StateMissing { .. } => Code::StateMissing,
+            Self::StateMismatch(_) => Code::StateMismatch,
+            Self::InvariantViolated { .. } => Code::InvariantViolated,
+            Self::LastValid { .. } => Code::LastValid,
+        }
+    }
+
+    /// Whose move it is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.code().class()
+    }
+
+    /// What a command ends with when this error stops it.
+    #[must_use]
+    pub fn exit(&self) -> ExitCode {
+        self.code().exit()
+    }
+}
+
+fn shown(path: &Path) -> String {
+    Escaped(&path.to_string_lossy()).to_string()
+}
+
+fn holder(process: &Option<u32>) -> String {
+    match process {
+        Some(process) => format!("process {process}"),
+        None => "another process".to_owned(),
+    }
+}
+
+fn others(more: &usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!(" and {more} others that the state needs"),
+    }
+}

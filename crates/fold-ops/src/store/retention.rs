@@ -1,0 +1,203 @@
+//! Which checkpoints may go: a plan first, from full verification, never a guess.
+//!
+//! Two rules stand above what is asked for. The newest valid checkpoint stays. What is not valid stays too, and is
+//! reported: a damaged file may be all that is left of a step, and what it is worth is for a person to say.
+
+use std::path::PathBuf;
+
+use fold_format::Verdict;
+use fold_format::storage::Storage;
+use serde::Serialize;
+
+use super::{CheckpointStore, Examined, SCORE_KEY};
+use crate::error::Error;
+use crate::json::Int;
+
+/// How many checkpoints to keep. The newest valid one is kept even where both are 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The newest valid ones.
+    pub keep_last: usize,
+    /// The valid ones with the highest score, the newer one where two are equal. Those without a score are not among them.
+    pub keep_best: usize,
+}
+
+/// What happens to one checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fate {
+    /// Kept: one of the newest valid ones.
+    KeepNewest,
+    /// Kept: one of those with the best score.
+    KeepBest,
+    /// Kept and reported: it is not valid, and nothing shows that it is superseded.
+    KeepDamaged,
+    /// Removed: valid, and superseded by the newest valid one.
+    Remove,
+}
+
+/// One checkpoint of a plan.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PruneItem {
+    /// Its step.
+    pub step: u64,
+    /// Its path.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Its score, where its metadata have one.
+    pub score: Option<f64>,
+    /// What happens to it.
+    pub fate: Fate,
+}
+
+/// What a prune would do, one item per checkpoint, oldest first.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PrunePlan {
+    /// The step that everything removed is superseded by; none where no checkpoint is valid, and nothing is removed then.
+    pub newest_valid: Option<u64>,
+    /// Every checkpoint of the directory.
+    pub items: Vec<PruneItem>,
+}
+
+impl PrunePlan {
+    /// The items that would be removed, oldest first.
+    pub fn removals(&self) -> impl Iterator<Item = &PruneItem> {
+        self.items.iter().filter(|item| item.fate == Fate::Remove)
+    }
+
+    /// The items that are kept because they are not valid.
+    pub fn damaged(&self) -> impl Iterator<Item = &PruneItem> {
+        self.items.iter().filter(|item| item.fate == Fate::KeepDamaged)
+    }
+}
+
+/// What a prune did.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Pruned {
+    /// The files removed, oldest first.
+    pub removed: Vec<PathBuf>,
+    /// Their bytes.
+    #[serde(serialize_with = "int")]
+    pub bytes_freed: u64,
+}
+
+fn int<T: serde::Serializer>(value: &u64, serializer: T) -> Result<T::Ok, T::Error> {
+    Int(*value).serialize(serializer)
+}
+
+impl<S: Storage> CheckpointStore<S> {
+    /// Verifies every checkpoint in full and says what a prune would do. Changes nothing.
+    ///
+    /// # Errors
+    /// The directory cannot be listed, or a file cannot be opened at all.
+    pub fn plan(&self, retention: &Retention) -> Result<PrunePlan, Error> {
+        let mut items = Vec::new();
+        for step in self.steps()? {
+            let Some(examined) = self.examine(step)? else { continue };
+            let valid = examined.verdict() == Verdict::Ok;
+            items.push(PruneItem {
+                step,
+                bytes: examined.report.bytes_total,
+                score: score(&examined),
+                path: examined.path,
+                fate: if valid { Fate::Remove } else { Fate::KeepDamaged },
+            });
+        }
+        Ok(decide(items, retention))
+    }
+
+    /// Whether a step's checkpoint is there and right in every byte.
+    pub(super) fn is_valid(&self, step: u64) -> Result<bool, Error> {
+        Ok(self
+            .examine(step)?
+            .is_some_and(|examined| examined.verdict() == Verdict::Ok))
+    }
+}
+
+/// `items`: oldest first, the valid ones marked [`Fate::Remove`].
+fn decide(mut items: Vec<PruneItem>, retention: &Retention) -> PrunePlan {
+    let valid = |item: &PruneItem| item.fate == Fate::Remove;
+    let newest_valid = items.iter().rev().find(|item| valid(item)).map(|item| item.step);
+    let mut best = items
+        .iter()
+        .filter(|item| valid(item))
+        .filter_map(|item| Some((item.score?, item.step)))
+        .collect::<Vec<_>>();
+    best.sort_by(|(score, step), (other_score, other_step)| other_score.total_cmp(score).then(other_step.cmp(step)));
+    best.truncate(retention.keep_best);
+    for item in items
+        .iter_mut()
+        .rev()
+        .filter(|item| item.fate == Fate::Remove)
+        .take(retention.keep_last.max(1))
+    {
+        item.fate = Fate::KeepNewest;
+    }
+    for item in items.iter_mut().filter(|item| item.fate == Fate::Remove) {
+        if best.iter().any(|(_, step)| *step == item.step) {
+            item.fate = Fate::KeepBest;
+        }
+    }
+    PrunePlan { newest_valid, items }
+}
+
+fn score<F: fold_format::ReadAt>(examined: &Examined<F>) -> Option<f64> {
+    let metadata = examined.checkpoint.as_ref()?.metadata();
+    let metadata = serde_json::from_str::<serde_json::Value>(metadata).ok()?;
+    metadata.get(SCORE_KEY)?.as_f64().filter(|score| score.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One letter per item: `v` valid, `d` not; scores in the same order.
+    fn fates(valid: &str, scores: &[Option<f64>], keep_last: usize, keep_best: usize) -> (Option<u64>, String) {
+        let items = valid
+            .chars()
+            .enumerate()
+            .map(|(step, kind)| PruneItem {
+                step: step as u64,
+                path: PathBuf::new(),
+                bytes: 1,
+                score: scores.get(step).copied().flatten(),
+                fate: if kind == 'v' { Fate::Remove } else { Fate::KeepDamaged },
+            })
+            .collect();
+        let plan = decide(items, &Retention { keep_last, keep_best });
+        let letters = plan.items.iter().map(|item| match item.fate {
+            Fate::KeepNewest => 'n',
+            Fate::KeepBest => 'b',
+            Fate::KeepDamaged => 'd',
+            Fate::Remove => '-',
+        });
+        (plan.newest_valid, letters.collect())
+    }
+
+    #[test]
+    fn the_newest_valid_one_stays_whatever_is_asked() {
+        assert_eq!(fates("vvv", &[], 0, 0), (Some(2), "--n".to_owned()));
+        assert_eq!(fates("vvd", &[], 0, 0), (Some(1), "-nd".to_owned()));
+        assert_eq!(fates("ddd", &[], 0, 0), (None, "ddd".to_owned()));
+        assert_eq!(fates("", &[], 0, 0), (None, String::new()));
+    }
+
+    #[test]
+    fn damaged_ones_do_not_count_among_the_last() {
+        assert_eq!(fates("vvvdvd", &[], 2, 0), (Some(4), "--ndnd".to_owned()));
+        assert_eq!(fates("vvv", &[], 9, 0), (Some(2), "nnn".to_owned()));
+    }
+
+    #[test]
+    fn the_best_stay_and_ties_go_to_the_newer() {
+        let scores = [Some(0.9), Some(0.9), None, Some(0.1), Some(0.95), Some(0.2)];
+        assert_eq!(fates("vvvvdv", &scores, 1, 1), (Some(5), "-b--dn".to_owned()));
+        assert_eq!(fates("vvvvdv", &scores, 1, 2), (Some(5), "bb--dn".to_owned()));
+        assert_eq!(fates("vvvvvv", &scores, 1, 1), (Some(5), "----bn".to_owned()));
+    }
+}
