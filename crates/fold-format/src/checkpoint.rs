@@ -13,7 +13,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::directory::{Directory, OpenMode, read_range, unreadable};
+use crate::copies::{read_range, unreadable};
+use crate::directory::{Directory, OpenMode};
 use crate::error::{Error, IoFault, Misuse, Operation};
 use crate::finding::{Cause, Finding, Foreign, Region};
 use crate::index::Chunk;
@@ -70,10 +71,13 @@ pub struct Checkpoint<S = File> {
     pub(crate) directory: Directory,
     findings: Vec<Finding>,
     /// Whether every tensor record was checked, and what is wrong with them.
-    structure: OnceLock<Result<(), Finding>>,
+    structure: OnceLock<Result<(), Box<Finding>>>,
     /// The last block that was read for a part of it: its number and verified bytes.
     edge: Mutex<Option<(u64, Vec<u8>)>>,
 }
+
+/// Fewer bytes than this are read and hashed by the calling thread: waking others would take longer.
+pub(crate) const PARALLEL_LEN: usize = 1 << 20;
 
 /// What is being read, for a finding.
 #[derive(Clone, Copy)]
@@ -96,20 +100,19 @@ impl Reading<'_> {
     }
 }
 
+fn regular_only(metadata: &std::fs::Metadata) -> Result<(), Error> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(Finding::new(Cause::NotContainer(Foreign::NotRegularFile), Region::File, 0..0).into())
+}
+
 /// Opens a regular file for reading; a directory, pipe or device is refused before it could block.
 pub(crate) fn open_regular(path: &Path) -> Result<File, Error> {
     let fault = |operation, error| IoFault::new(operation, Some(path.into()), error);
-    let refuse_others = |metadata: &std::fs::Metadata| {
-        let cause = Cause::NotContainer(Foreign::NotRegularFile);
-        if metadata.is_file() {
-            Ok(())
-        } else {
-            Err(Finding::new(cause, Region::File, 0..0))
-        }
-    };
-    refuse_others(&std::fs::metadata(path).map_err(|error| fault(Operation::Metadata, error))?)?;
+    regular_only(&std::fs::metadata(path).map_err(|error| fault(Operation::Metadata, error))?)?;
     let file = File::open(path).map_err(|error| fault(Operation::Open, error))?;
-    refuse_others(&file.metadata().map_err(|error| fault(Operation::Metadata, error))?)?;
+    regular_only(&file.metadata().map_err(|error| fault(Operation::Metadata, error))?)?;
     Ok(file)
 }
 
@@ -295,7 +298,7 @@ impl<S: ReadAt> Checkpoint<S> {
             .source
             .len()
             .map_err(|error| IoFault::new(Operation::Metadata, None, error))?;
-        if range.end > actual {
+        if range.end > actual && !range.is_empty() {
             let cause = Cause::Length {
                 expected: range.end,
                 actual,
@@ -345,21 +348,26 @@ impl<S: ReadAt> Checkpoint<S> {
     fn read_whole_blocks(&self, reading: Reading<'_>, first: u64, buffer: &mut [u8]) -> Result<(), Error> {
         let block_len = self.directory.superblock.block_len();
         let step = usize::try_from(block_len).unwrap_or(usize::MAX);
-        let bad = buffer
-            .par_chunks_mut(step)
-            .enumerate()
-            .filter_map(|(position, block)| {
-                let number = first.saturating_add(len_u64(position));
-                self.read_block(reading, number, block)
-                    .err()
-                    .map(|finding| (number, finding))
-            })
-            .min_by_key(|(number, _)| *number);
+        let read = |(position, block): (usize, &mut [u8])| {
+            let number = first.saturating_add(len_u64(position));
+            self.read_block(reading, number, block)
+                .err()
+                .map(|finding| (number, finding))
+        };
+        let bad = if buffer.len() < PARALLEL_LEN {
+            buffer.chunks_mut(step).enumerate().find_map(read)
+        } else {
+            buffer
+                .par_chunks_mut(step)
+                .enumerate()
+                .filter_map(read)
+                .min_by_key(|(number, _)| *number)
+        };
         bad.map_or(Ok(()), |(_, finding)| Err(finding.into()))
     }
 
     /// Reads and verifies one block into memory of its length.
-    fn read_block(&self, reading: Reading<'_>, number: u64, buffer: &mut [u8]) -> Result<(), Finding> {
+    fn read_block(&self, reading: Reading<'_>, number: u64, buffer: &mut [u8]) -> Result<(), Box<Finding>> {
         let bytes = reading.chunk.block_bytes(number, self.directory.superblock.block_len());
         let checked = match read_full(&self.source, buffer, bytes.start) {
             Ok(true) => self.directory.check_block(number, buffer),
@@ -369,7 +377,7 @@ impl<S: ReadAt> Checkpoint<S> {
             }),
             Err(error) => Err(unreadable(&error)),
         };
-        checked.map_err(|cause| reading.finding(number, bytes, cause))
+        checked.map_err(|cause| Box::new(reading.finding(number, bytes, cause)))
     }
 
     /// Copies a part of a block, from the remembered block where it is that one.

@@ -64,6 +64,12 @@ impl From<Finding> for Error {
     }
 }
 
+impl From<Box<Finding>> for Error {
+    fn from(finding: Box<Finding>) -> Self {
+        Self::Finding(finding)
+    }
+}
+
 impl From<Misuse> for Error {
     fn from(misuse: Misuse) -> Self {
         Self::Misuse(misuse)

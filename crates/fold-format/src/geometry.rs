@@ -66,6 +66,12 @@ impl Geometry {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "tests may panic"
+)]
 mod tests {
     use super::*;
 
@@ -102,6 +108,6 @@ mod tests {
         assert!(Geometry::new(u64::MAX, 0, 0).is_none());
         assert!(Geometry::new(u64::MAX - 8191, 0, 0).is_none());
         assert!(Geometry::new(64, u64::MAX - 8192, 0).is_none());
-        assert!(Geometry::new(64, 0, u64::MAX & !4095).is_none());
+        assert!(Geometry::new(64, 0, !4095_u64).is_none());
     }
 }

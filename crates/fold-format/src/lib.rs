@@ -13,6 +13,7 @@ compile_error!("typed views are slices of the file, which is little-endian: big-
 mod checkpoint;
 mod code;
 mod content;
+mod copies;
 mod digest;
 mod directory;
 mod dtype;

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use memmap2::Mmap;
 use rayon::prelude::*;
 
-use crate::checkpoint::{Checkpoint, OpenOptions, Reading, open_regular};
+use crate::checkpoint::{Checkpoint, OpenOptions, PARALLEL_LEN, Reading, open_regular};
 use crate::directory::Directory;
 use crate::error::{Error, IoFault, Misuse, Operation};
 use crate::finding::{Cause, Finding};
@@ -59,7 +59,7 @@ impl Mapping {
     }
 
     /// Compares a block with its digest unless that was done before.
-    fn verify_block(&self, directory: &Directory, reading: Reading<'_>, number: u64) -> Result<(), Finding> {
+    fn verify_block(&self, directory: &Directory, reading: Reading<'_>, number: u64) -> Result<(), Box<Finding>> {
         if self.is_verified(number) {
             return Ok(());
         }
@@ -71,7 +71,7 @@ impl Mapping {
                 actual: len_u64(self.map.len()),
             }),
         };
-        checked.map_err(|cause| reading.finding(number, range, cause))?;
+        checked.map_err(|cause| Box::new(reading.finding(number, range, cause)))?;
         self.set_verified(number);
         Ok(())
     }
@@ -161,14 +161,19 @@ impl Checkpoint<Mapping> {
             chunk_name,
             tensor: Some(entry.name),
         };
-        let blocks = chunk.blocks_of(&range, self.directory.superblock.block_len());
-        let bad = blocks
-            .into_par_iter()
-            .filter_map(|number| {
-                let verified = self.source.verify_block(&self.directory, reading, number);
-                verified.err().map(|finding| (number, finding))
-            })
-            .min_by_key(|(number, _)| *number);
+        let mut blocks = chunk.blocks_of(&range, self.directory.superblock.block_len());
+        let verify = |number| {
+            let verified = self.source.verify_block(&self.directory, reading, number);
+            verified.err().map(|finding| (number, finding))
+        };
+        let bad = if entry.len < len_u64(PARALLEL_LEN) {
+            blocks.find_map(verify)
+        } else {
+            blocks
+                .into_par_iter()
+                .filter_map(verify)
+                .min_by_key(|(number, _)| *number)
+        };
         if let Some((_, finding)) = bad {
             return Err(finding.into());
         }

@@ -201,8 +201,7 @@ impl Superblock {
                 });
             }
         }
-        // A later minor version or an optional feature may use what is reserved today.
-        if version_minor <= VERSION_MINOR && optional_features == 0 {
+        if reserved_is_zero(version_minor, optional_features) {
             for reserved in RESERVED {
                 if !reserved.is_zero(bytes) {
                     return Err(Cause::Field {
@@ -259,8 +258,13 @@ impl Superblock {
 
     /// Whether reserved bytes must be zero: not when something newer may have given them a meaning.
     pub(crate) const fn reserved_is_zero(&self) -> bool {
-        self.version_minor <= VERSION_MINOR && self.optional_features == 0
+        reserved_is_zero(self.version_minor, self.optional_features)
     }
+}
+
+/// A later minor version or an optional feature may give a meaning to what is reserved today.
+const fn reserved_is_zero(version_minor: u16, optional_features: u64) -> bool {
+    version_minor == VERSION_MINOR && optional_features == 0
 }
 
 /// Fields of features that need a required bit, which a file read here does not have.
@@ -396,11 +400,11 @@ mod tests {
 
     #[test]
     fn forged_fields_are_refused_by_name() {
-        let expect = |field: &Field, value: &[u8], code: crate::Code| {
+        use crate::Code;
+        let expect = |field: &Field, value: &[u8], code: Code| {
             let cause = Superblock::decode(&forged(field, value)).expect_err(field.name);
             assert_eq!(cause.code(), code, "{}: {cause}", field.name);
         };
-        use crate::Code;
         expect(&field::VERSION_MAJOR, &3_u16.to_le_bytes(), Code::NewerVersion);
         expect(&field::VERSION_MAJOR, &1_u16.to_le_bytes(), Code::Malformed);
         expect(&field::REQUIRED, &[4], Code::UnknownFeature);
@@ -411,7 +415,7 @@ mod tests {
         expect(&field::LEAF_LEN, &[0], Code::Malformed);
         expect(&field::NODE_LEN, &[32], Code::Malformed);
         for huge in [&field::INDEX_LEN, &field::BLOCK_COUNT, &field::PAYLOAD_LEN] {
-            expect(huge, &(u64::MAX & !4095).to_le_bytes(), Code::OutOfBounds);
+            expect(huge, &(!4095_u64).to_le_bytes(), Code::OutOfBounds);
         }
         expect(&field::INDEX_LEN, &63_u64.to_le_bytes(), Code::OutOfBounds);
         expect(&field::PAYLOAD_LEN, &4095_u64.to_le_bytes(), Code::Malformed);

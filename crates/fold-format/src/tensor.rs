@@ -150,6 +150,12 @@ fn bools(dtype: Dtype, bytes: &[u8]) -> Result<Option<&[bool]>, Error> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "tests may panic"
+)]
 mod tests {
     use super::*;
 

@@ -11,9 +11,10 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::checkpoint::{Reading, open_regular};
-use crate::directory::{
-    Directory, Mirrored, SuperblockCopy, Superblocks, check_limits, differing, length_finding, read_range, unreadable,
+use crate::copies::{
+    Mirrored, SuperblockCopy, Superblocks, check_limits, differing, length_finding, read_range, unreadable,
 };
+use crate::directory::Directory;
 use crate::error::{Error, IoFault, Operation};
 use crate::finding::{Cause, Digested, Finding, Region};
 use crate::index::Chunk;
@@ -159,7 +160,7 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
                 superblock.clone()
             }
             Err(finding) => {
-                self.note(finding);
+                self.note(*finding);
                 return None;
             }
         };
@@ -180,15 +181,15 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
     fn metadata(&mut self, superblock: Superblock, limits: &crate::Limits) -> Result<Option<Directory>, Error> {
         self.report.blocks_total = superblock.block_count;
         if let Err(finding) = check_limits(&superblock, limits) {
-            self.note(finding);
+            self.note(*finding);
             return Ok(None);
         }
         let hasher = crate::digest::Hasher::new(superblock.uuid);
         let mut loaded = Vec::new();
         for mirrored in [Mirrored::index(&superblock), Mirrored::digest_table(&superblock)] {
-            let (whole, broken) = mirrored.load(self.source, self.source_len, &hasher, true)?;
-            broken.into_iter().for_each(|finding| self.note(finding));
-            loaded.extend(whole);
+            let copies = mirrored.load(self.source, self.source_len, &hasher, true)?;
+            copies.findings.into_iter().for_each(|finding| self.note(finding));
+            loaded.extend(copies.whole);
         }
         let geometry = superblock.geometry.clone();
         for range in [
@@ -209,12 +210,12 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
         let directory = match Directory::assemble(superblock, region, index, digests, limits) {
             Ok(directory) => directory,
             Err(finding) => {
-                self.note(finding);
+                self.note(*finding);
                 return Ok(None);
             }
         };
         if let Err(finding) = directory.check_tensors() {
-            self.note(finding);
+            self.note(*finding);
         }
         for (number, chunk) in (0_u32..).zip(&directory.index.chunks) {
             let computed = directory.chunk_digest(number, chunk);
@@ -316,11 +317,12 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
                 break;
             }
             let source = self.source;
-            let checked = round
-                .par_iter()
-                .zip(&mut buffers)
-                .map(|(task, buffer)| task.check(directory, &residents, source, buffer))
-                .collect::<Vec<_>>();
+            let check = |(task, buffer): (&Task<'_>, &mut Vec<u8>)| task.check(directory, &residents, source, buffer);
+            // One task alone is not worth waking a thread for.
+            let checked: Vec<_> = match round.len() {
+                1 => round.iter().zip(&mut buffers).map(check).collect(),
+                _ => round.par_iter().zip(&mut buffers).map(check).collect(),
+            };
             for (task, bad) in round.iter().zip(checked) {
                 let first = task.chunk.block_bytes(task.blocks.start, block_len).start;
                 let end = task.chunk.block_bytes(task.blocks.end.saturating_sub(1), block_len).end;

@@ -1,4 +1,7 @@
 //! The crate's integration tests: one binary, one module per promise.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 mod content;
+mod flips;
 mod round_trip;

@@ -1,0 +1,368 @@
+//! The two copies of everything in the metadata: reading them, choosing, and saying what is wrong with the other one.
+//!
+//! Where one copy is whole, the damage of the other is located to the byte by comparing them. What the metadata mean is
+//! looked at in `superblock` and `index`.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::io;
+use std::ops::Range;
+
+use crate::digest::{Digest, Hasher, superblock_digest};
+use crate::error::{Error, IoFault, Operation};
+use crate::finding::{Cause, Digested, Finding, Foreign, Region};
+use crate::geometry::{MIN_FILE_LEN, SUPERBLOCK_BYTES};
+use crate::layout::{MAGIC, SELF_DIGEST_COVERS, SUPERBLOCK_LEN, superblock as field};
+use crate::limits::Limits;
+use crate::source::{ReadAt, read_full};
+use crate::superblock::{Superblock, concerns_one_copy, low_bits};
+use crate::wire::len_u64;
+
+/// The cause of bytes that the system did not deliver.
+pub(crate) fn unreadable(error: &io::Error) -> Cause {
+    Cause::Unreadable {
+        kind: error.kind(),
+        errno: error.raw_os_error(),
+    }
+}
+
+/// Fills memory of its own with the bytes `range` of the source; the cause where they are not there.
+///
+/// The caller has compared the range with the source's length: no more is allocated than the source is long.
+///
+/// # Errors
+/// Only a lack of memory.
+pub(crate) fn read_range(source: &(impl ReadAt + ?Sized), range: &Range<u64>) -> Result<Result<Vec<u8>, Cause>, Error> {
+    let len = range.end.saturating_sub(range.start);
+    let mut bytes = Vec::new();
+    let fits = usize::try_from(len)
+        .ok()
+        .and_then(|len| bytes.try_reserve_exact(len).ok().map(|()| len));
+    let Some(len) = fits else {
+        return Err(IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into()).into());
+    };
+    bytes.resize(len, 0);
+    Ok(match read_full(source, &mut bytes, range.start) {
+        Ok(true) => Ok(bytes),
+        Ok(false) => Err(Cause::Length {
+            expected: range.end,
+            actual: source.len().unwrap_or(range.start),
+        }),
+        Err(error) => Err(unreadable(&error)),
+    })
+}
+
+/// The span of the file in which two copies differ, the copy under suspicion beginning at `offset`.
+pub(crate) fn differing(suspect: &[u8], good: &[u8], offset: u64) -> Range<u64> {
+    let pairs = || suspect.iter().zip(good);
+    let first = pairs().position(|(one, other)| one != other).unwrap_or(0);
+    let last = pairs()
+        .rposition(|(one, other)| one != other)
+        .map_or(suspect.len(), |last| last.saturating_add(1));
+    let shift = |at: usize| offset.saturating_add(len_u64(at));
+    shift(first)..shift(last)
+}
+
+/// One copy of a superblock: its bytes where they could be read, and what they say.
+pub(crate) struct SuperblockCopy {
+    pub(crate) region: Region,
+    pub(crate) range: Range<u64>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) decoded: Result<Superblock, Cause>,
+}
+
+impl SuperblockCopy {
+    /// Reads and decodes the copy at `offset`; a file that is too short for it has none.
+    pub(crate) fn read(source: &(impl ReadAt + ?Sized), region: Region, offset: u64) -> Self {
+        let range = offset..offset.saturating_add(SUPERBLOCK_BYTES);
+        let mut bytes = vec![0; SUPERBLOCK_LEN];
+        let decoded = match read_full(source, &mut bytes, offset) {
+            Ok(true) => Superblock::decode(&bytes),
+            Ok(false) => Err(short_file(&bytes, offset, source.len().unwrap_or(0))),
+            Err(error) => Err(unreadable(&error)),
+        };
+        Self {
+            region,
+            range,
+            bytes,
+            decoded,
+        }
+    }
+
+    /// What is wrong with this copy, given the other one where that is whole.
+    pub(crate) fn finding(&self, cause: Cause, whole: Option<&[u8]>) -> Finding {
+        let cause = match cause {
+            // The other copy proves that this is a container, and that this copy's magic is damaged.
+            Cause::NotContainer(_) if whole.is_some() => self.own_digest_cause(),
+            cause => cause,
+        };
+        let range = match whole {
+            Some(whole) if !matches!(cause, Cause::Unreadable { .. }) => {
+                differing(&self.bytes, whole, self.range.start)
+            }
+            _ => self.range.clone(),
+        };
+        Finding::new(cause, self.region, range).repairable(whole.is_some())
+    }
+}
+
+impl SuperblockCopy {
+    /// The damage of a copy whose magic is not one.
+    fn own_digest_cause(&self) -> Cause {
+        let magic = low_bits(&field::MAGIC, &self.bytes);
+        let covered = self.bytes.get(..SELF_DIGEST_COVERS).unwrap_or(&[]);
+        let stored = field::SELF_DIGEST
+            .array16(&self.bytes)
+            .map(|bytes| Digest::node(u128::from_le_bytes(bytes)));
+        match (stored, superblock_digest(covered)) {
+            (Some(stored), computed) if stored != computed => Cause::Digest {
+                of: Digested::Superblock,
+                stored,
+                computed,
+            },
+            _ => Cause::Field {
+                field: field::MAGIC.name,
+                value: magic,
+            },
+        }
+    }
+}
+
+/// Why fewer than 4096 bytes, zero behind the `actual` ones of the source, are no superblock: cut off, or never one.
+fn short_file(bytes: &[u8], offset: u64, actual: u64) -> Cause {
+    let there = usize::try_from(actual.saturating_sub(offset))
+        .unwrap_or(usize::MAX)
+        .min(MAGIC.len());
+    if bytes.get(..there) == MAGIC.get(..there) && actual > 0 {
+        return Cause::Length {
+            expected: MIN_FILE_LEN,
+            actual,
+        };
+    }
+    match Superblock::decode(bytes) {
+        Err(cause @ Cause::NotContainer(_)) if actual > 0 => cause,
+        _ => Cause::NotContainer(Foreign::Empty),
+    }
+}
+
+/// Both copies of the superblock, the second one read only where it is asked for or needed.
+pub(crate) struct Superblocks {
+    pub(crate) a: SuperblockCopy,
+    pub(crate) b: Option<SuperblockCopy>,
+}
+
+impl Superblocks {
+    pub(crate) fn read(source: &(impl ReadAt + ?Sized), source_len: u64) -> Self {
+        let a = SuperblockCopy::read(source, Region::SuperblockA, 0);
+        let needed = a.decoded.as_ref().err().is_some_and(concerns_one_copy);
+        let b = needed.then(|| Self::last(source, source_len)).flatten();
+        Self { a, b }
+    }
+
+    /// The superblock at the end of the source as it is, where that is not the first one.
+    pub(crate) fn last(source: &(impl ReadAt + ?Sized), source_len: u64) -> Option<SuperblockCopy> {
+        let offset = source_len
+            .checked_sub(SUPERBLOCK_BYTES)
+            .filter(|&offset| offset >= SUPERBLOCK_BYTES)?;
+        Some(SuperblockCopy::read(source, Region::SuperblockB, offset))
+    }
+
+    /// The superblock to go by, and what is wrong with copy A where it is B's.
+    ///
+    /// # Errors
+    /// No copy can be used: the finding that says most about why.
+    pub(crate) fn choose(&self) -> Result<(&Superblock, Option<Finding>), Box<Finding>> {
+        let cause = match &self.a.decoded {
+            Ok(superblock) => return Ok((superblock, None)),
+            Err(cause) => cause,
+        };
+        let finding = || {
+            let finding = self.a.finding(cause.clone(), None);
+            match cause {
+                // What is missing has no bytes; what is foreign is so from the first byte on.
+                Cause::Length { expected, actual } => Finding {
+                    byte_range: *actual..*expected,
+                    ..finding
+                },
+                _ => finding,
+            }
+        };
+        let Some(b) = &self.b else {
+            return Err(Box::new(finding()));
+        };
+        match &b.decoded {
+            Ok(superblock) => Ok((superblock, Some(self.a.finding(cause.clone(), Some(&b.bytes))))),
+            // A is damaged beyond recognition, B is recognised: the file is a container, and B says what is wrong.
+            Err(cause_b) if matches!(cause, Cause::NotContainer(_)) && !matches!(cause_b, Cause::NotContainer(_)) => {
+                Err(Box::new(b.finding(cause_b.clone(), None)))
+            }
+            Err(_) => Err(Box::new(finding())),
+        }
+    }
+}
+
+/// What is wrong with the length of a source, if anything.
+pub(crate) fn length_finding(superblock: &Superblock, actual: u64) -> Option<Finding> {
+    let expected = superblock.geometry.file_len();
+    let range = match actual.cmp(&expected) {
+        std::cmp::Ordering::Equal => return None,
+        std::cmp::Ordering::Less => actual..expected,
+        std::cmp::Ordering::Greater => expected..actual,
+    };
+    // Behind the payload lie only second copies; what follows the end was never part of the file.
+    let repairable = actual >= superblock.geometry.payload.end;
+    Some(Finding::new(Cause::Length { expected, actual }, Region::File, range).repairable(repairable))
+}
+
+/// Compares a file's sizes with the limits before anything of them is allocated.
+pub(crate) fn check_limits(superblock: &Superblock, limits: &Limits) -> Result<(), Box<Finding>> {
+    let geometry = &superblock.geometry;
+    for (limit, region, range, max) in [
+        (
+            "max_index_bytes",
+            Region::Index1,
+            &geometry.index_1,
+            limits.max_index_bytes,
+        ),
+        (
+            "max_digest_table_bytes",
+            Region::Digests1,
+            &geometry.digests_1,
+            limits.max_digest_table_bytes,
+        ),
+    ] {
+        let value = range.end.saturating_sub(range.start);
+        if value > max {
+            return Err(Box::new(Finding::new(
+                Cause::OverLimit { limit, value, max },
+                region,
+                range.clone(),
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// One copy that was read: whole, or what is wrong with it and the bytes where there were any.
+enum OneCopy {
+    Whole(Vec<u8>),
+    Bad(Cause, Vec<u8>),
+}
+
+/// What became of loading an index or a digest table.
+pub(crate) struct Loaded {
+    /// A whole copy and which one, where there is one.
+    pub(crate) whole: Option<(Region, Vec<u8>)>,
+    /// What is wrong with copies that were looked at.
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Loaded {
+    /// Why no copy is whole: what is wrong with the first.
+    pub(crate) fn into_error(self) -> Error {
+        let none = || Finding::new(Cause::CopiesDiffer, Region::File, 0..0);
+        self.findings.into_iter().next().unwrap_or_else(none).into()
+    }
+}
+
+/// Index or digest table: where its two copies lie and what its digest must be.
+pub(crate) struct Mirrored<'s> {
+    copies: [(Region, &'s Range<u64>); 2],
+    of: Digested,
+    stored: Digest,
+}
+
+impl<'s> Mirrored<'s> {
+    pub(crate) fn index(superblock: &'s Superblock) -> Self {
+        let geometry = &superblock.geometry;
+        Self {
+            copies: [(Region::Index1, &geometry.index_1), (Region::Index2, &geometry.index_2)],
+            of: Digested::Index,
+            stored: superblock.index_digest,
+        }
+    }
+
+    pub(crate) fn digest_table(superblock: &'s Superblock) -> Self {
+        let geometry = &superblock.geometry;
+        Self {
+            copies: [
+                (Region::Digests1, &geometry.digests_1),
+                (Region::Digests2, &geometry.digests_2),
+            ],
+            of: Digested::DigestTable,
+            stored: superblock.digests_digest,
+        }
+    }
+
+    /// Reads one copy and compares its digest; the bytes are returned with the cause where they are wrong.
+    fn read(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        source_len: u64,
+        range: &Range<u64>,
+        hasher: &Hasher,
+    ) -> Result<OneCopy, Error> {
+        if range.end > source_len {
+            return Ok(OneCopy::Bad(
+                Cause::Length {
+                    expected: range.end,
+                    actual: source_len,
+                },
+                Vec::new(),
+            ));
+        }
+        let bytes = match read_range(source, range)? {
+            Ok(bytes) => bytes,
+            Err(cause) => return Ok(OneCopy::Bad(cause, Vec::new())),
+        };
+        let computed = match self.of {
+            Digested::Index => hasher.index(&bytes),
+            _ => hasher.digest_table(&bytes),
+        };
+        if computed == self.stored {
+            return Ok(OneCopy::Whole(bytes));
+        }
+        Ok(OneCopy::Bad(
+            Cause::Digest {
+                of: self.of,
+                stored: self.stored,
+                computed,
+            },
+            bytes,
+        ))
+    }
+
+    /// A whole copy, where there is one, and what is wrong with the others: with copy 1 only, unless `both` are to be
+    /// looked at.
+    ///
+    /// # Errors
+    /// Only a lack of memory.
+    pub(crate) fn load(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        source_len: u64,
+        hasher: &Hasher,
+        both: bool,
+    ) -> Result<Loaded, Error> {
+        let mut whole: Option<(Region, Vec<u8>)> = None;
+        let mut broken = Vec::new();
+        for (region, range) in &self.copies {
+            if whole.is_some() && !both {
+                break;
+            }
+            match self.read(source, source_len, range, hasher)? {
+                OneCopy::Whole(bytes) => whole = whole.or(Some((*region, bytes))),
+                OneCopy::Bad(cause, bytes) => broken.push((*region, *range, cause, bytes)),
+            }
+        }
+        let good = whole.as_ref().map(|(_, bytes)| bytes.as_slice());
+        let findings = broken.into_iter().map(|(region, range, cause, bytes)| {
+            let narrow = match good {
+                Some(good) if bytes.len() == good.len() => differing(&bytes, good, range.start),
+                _ => range.clone(),
+            };
+            Finding::new(cause, region, narrow).repairable(good.is_some())
+        });
+        let findings = findings.collect();
+        Ok(Loaded { whole, findings })
+    }
+}
