@@ -214,6 +214,9 @@ mod tests {
     #[test]
     fn pinned_bits() {
         let dendrite = Dendrite::new(&DendriteParams::default());
-        assert_eq!([0.5, 4.0, 9.0].map(|v| dendrite.activation(v).to_bits()), [0x3c3c_f6db, 0x3efb_4fab, 0x3f7e_4158]);
+        assert_eq!(
+            [0.5, 4.0, 9.0].map(|v| dendrite.activation(v).to_bits()),
+            [0x3c3c_f6db, 0x3efb_4fab, 0x3f7e_4158]
+        );
     }
 }

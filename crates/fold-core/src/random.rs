@@ -137,6 +137,9 @@ mod tests {
     /// Value stability: these bits change only with an ADR and a changelog entry.
     #[test]
     fn pinned_block() {
-        assert_eq!(Random::new(7, Stream::ESCAPE).block(5, 11), [0xfc08_102a, 0x459f_08f6, 0x13ae_ca1c, 0x8daa_c441]);
+        assert_eq!(
+            Random::new(7, Stream::ESCAPE).block(5, 11),
+            [0xfc08_102a, 0x459f_08f6, 0x13ae_ca1c, 0x8daa_c441]
+        );
     }
 }

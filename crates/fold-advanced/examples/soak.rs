@@ -1,0 +1,70 @@
+//! The soak from the command line: `cargo run --release -p fold-advanced --example soak -- 1000000 [SEED]`.
+//!
+//! Ends with exit code 1 and the failure on stderr when an invariant breaks.
+
+use std::io::Write as _;
+
+use fold_advanced::homeostasis::HomeostasisParams;
+use fold_advanced::inhibition::{Contenders, InhibitionParams, Winners};
+use fold_advanced::refractory::RefractoryParams;
+use fold_advanced::stdp::StdpParams;
+use fold_advanced::{Layer, LayerConfig, soak};
+use fold_core::params::SpikeParams;
+use fold_core::three_factor::ThreeFactorParams;
+use fold_core::{Shape, Wiring};
+
+fn config(with_credit: bool, seed: u64) -> LayerConfig {
+    let shape = Shape {
+        neurons: 16,
+        dendrites: 3,
+        synapses: 8,
+    };
+    LayerConfig {
+        spike: SpikeParams {
+            width: 0.2,
+            theta_min: 0.01,
+            ..SpikeParams::default()
+        },
+        inhibition: Some(InhibitionParams {
+            winners: Winners::Count(5),
+            contenders: Contenders::AboveThreshold,
+        }),
+        refractory: Some(RefractoryParams {
+            absolute_ms: 2.0,
+            boost: 1.0,
+            tau_ms: 5.0,
+        }),
+        stdp: Some(StdpParams {
+            a_plus: 1.0,
+            a_minus: 1.0,
+            a_het: 0.5,
+            ..StdpParams::default()
+        }),
+        three_factor: with_credit.then(ThreeFactorParams::default),
+        homeostasis: Some(HomeostasisParams {
+            kp: 0.1,
+            tau_rate_ms: 10.0,
+            ..HomeostasisParams::default()
+        }),
+        ..LayerConfig::new(shape, 24, seed)
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let steps = arguments.next().map_or(Ok(100_000), |text| text.parse::<u64>())?;
+    let seed = arguments.next().map_or(Ok(1), |text| text.parse::<u64>())?;
+    for with_credit in [false, true] {
+        let config = config(with_credit, seed);
+        let wiring = Wiring::shared(config.shape)?;
+        let mut layer = Layer::new(config, wiring)?;
+        layer.set_samples(3)?;
+        let outcome = soak::soak(&mut layer, steps / 2, 100, seed)?;
+        writeln!(
+            std::io::stdout(),
+            "{outcome:?}, state {:016x}",
+            soak::fingerprint(&layer)
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Credit: the three-factor rule between STDP and the synapses.
+//!
+//! STDP's drive goes into an eligibility per synapse instead of the filaments; the modulator M turns eligibility into drive.
+//! The law is [`fold_core::three_factor`]; this is its place in a layer.
+
+use std::fmt;
+
+use fold_core::Shape;
+use fold_core::invariants::{Breach, Invariant, Part, Place, check_range};
+use fold_core::three_factor::{ThreeFactor, ThreeFactorParams};
+
+use crate::Result;
+use crate::mechanism::{Mechanism, Phase, StepContext};
+use crate::stateful::{StateSlice, Stored};
+use crate::stdp::Stdp;
+
+/// The eligibility of each synapse, [n, D, S], in drive units.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Credit {
+    params: ThreeFactorParams,
+    law: ThreeFactor,
+    shape: Shape,
+    eligibility: Vec<f32>,
+}
+
+impl Credit {
+    /// The mechanism's name.
+    pub const NAME: &'static str = "three_factor";
+
+    /// Eligibility zero everywhere.
+    ///
+    /// - `hebb_max`: the largest |drive| of one step before credit, in drive units, > 0.
+    #[must_use]
+    pub fn new(params: &ThreeFactorParams, dt_ms: f32, hebb_max: f32, shape: Shape) -> Self {
+        let eligibility = vec![0.0; shape.synapse_count()];
+        Self {
+            params: *params,
+            law: ThreeFactor::new(params, dt_ms, hebb_max),
+            shape,
+            eligibility,
+        }
+    }
+}
+
+impl Mechanism for Credit {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Credit
+    }
+
+    fn requires(&self) -> &'static [&'static str] {
+        &[Stdp::NAME]
+    }
+
+    fn parameters(&self) -> &dyn fmt::Debug {
+        &self.params
+    }
+
+    fn act(&mut self, context: &mut StepContext<'_>) {
+        let gain = context.options.modulator * context.options.plasticity;
+        let rows = self.eligibility.chunks_exact_mut(self.shape.row_len());
+        for (eligibility, (touched, drive)) in rows.zip(context.drive.rows_mut()) {
+            self.law.advance(eligibility, drive);
+            self.law.release(eligibility, gain, drive);
+            *touched = 1;
+        }
+    }
+
+    fn rest(&mut self, _samples: usize) {}
+
+    fn reset_neuron(&mut self, neuron: usize) {
+        let row = self.shape.row_len();
+        self.eligibility[neuron * row..(neuron + 1) * row].fill(0.0);
+    }
+
+    fn check(&self, part: Part, found: &mut Vec<Breach>) {
+        let [_, dendrites, synapses] = self.shape.dims();
+        let span = part.of_len(self.eligibility.len());
+        let place = |k: usize| Place::Synapse {
+            neuron: k / (dendrites * synapses),
+            dendrite: k / synapses % dendrites,
+            synapse: k % synapses,
+        };
+        let bounds = (-self.law.bound(), self.law.bound());
+        let breach = (Invariant::Range, "three_factor.eligibility");
+        check_range(
+            breach,
+            &self.eligibility[span.clone()],
+            bounds,
+            span.start,
+            place,
+            found,
+        );
+    }
+
+    fn visit_state(&self, visit: &mut dyn FnMut(&'static str, &[usize], StateSlice<'_>)) {
+        visit(
+            "three_factor.eligibility",
+            &self.shape.dims(),
+            StateSlice::F32(&self.eligibility),
+        );
+    }
+
+    fn restore(&mut self, _samples: usize, stored: &mut Stored<'_>) -> Result<()> {
+        self.eligibility = stored.f32s("three_factor.eligibility", &self.shape.dims())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! Homeostasis: the threshold follows the firing rate, in projected velocity form.
+//!
+//! ```text
+//! e_k = r_k - r*                          E_k = E_{k-1} + a (e_k - E_{k-1}),   a = 1 - exp(-dt / tau_r)
+//! theta_{k+1} = clamp(theta_k + Kp (E_k - E_{k-1}) + Ki dt E_k, theta_min, theta_max)
+//! ```
+//!
+//! r_k is the rate of emitted spikes, averaged over the batch. There is no integrator beside theta, so nothing can wind up
+//! while theta is clamped.
+//!
+//! # Properties
+//! P1 theta stays in its bounds. P2 stable on a plant of slope g iff (2 Kp + Ki dt) a g < 4 - 2 a; for escape noise
+//! g <= 1 / (4 w), which the check demands when w > 0 (a sharp threshold has no bounded slope: there the input's own spread is the
+//! plant). P3 not clamped, I only, a = 1: |mean rate - r*| <= (theta_max - theta_min) / (Ki dt T). P4 leaves a bound within
+//! ceil(ln((E0 + d) / d) / -ln(1 - a)) steps after the error turns to -d. P5 the fixed point does not depend on B.
+//!
+//! # Source
+//! Velocity form with projection: Astrom and Hagglund 2006, *Advanced PID Control*, section 3.5 (back-calculation with T_t = dt).
+
+use std::fmt;
+
+use fold_core::invariants::{Breach, Invariant, Part, Place, check_range};
+use fold_core::params::{Range, SpikeParams, Violations};
+use fold_core::{Shape, math};
+
+use crate::Result;
+use crate::mechanism::{Mechanism, Phase, StepContext, Thresholds};
+use crate::stateful::{StateSlice, Stored};
+
+fold_core::parameters! {
+    /// Homeostasis of theta.
+    pub struct HomeostasisParams in "homeostasis" {
+        /// Target rate r* of emitted spikes.
+        rate_target: f32 = 0.1, Range::above(0.0, 1.0), "spikes per step";
+        /// Integral gain Ki.
+        ki: f32 = 0.02, Range::above(0.0, 1000.0), "1 / ms";
+        /// Proportional gain Kp.
+        kp: f32 = 0.0, Range::closed(0.0, 1000.0), "1";
+        /// Time constant tau_r of the error's filter; 0 is none (a = 1).
+        tau_rate_ms: f32 = 0.0, Range::closed(0.0, 10000000.0), "ms";
+    }
+}
+
+impl HomeostasisParams {
+    /// a = 1 - exp(-dt / tau_r).
+    #[must_use]
+    pub fn filter_gain(&self, dt_ms: f32) -> f64 {
+        1.0 - math::exp(-f64::from(dt_ms) / f64::from(self.tau_rate_ms))
+    }
+
+    /// Notes every violation, among them the stability condition P2.
+    pub fn check(&self, dt_ms: f32, spike: &SpikeParams, violations: &mut Violations) {
+        self.check_ranges(violations);
+        let width = f64::from(spike.width);
+        if width > 0.0 {
+            let a = self.filter_gain(dt_ms);
+            let gain = 2.0 * f64::from(self.kp) + f64::from(self.ki) * f64::from(dt_ms);
+            let limit = (4.0 - 2.0 * a) * 4.0 * width / a;
+            violations.joint(
+                gain < limit,
+                "homeostasis.ki",
+                gain,
+                "unstable: 2 kp + ki dt must be below (4 - 2 a) 4 w / a",
+                limit,
+            );
+        }
+    }
+}
+
+/// The filtered error of each neuron.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Homeostasis {
+    params: HomeostasisParams,
+    a: f32,
+    ki_dt: f32,
+    bounds: (f32, f32),
+    error: Vec<f32>,
+}
+
+impl Homeostasis {
+    /// The mechanism's name.
+    pub const NAME: &'static str = "homeostasis";
+
+    /// No error so far.
+    #[must_use]
+    pub fn new(params: &HomeostasisParams, dt_ms: f32, spike: &SpikeParams, shape: Shape) -> Self {
+        Self {
+            params: *params,
+            a: params.filter_gain(dt_ms) as f32,
+            ki_dt: params.ki * dt_ms,
+            bounds: (spike.theta_min, spike.theta_max),
+            error: vec![0.0; shape.neuron_count()],
+        }
+    }
+
+    /// One neuron's law: the new filtered error and threshold.
+    fn regulate(&self, rate: f32, error: f32, theta: f32) -> (f32, f32) {
+        let now = rate - self.params.rate_target;
+        let filtered = if self.a < 1.0 {
+            error + self.a * (now - error)
+        } else {
+            now
+        };
+        let moved = theta + self.params.kp * (filtered - error) + self.ki_dt * filtered;
+        (filtered, moved.clamp(self.bounds.0, self.bounds.1))
+    }
+}
+
+impl Mechanism for Homeostasis {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Regulate
+    }
+
+    fn parameters(&self) -> &dyn fmt::Debug {
+        &self.params
+    }
+
+    fn act(&mut self, context: &mut StepContext<'_>) {
+        if context.options.thresholds == Thresholds::Hold {
+            return;
+        }
+        for neuron in 0..self.error.len() {
+            if context.state.quarantined()[neuron] == 0 {
+                let rate = context.counts[neuron] as f32 / context.samples as f32;
+                let theta = context.state.theta()[neuron];
+                let (error, theta) = self.regulate(rate, self.error[neuron], theta);
+                self.error[neuron] = error;
+                context.state.theta_mut()[neuron] = theta;
+            }
+        }
+    }
+
+    fn rest(&mut self, _samples: usize) {}
+
+    fn reset_neuron(&mut self, neuron: usize) {
+        self.error[neuron] = 0.0;
+    }
+
+    fn check(&self, part: Part, found: &mut Vec<Breach>) {
+        let span = part.of_len(self.error.len());
+        let place = |neuron| Place::Neuron { neuron };
+        let breach = (Invariant::Range, "homeostasis.error");
+        check_range(breach, &self.error[span.clone()], (-1.0, 1.0), span.start, place, found);
+    }
+
+    fn visit_state(&self, visit: &mut dyn FnMut(&'static str, &[usize], StateSlice<'_>)) {
+        visit("homeostasis.error", &[self.error.len()], StateSlice::F32(&self.error));
+    }
+
+    fn restore(&mut self, _samples: usize, stored: &mut Stored<'_>) -> Result<()> {
+        self.error = stored.f32s("homeostasis.error", &[self.error.len()])?;
+        Ok(())
+    }
+}

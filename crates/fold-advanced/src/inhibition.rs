@@ -1,0 +1,258 @@
+//! Lateral inhibition: k winners take all.
+//!
+//! In each sample the k neurons with the highest score u - theta + noise fire, and no other. Equal scores are won by the
+//! neuron of lower index.
+//!
+//! # Source
+//! Maass 2000, *On the computational power of winner-take-all*, doi:10.1162/089976600300014827 (k-WTA gates). Ours is the
+//! choice of who may compete, so that silence stays silent.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use fold_core::Shape;
+use fold_core::invariants::{Breach, Part};
+use fold_core::params::{Parameter, Range, Violations};
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::mechanism::{Mechanism, Phase, StepContext};
+use crate::stateful::{StateSlice, Stored};
+
+/// How many neurons win in each sample.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Winners {
+    /// k, in [1, n].
+    Count(u32),
+    /// k = round(fraction * n), at least 1; the fraction in (0, 1].
+    Fraction(f32),
+}
+
+/// Who may win.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contenders {
+    /// Neurons whose score is at least 0: at most k fire.
+    #[default]
+    AboveThreshold,
+    /// Neurons with any potential, u > 0, whatever their threshold: exactly k fire in a sample that drives k neurons or more.
+    Driven,
+}
+
+/// The parameters of the competition.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InhibitionParams {
+    /// How many win.
+    pub winners: Winners,
+    /// Who may win.
+    #[serde(default)]
+    pub contenders: Contenders,
+}
+
+impl InhibitionParams {
+    /// Name, default, range, unit and meaning.
+    pub const TABLE: &'static [Parameter] = &[
+        Parameter {
+            name: "inhibition.winners.count",
+            default: 1.0,
+            range: Range::closed(1.0, 2_147_483_648.0),
+            unit: "neurons",
+            meaning: "Winners per sample; at most n.",
+        },
+        Parameter {
+            name: "inhibition.winners.fraction",
+            default: 0.01,
+            range: Range::above(0.0, 1.0),
+            unit: "1",
+            meaning: "Winners per sample as a fraction of n, rounded, at least one.",
+        },
+    ];
+
+    /// k for a layer of `neurons` neurons.
+    #[must_use]
+    pub fn winner_count(&self, neurons: u32) -> u32 {
+        match self.winners {
+            Winners::Count(k) => k,
+            Winners::Fraction(f) => ((f64::from(f) * f64::from(neurons)).round() as u32).max(1),
+        }
+    }
+
+    /// Notes every violation.
+    pub fn check(&self, neurons: u32, violations: &mut Violations) {
+        let [count, fraction] = Self::TABLE else { return };
+        match self.winners {
+            Winners::Count(k) => {
+                violations.range(count, k);
+                violations.joint(k <= neurons, count.name, k.into(), "must be at most n", neurons.into());
+            }
+            Winners::Fraction(f) => violations.range(fraction, f),
+        }
+    }
+}
+
+/// The competition of a layer.
+#[derive(Debug, Clone)]
+pub struct Inhibition {
+    params: InhibitionParams,
+    winners: usize,
+    shape: Shape,
+    ranking: Vec<u32>,
+}
+
+impl Inhibition {
+    /// The mechanism's name.
+    pub const NAME: &'static str = "inhibition";
+
+    /// For `params`, which must have passed its check.
+    #[must_use]
+    pub fn new(params: &InhibitionParams, shape: Shape) -> Self {
+        let winners = params.winner_count(shape.neurons) as usize;
+        Self {
+            params: *params,
+            winners,
+            shape,
+            ranking: Vec::with_capacity(shape.neuron_count()),
+        }
+    }
+
+    /// Lets the neurons of one sample compete; `spikes` is written in full.
+    fn compete(&mut self, score: &[f32], potential: &[f32], spikes: &mut [u8]) {
+        self.ranking.clear();
+        let contends = |k: usize| match self.params.contenders {
+            Contenders::AboveThreshold => score[k] >= 0.0,
+            Contenders::Driven => potential[k] > 0.0 && score[k] > f32::NEG_INFINITY,
+        };
+        self.ranking
+            .extend((0u32..).take(score.len()).filter(|&k| contends(k as usize)));
+        if self.ranking.len() > self.winners {
+            let better =
+                |a: &u32, b: &u32| -> Ordering { score[*b as usize].total_cmp(&score[*a as usize]).then(a.cmp(b)) };
+            self.ranking.select_nth_unstable_by(self.winners, better);
+            self.ranking.truncate(self.winners);
+        }
+        spikes.fill(0);
+        for &winner in &self.ranking {
+            spikes[winner as usize] = 1;
+        }
+    }
+}
+
+impl Mechanism for Inhibition {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Compete
+    }
+
+    fn parameters(&self) -> &dyn fmt::Debug {
+        &self.params
+    }
+
+    fn act(&mut self, context: &mut StepContext<'_>) {
+        let neurons = self.shape.neuron_count();
+        let rows = context
+            .score
+            .chunks_exact(neurons)
+            .zip(context.potential.chunks_exact(neurons));
+        for ((score, potential), spikes) in rows.zip(context.spikes.chunks_exact_mut(neurons)) {
+            self.compete(score, potential, spikes);
+        }
+    }
+
+    fn rest(&mut self, _samples: usize) {}
+
+    fn reset_neuron(&mut self, _neuron: usize) {}
+
+    fn check(&self, _part: Part, _found: &mut Vec<Breach>) {}
+
+    fn visit_state(&self, _visit: &mut dyn FnMut(&'static str, &[usize], StateSlice<'_>)) {}
+
+    fn restore(&mut self, _samples: usize, _stored: &mut Stored<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quickcheck::quickcheck;
+
+    fn winners(k: u32, contenders: Contenders, score: &[f32], potential: &[f32]) -> Vec<u8> {
+        let shape = Shape {
+            neurons: score.len() as u32,
+            dendrites: 1,
+            synapses: 1,
+        };
+        let params = InhibitionParams {
+            winners: Winners::Count(k),
+            contenders,
+        };
+        let mut spikes = vec![9; score.len()];
+        Inhibition::new(&params, shape).compete(score, potential, &mut spikes);
+        spikes
+    }
+
+    /// Sorts all contenders and takes the first k.
+    fn reference(k: usize, score: &[f32]) -> Vec<u8> {
+        let mut order: Vec<usize> = (0..score.len()).filter(|&i| score[i] >= 0.0).collect();
+        order.sort_by(|&a, &b| score[b].partial_cmp(&score[a]).unwrap().then(a.cmp(&b)));
+        let mut spikes = vec![0; score.len()];
+        order.into_iter().take(k).for_each(|i| spikes[i] = 1);
+        spikes
+    }
+
+    quickcheck! {
+        fn agrees_with_sorting_also_on_ties(score: Vec<i8>, k: u8) -> bool {
+            let score: Vec<f32> = score.into_iter().map(|s| f32::from(s % 4)).collect();
+            let k = u32::from(k % 6) + 1;
+            score.is_empty()
+                || winners(k, Contenders::AboveThreshold, &score, &vec![1.0; score.len()]) == reference(k as usize, &score)
+        }
+    }
+
+    #[test]
+    fn ties_go_to_the_lowest_index() {
+        assert_eq!(
+            winners(2, Contenders::AboveThreshold, &[1.0, 2.0, 2.0, 2.0], &[1.0; 4]),
+            [0, 1, 1, 0]
+        );
+    }
+
+    #[test]
+    fn driven_needs_a_potential_but_no_threshold_and_spares_the_withdrawn() {
+        let score = [-1.0, -2.0, -3.0, f32::NEG_INFINITY];
+        assert_eq!(winners(2, Contenders::Driven, &score, &[1.0; 4]), [1, 1, 0, 0]);
+        assert_eq!(
+            winners(2, Contenders::Driven, &score, &[0.0, 1.0, 0.0, 1.0]),
+            [0, 1, 0, 0]
+        );
+        assert_eq!(winners(2, Contenders::AboveThreshold, &score, &[1.0; 4]), [0; 4]);
+    }
+
+    #[test]
+    fn the_number_of_winners_is_checked_against_the_layer() {
+        let check = |winners| {
+            let mut violations = Violations::new();
+            InhibitionParams {
+                winners,
+                contenders: Contenders::Driven,
+            }
+            .check(10, &mut violations);
+            violations.as_slice().len()
+        };
+        assert_eq!([0, 1, 10, 11].map(|k| check(Winners::Count(k))), [1, 0, 0, 1]);
+        assert_eq!(
+            [0.0, 0.01, 1.0, 1.1, f32::NAN].map(|f| check(Winners::Fraction(f))),
+            [1, 0, 0, 1, 1]
+        );
+        let fraction = |f| InhibitionParams {
+            winners: Winners::Fraction(f),
+            contenders: Contenders::Driven,
+        };
+        assert_eq!([0.01, 0.14, 0.16].map(|f| fraction(f).winner_count(10)), [1, 1, 2]);
+    }
+}

@@ -1,0 +1,192 @@
+//! The soak: a long run on hostile inputs that keeps every invariant, or says which broke.
+//!
+//! Used by this crate's tests with a small number of steps, by `examples/soak.rs` with as many as wanted, and by the release
+//! check. Inputs are a pure function of the seed, so a failure can be replayed.
+
+use fold_core::invariants::Breach;
+use fold_core::random::{Random, Stream, below, uniform};
+
+use crate::mechanism::{StepOptions, Thresholds};
+use crate::{Error, Layer, Result};
+
+const STREAM: Stream = Stream(64);
+
+/// Values that no step may accept.
+const HOSTILE: [f32; 8] = [
+    f32::NAN,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    -1.0,
+    -f32::MIN_POSITIVE,
+    1.000_000_1,
+    3e38,
+    -3e38,
+];
+
+/// What a soak did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Steps taken.
+    pub steps: u64,
+    /// Hostile inputs offered, every one of which was refused.
+    pub refused: u64,
+    /// Spikes emitted.
+    pub spikes: u64,
+}
+
+/// How a soak can fail.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A hostile value was accepted.
+    #[error("step {step}: input value {value} was accepted")]
+    Accepted {
+        /// The step.
+        step: u64,
+        /// The value.
+        value: f32,
+    },
+    /// A hostile value was refused, but the state moved.
+    #[error("step {step}: input value {value} was refused, but the state changed")]
+    Moved {
+        /// The step.
+        step: u64,
+        /// The value.
+        value: f32,
+    },
+    /// A valid input was refused.
+    #[error("step {step}: a valid input was refused: {source}")]
+    Refused {
+        /// The step.
+        step: u64,
+        /// Why.
+        source: Error,
+    },
+    /// An invariant broke.
+    #[error("step {step}: {breach}")]
+    Broken {
+        /// The step.
+        step: u64,
+        /// Which.
+        breach: Breach,
+    },
+}
+
+/// Runs `steps` steps on `layer` with inputs between the extremes, every seventh one preceded by a hostile one.
+///
+/// The whole state is checked every `check_every` steps and at the end (0 = only at the end), and compared around every 64th
+/// refused input.
+///
+/// # Errors
+/// The first [`Failure`].
+pub fn soak(layer: &mut Layer, steps: u64, check_every: u64, seed: u64) -> std::result::Result<Outcome, Failure> {
+    let random = Random::new(seed, STREAM);
+    let mut x = vec![0.0; layer.samples() * layer.config().lines as usize];
+    let mut outcome = Outcome {
+        steps: 0,
+        refused: 0,
+        spikes: 0,
+    };
+    for step in 0..steps {
+        let options = draw_input(&random, step, &mut x);
+        if step % 7 == 3 {
+            offer_hostile(layer, &random, step, &mut x, options, &mut outcome)?;
+        }
+        let samples = layer.samples();
+        let taken = layer
+            .step(&x, samples, options)
+            .map_err(|source| Failure::Refused { step, source })?;
+        outcome.spikes += taken.counts.iter().map(|&k| u64::from(k)).sum::<u64>();
+        outcome.steps += 1;
+        if step % 1000 == 999 {
+            layer.rest();
+        }
+        if check_every > 0 && step % check_every == check_every - 1 {
+            check(layer, step)?;
+        }
+    }
+    check(layer, steps)?;
+    Ok(outcome)
+}
+
+fn check(layer: &Layer, step: u64) -> std::result::Result<(), Failure> {
+    match layer.check().first() {
+        Some(&breach) => Err(Failure::Broken { step, breach }),
+        None => Ok(()),
+    }
+}
+
+/// Silence, full drive, rate codes or sparse spikes, with options at and between their ends.
+fn draw_input(random: &Random, step: u64, x: &mut [f32]) -> StepOptions {
+    let [kind, plasticity, modulator, _] = random.block(u64::MAX, step);
+    for (unit, values) in (0u64..).zip(x.chunks_mut(4)) {
+        for (x, word) in values.iter_mut().zip(random.block(unit, step)) {
+            *x = match kind % 5 {
+                0 => 0.0,
+                1 => 1.0,
+                2 => uniform(word),
+                3 => f32::from(u8::from(below(word, 10) == 0)),
+                _ => f32::from_bits(below(word, f32::MIN_POSITIVE.to_bits())),
+            };
+        }
+    }
+    StepOptions {
+        plasticity: [0.0, 1.0, uniform(plasticity)][below(plasticity, 3) as usize],
+        modulator: [-1.0, 1.0, 2.0 * uniform(modulator) - 1.0][below(modulator, 3) as usize],
+        thresholds: if below(modulator.rotate_left(7), 8) == 0 {
+            Thresholds::Hold
+        } else {
+            Thresholds::Adapt
+        },
+    }
+}
+
+fn offer_hostile(
+    layer: &mut Layer,
+    random: &Random,
+    step: u64,
+    x: &mut [f32],
+    options: StepOptions,
+    outcome: &mut Outcome,
+) -> std::result::Result<(), Failure> {
+    let [which, place, _, _] = random.block(u64::MAX - 1, step);
+    let value = HOSTILE[below(which, HOSTILE.len() as u32) as usize];
+    let place = below(place, x.len() as u32) as usize;
+    let before = (outcome.refused % 64 == 0).then(|| fingerprint(layer));
+    let good = std::mem::replace(&mut x[place], value);
+    let samples = layer.samples();
+    let refused: Result<()> = layer.step(x, samples, options).map(|_| ());
+    match refused {
+        Err(Error::Core(fold_core::Error::Input { .. })) => outcome.refused += 1,
+        Err(source) => return Err(Failure::Refused { step, source }),
+        Ok(()) => return Err(Failure::Accepted { step, value }),
+    }
+    x[place] = good;
+    if before.is_some_and(|before| before != fingerprint(layer)) {
+        return Err(Failure::Moved { step, value });
+    }
+    Ok(())
+}
+
+/// A 64-bit FNV-1a over every array of the dynamic state: for comparing two states, not for guarding against damage.
+#[must_use]
+pub fn fingerprint(layer: &Layer) -> u64 {
+    use crate::StateSlice;
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut eat = |bytes: &[u8]| {
+        for &byte in bytes {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    layer.visit_state(&mut |name, shape, values| {
+        eat(name.as_bytes());
+        shape.iter().for_each(|&dim| eat(&(dim as u64).to_le_bytes()));
+        match values {
+            StateSlice::U8(values) => eat(values),
+            StateSlice::U32(values) => values.iter().for_each(|v| eat(&v.to_le_bytes())),
+            StateSlice::U64(values) => values.iter().for_each(|v| eat(&v.to_le_bytes())),
+            StateSlice::F32(values) => values.iter().for_each(|v| eat(&v.to_bits().to_le_bytes())),
+        }
+    });
+    hash
+}

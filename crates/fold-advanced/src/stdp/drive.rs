@@ -1,0 +1,192 @@
+//! The drive of one step: sums of traces over the batch, weighed by the soft bounds.
+//!
+//! Only rows with something to say are computed: neurons that fired, and, when A- > 0, neurons with a postsynaptic trace.
+
+use fold_core::lanes::{LANES, Lane};
+use fold_core::math;
+use fold_core::params::FilamentParams;
+use rayon::prelude::*;
+
+use super::trace::{Trace, on_grid};
+use super::{StdpParams, lane_of};
+use crate::mechanism::StepContext;
+
+/// Below this many synapses with something to compute a second thread does not pay.
+const SERIAL_WORK: usize = 1 << 15;
+
+/// A times the soft bound, for each N, in drive units.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Amplitudes {
+    potentiate: [f64; 256],
+    depress: [f64; 256],
+    forget: [f64; 256],
+    depresses: bool,
+}
+
+impl Amplitudes {
+    pub(super) fn new(params: &StdpParams, filaments: &FilamentParams) -> Self {
+        let (n_min, n_max) = (f64::from(filaments.n_min), f64::from(filaments.n_max));
+        let (threshold, mu) = (f64::from(filaments.threshold), f64::from(params.mu));
+        let table = |amplitude: f32, bound: &dyn Fn(f64) -> f64| {
+            std::array::from_fn(|n| {
+                let w = ((n as f64 - n_min) / (n_max - n_min)).clamp(0.0, 1.0);
+                f64::from(amplitude) * threshold * math::pow(bound(w), mu)
+            })
+        };
+        Self {
+            potentiate: table(params.a_plus, &|w| 1.0 - w),
+            depress: table(params.a_minus, &|w| w),
+            forget: table(params.a_het, &|w| w),
+            depresses: params.a_minus > 0.0,
+        }
+    }
+}
+
+/// Which samples each neuron fired in.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Events {
+    /// Samples, neuron by neuron.
+    samples: Vec<u32>,
+    /// Where the samples of neuron i begin, [n + 1].
+    starts: Vec<u32>,
+}
+
+impl Events {
+    /// Takes the spikes [B, n] with their counts [n].
+    pub(super) fn collect(&mut self, spikes: &[u8], counts: &[u32]) {
+        self.starts.clear();
+        self.starts.push(0);
+        let mut total = 0;
+        for &count in counts {
+            self.starts.push(total);
+            total += count;
+        }
+        self.samples.clear();
+        self.samples.resize(total as usize, 0);
+        // starts[i + 1] is where neuron i's next sample goes; at the end it is where they stop.
+        for (sample, row) in (0u32..).zip(spikes.chunks_exact(counts.len())) {
+            for (neuron, _) in row.iter().enumerate().filter(|(_, s)| **s != 0) {
+                let next = &mut self.starts[neuron + 1];
+                self.samples[*next as usize] = sample;
+                *next += 1;
+            }
+        }
+    }
+
+    fn of(&self, neuron: usize) -> &[u32] {
+        &self.samples[self.starts[neuron] as usize..self.starts[neuron + 1] as usize]
+    }
+}
+
+/// Adds this step's drive to the context's.
+pub(super) fn accumulate(
+    amplitudes: &Amplitudes,
+    pre: &Trace,
+    post: &Trace,
+    events: &Events,
+    context: &mut StepContext<'_>,
+) {
+    let shape = context.wiring.shape();
+    let (row_len, neurons) = (shape.row_len(), shape.neuron_count());
+    let index = context.wiring.index();
+    let filaments = context.state.filaments();
+    let rule = Rule {
+        amplitudes,
+        pre: pre.lanes().values(),
+        input: context.input.values(),
+        post: post.lanes().values(),
+        lines: context.wiring.lines() as usize,
+        neurons,
+        samples: context.samples as f64,
+        plasticity: f64::from(context.options.plasticity),
+    };
+    let busy = |neuron: usize| !events.of(neuron).is_empty() || rule.has_trace(neuron);
+    let work = (0..neurons).filter(|&neuron| busy(neuron)).count() * row_len;
+    let (touched, rows) = context.drive.parts_mut();
+    let run = |(neuron, (flag, row)): (usize, (&mut u8, &mut [f32]))| {
+        if busy(neuron) {
+            let span = neuron * row_len..(neuron + 1) * row_len;
+            rule.row(neuron, events.of(neuron), &index[span.clone()], &filaments[span], row);
+            *flag = 1;
+        }
+    };
+    if work < SERIAL_WORK {
+        touched
+            .iter_mut()
+            .zip(rows.chunks_exact_mut(row_len))
+            .enumerate()
+            .for_each(run);
+    } else {
+        touched
+            .par_iter_mut()
+            .zip(rows.par_chunks_exact_mut(row_len))
+            .enumerate()
+            .with_min_len(8)
+            .for_each(run);
+    }
+}
+
+/// What every row of one step shares.
+struct Rule<'a> {
+    amplitudes: &'a Amplitudes,
+    pre: &'a [Lane],
+    input: &'a [Lane],
+    post: &'a [Lane],
+    lines: usize,
+    neurons: usize,
+    samples: f64,
+    plasticity: f64,
+}
+
+impl Rule<'_> {
+    /// Whether depression can reach this neuron's synapses: it has fired lately, in any sample.
+    fn has_trace(&self, neuron: usize) -> bool {
+        self.amplitudes.depresses
+            && self
+                .post
+                .iter()
+                .skip(neuron)
+                .step_by(self.neurons)
+                .any(|lanes| lanes.iter().any(|&y| y > 0.0))
+    }
+
+    /// One neuron's row: `index`, `filaments` and `row` are [D * S].
+    fn row(&self, neuron: usize, fired: &[u32], index: &[u32], filaments: &[u8], row: &mut [f32]) {
+        let depressed = self.has_trace(neuron);
+        let fired_fraction = fired.len() as f64 / self.samples;
+        for ((drive, &line), &n) in row.iter_mut().zip(index).zip(filaments) {
+            let (line, n) = (line as usize, usize::from(n));
+            let mut sum = 0.0;
+            if !fired.is_empty() {
+                let x = self.pre_trace(fired, line) / self.samples;
+                sum += self.amplitudes.potentiate[n] * x - self.amplitudes.forget[n] * (fired_fraction - x);
+            }
+            if depressed {
+                sum -= self.amplitudes.depress[n] * (self.post_trace(neuron, line) / self.samples);
+            }
+            *drive += (self.plasticity * sum) as f32;
+        }
+    }
+
+    /// Sum of x over the samples the neuron fired in. Exact: the traces are on the grid.
+    fn pre_trace(&self, fired: &[u32], line: usize) -> f64 {
+        let trace = |&sample: &u32| {
+            let (block, lane) = lane_of(sample as usize);
+            f64::from(self.pre[block * self.lines + line][lane])
+        };
+        fired.iter().map(trace).sum()
+    }
+
+    /// Sum of y s_pre over all samples. Exact: each product is brought to the grid.
+    fn post_trace(&self, neuron: usize, line: usize) -> f64 {
+        let post = self.post.iter().skip(neuron).step_by(self.neurons);
+        let input = self.input.iter().skip(line).step_by(self.lines);
+        let mut sums = [0.0; LANES];
+        for (y, s) in post.zip(input) {
+            for ((sum, y), s) in sums.iter_mut().zip(y).zip(s) {
+                *sum += on_grid(f64::from(y * s));
+            }
+        }
+        sums.iter().sum()
+    }
+}

@@ -1,0 +1,200 @@
+//! Spike-timing-dependent plasticity: the pair rule on exponential traces, with soft bounds and a heterosynaptic term.
+//!
+//! Per sample, with presynaptic events s_pre in [0, 1], postsynaptic spikes s_post, traces normalised to [0, 1] and
+//! w = (N - n_min) / (n_max - n_min):
+//!
+//! ```text
+//! x <- x exp(-dt/tau+) + (1 - exp(-dt/tau+)) s_pre
+//! at a pre event    dN = -A- w^mu y s_pre                      y without this step's post spike
+//! at a post spike   dN = +A+ (1-w)^mu x - A_het w^mu (1-x)     x with this step's pre event
+//! y <- y exp(-dt/tau-) + (1 - exp(-dt/tau-)) s_post
+//! ```
+//!
+//! Tie rule: a pre event and a post spike in one step count as pre before post. The drive is the mean over the batch, in
+//! filaments, times the promotion threshold Th (so Th changes no learning speed).
+//!
+//! # Properties
+//! A_het = 0: a silent input line changes nothing. One isolated pair gives A exp(-|dt| / tau) (1 - exp(-dt/tau)). w stays
+//! in [0, 1] without a clamp while A <= n_max - n_min. B identical samples give the bits of one; the order of the samples
+//! changes no bit, since traces live on a grid of 2^-32 on which sums over a batch are exact.
+//!
+//! # Source
+//! Morrison, Diesmann, Gerstner 2008, doi:10.1007/s00422-008-0233-1; Song, Miller, Abbott 2000, doi:10.1038/78829; soft
+//! bounds: Guetig, Aharonov, Rotter, Sompolinsky 2003, doi:10.1523/JNEUROSCI.23-09-03697.2003; heterosynaptic term:
+//! Chistiakova, Bannon, Bazhenov, Volgushev 2014, doi:10.1177/1073858414529829 (ADR 0022).
+
+mod drive;
+mod trace;
+
+use std::fmt;
+
+use fold_core::invariants::{Breach, Invariant, Part, Place};
+use fold_core::params::{FilamentParams, Range, Violations};
+use fold_core::{Shape, lanes::LANES};
+
+use crate::Result;
+use crate::mechanism::{Mechanism, Phase, StepContext};
+use crate::stateful::{StateSlice, Stored};
+
+use drive::Amplitudes;
+use trace::Trace;
+
+fold_core::parameters! {
+    /// Spike-timing-dependent plasticity.
+    pub struct StdpParams in "stdp" {
+        /// Amplitude A+ of potentiation at a post spike.
+        a_plus: f32 = 0.1, Range::closed(0.0, 255.0), "filaments";
+        /// Amplitude A- of depression at a pre event.
+        a_minus: f32 = 0.0, Range::closed(0.0, 255.0), "filaments";
+        /// Amplitude A_het of heterosynaptic depression at a post spike.
+        a_het: f32 = 0.0, Range::closed(0.0, 255.0), "filaments";
+        /// Exponent mu of the soft bounds: 0 additive, 1 multiplicative.
+        mu: f32 = 1.0, Range::closed(0.0, 1.0), "1";
+        /// Time constant tau+ of the presynaptic trace.
+        tau_plus_ms: f32 = 20.0, Range::closed(0.0, 1000000.0), "ms";
+        /// Time constant tau- of the postsynaptic trace.
+        tau_minus_ms: f32 = 20.0, Range::closed(0.0, 1000000.0), "ms";
+    }
+}
+
+/// The smallest amplitude that is not zero: below it a maximal drive would need more than 2^16 events for one filament,
+/// and the residual could no longer resolve it.
+const AMPLITUDE_MIN: f64 = 1.0 / 65_536.0;
+
+impl StdpParams {
+    /// Notes every violation, single and joint.
+    pub fn check(&self, filaments: &FilamentParams, violations: &mut Violations) {
+        self.check_ranges(violations);
+        let span = f64::from(filaments.n_max) - f64::from(filaments.n_min);
+        let amplitudes = [
+            ("stdp.a_plus", self.a_plus),
+            ("stdp.a_minus", self.a_minus),
+            ("stdp.a_het", self.a_het),
+        ];
+        for (name, amplitude) in amplitudes.map(|(name, a)| (name, f64::from(a))) {
+            let rule = "must not exceed n_max - n_min, or soft bounds overshoot";
+            violations.joint(amplitude <= span, name, amplitude, rule, span);
+            let rule = "must be 0, or large enough that a maximal drive promotes within 65536 events";
+            violations.joint(
+                amplitude == 0.0 || amplitude >= AMPLITUDE_MIN,
+                name,
+                amplitude,
+                rule,
+                AMPLITUDE_MIN,
+            );
+        }
+        let largest = amplitudes.iter().map(|(_, a)| f64::from(*a)).fold(0.0, f64::max);
+        violations.joint(
+            largest > 0.0,
+            "stdp.a_plus",
+            largest,
+            "at least one amplitude must exceed 0",
+            0.0,
+        );
+    }
+
+    /// The largest |drive| of one step, in drive units.
+    #[must_use]
+    pub fn drive_max(&self, filaments: &FilamentParams) -> f32 {
+        self.a_plus.max(self.a_minus + self.a_het) * filaments.threshold
+    }
+}
+
+/// The traces of a layer, and the rule.
+#[derive(Debug, Clone)]
+pub struct Stdp {
+    params: StdpParams,
+    amplitudes: Amplitudes,
+    pre: Trace,
+    post: Trace,
+    events: drive::Events,
+}
+
+impl Stdp {
+    /// The mechanism's name.
+    pub const NAME: &'static str = "stdp";
+
+    /// Traces at rest, for parameters that have passed their check.
+    #[must_use]
+    pub fn new(params: &StdpParams, dt_ms: f32, filaments: &FilamentParams, shape: Shape, lines: u32) -> Self {
+        Self {
+            params: *params,
+            amplitudes: Amplitudes::new(params, filaments),
+            pre: Trace::new(dt_ms, params.tau_plus_ms, lines as usize),
+            post: Trace::new(dt_ms, params.tau_minus_ms, shape.neuron_count()),
+            events: drive::Events::default(),
+        }
+    }
+}
+
+impl Mechanism for Stdp {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Learn
+    }
+
+    fn parameters(&self) -> &dyn fmt::Debug {
+        &self.params
+    }
+
+    fn act(&mut self, context: &mut StepContext<'_>) {
+        self.pre.decay();
+        self.post.decay();
+        self.pre.add_lanes(context.input);
+        if context.options.plasticity > 0.0 {
+            self.events.collect(context.spikes, context.counts);
+            drive::accumulate(&self.amplitudes, &self.pre, &self.post, &self.events, context);
+        }
+        self.post.add_spikes(context.spikes);
+    }
+
+    fn rest(&mut self, samples: usize) {
+        self.pre.rest(samples);
+        self.post.rest(samples);
+    }
+
+    fn reset_neuron(&mut self, neuron: usize) {
+        self.post.reset_unit(neuron);
+    }
+
+    fn check(&self, part: Part, found: &mut Vec<Breach>) {
+        let line = |sample, line| Place::SampleLine { sample, line };
+        let neuron = |sample, neuron| Place::SampleNeuron { sample, neuron };
+        self.pre.check((Invariant::Range, "stdp.trace_pre"), part, line, found);
+        self.post
+            .check((Invariant::Range, "stdp.trace_post"), part, neuron, found);
+    }
+
+    fn visit_state(&self, visit: &mut dyn FnMut(&'static str, &[usize], StateSlice<'_>)) {
+        visit(
+            "stdp.trace_pre",
+            &self.pre.shape(),
+            StateSlice::F32(&self.pre.to_rows()),
+        );
+        visit(
+            "stdp.trace_post",
+            &self.post.shape(),
+            StateSlice::F32(&self.post.to_rows()),
+        );
+    }
+
+    fn restore(&mut self, samples: usize, stored: &mut Stored<'_>) -> Result<()> {
+        self.pre.set_rows(
+            samples,
+            &stored.f32s("stdp.trace_pre", &[samples, self.pre.shape()[1]])?,
+        );
+        self.post.set_rows(
+            samples,
+            &stored.f32s("stdp.trace_post", &[samples, self.post.shape()[1]])?,
+        );
+        Ok(())
+    }
+}
+
+/// The block and the lane of a sample.
+fn lane_of(sample: usize) -> (usize, usize) {
+    (sample / LANES, sample % LANES)
+}

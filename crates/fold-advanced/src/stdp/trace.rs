@@ -1,0 +1,181 @@
+//! An exponential trace per sample and unit, normalised to [0, 1] and kept on a grid of 2^-32.
+//!
+//! On the grid a sum over up to 2^20 samples is exact in double precision, hence the same in any order; and no trace ever
+//! becomes subnormal: below half a grid step it is zero.
+
+use fold_core::invariants::{Breach, Invariant, Part, Place, check_range};
+use fold_core::lanes::Lanes;
+use fold_core::math;
+
+use super::lane_of;
+
+/// Adding and subtracting this in double precision rounds a number of [-1, 1] to a multiple of 2^-32.
+const TO_GRID: f64 = 1.5 * 1_048_576.0;
+
+/// Rounds `value`, in [-1, 1], to the nearest multiple of 2^-32.
+pub(super) fn on_grid(value: f64) -> f64 {
+    (value + TO_GRID) - TO_GRID
+}
+
+/// Traces [B, K].
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Trace {
+    keep: f32,
+    gain: f32,
+    width: usize,
+    lanes: Lanes,
+}
+
+impl Trace {
+    /// At rest, without samples. `tau_ms` = 0 keeps nothing: the trace is this step's events.
+    pub(super) fn new(dt_ms: f32, tau_ms: f32, width: usize) -> Self {
+        let gain = 1.0 - math::exp(-f64::from(dt_ms) / f64::from(tau_ms));
+        Self {
+            keep: math::decay(dt_ms, tau_ms),
+            gain: gain as f32,
+            width,
+            lanes: Lanes::zeros(0, width),
+        }
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    pub(super) fn shape(&self) -> [usize; 2] {
+        [self.lanes.samples(), self.width]
+    }
+
+    pub(super) fn rest(&mut self, samples: usize) {
+        self.lanes.reset(samples, self.width);
+    }
+
+    pub(super) fn decay(&mut self) {
+        for x in self.lanes.values_mut().as_flattened_mut() {
+            *x = on_grid(f64::from(*x * self.keep)) as f32;
+        }
+    }
+
+    /// Adds one event of weight s in [0, 1] per unit and sample.
+    pub(super) fn add_lanes(&mut self, events: &Lanes) {
+        let values = self.lanes.values_mut().as_flattened_mut();
+        for (x, s) in values.iter_mut().zip(events.values().as_flattened()) {
+            *x = raised(*x, self.gain * s);
+        }
+    }
+
+    /// Adds the spikes [B, K].
+    pub(super) fn add_spikes(&mut self, spikes: &[u8]) {
+        for (sample, row) in spikes.chunks_exact(self.width).enumerate() {
+            let (block, lane) = lane_of(sample);
+            let values = &mut self.lanes.values_mut()[block * self.width..][..self.width];
+            for (x, _) in values.iter_mut().zip(row).filter(|(_, s)| **s != 0) {
+                x[lane] = raised(x[lane], self.gain);
+            }
+        }
+    }
+
+    pub(super) fn reset_unit(&mut self, unit: usize) {
+        for block in self.lanes.values_mut().chunks_exact_mut(self.width) {
+            block[unit].fill(0.0);
+        }
+    }
+
+    pub(super) fn to_rows(&self) -> Vec<f32> {
+        self.lanes.to_rows()
+    }
+
+    /// Takes `rows` [samples, K].
+    pub(super) fn set_rows(&mut self, samples: usize, rows: &[f32]) {
+        self.lanes.reset(samples, self.width);
+        self.lanes.fill(rows);
+    }
+
+    /// Notes every value outside [0, 1] in `part`.
+    pub(super) fn check(
+        &self,
+        breach: (Invariant, &'static str),
+        part: Part,
+        place: impl Fn(usize, usize) -> Place,
+        found: &mut Vec<Breach>,
+    ) {
+        let lanes = fold_core::lanes::LANES;
+        let values = self.lanes.values().as_flattened();
+        let span = part.of_len(values.len());
+        let at = |k: usize| {
+            let (cell, lane) = (k / lanes, k % lanes);
+            place(cell / self.width * lanes + lane, cell % self.width)
+        };
+        check_range(breach, &values[span.clone()], (0.0, 1.0), span.start, at, found);
+    }
+}
+
+/// `trace` + `event`, at most 1 and on the grid.
+fn raised(trace: f32, event: f32) -> f32 {
+    on_grid(f64::from((trace + event).min(1.0))) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quickcheck::quickcheck;
+
+    fn one(tau_ms: f32) -> Trace {
+        let mut trace = Trace::new(1.0, tau_ms, 1);
+        trace.rest(1);
+        trace
+    }
+
+    quickcheck! {
+        fn a_trace_stays_in_the_unit_interval_and_on_the_grid(events: Vec<u8>, tau: u8) -> bool {
+            let mut trace = one(f32::from(tau));
+            events.into_iter().all(|s| {
+                let mut lanes = Lanes::zeros(1, 1);
+                lanes.fill(&[f32::from(s) / 255.0]);
+                trace.decay();
+                trace.add_lanes(&lanes);
+                let x = f64::from(trace.to_rows()[0]);
+                (0.0..=1.0).contains(&x) && (x * 4_294_967_296.0).fract() == 0.0
+            })
+        }
+    }
+
+    #[test]
+    fn one_event_decays_exponentially_from_its_normalised_height() {
+        let mut trace = one(20.0);
+        trace.add_spikes(&[1]);
+        for step in 1..100 {
+            trace.decay();
+            let exact = (1.0 - (-1.0f64 / 20.0).exp()) * (-f64::from(step) / 20.0).exp();
+            assert!((f64::from(trace.to_rows()[0]) - exact).abs() < 1e-8);
+        }
+    }
+
+    #[test]
+    fn an_event_in_every_step_saturates_at_exactly_one() {
+        for tau in [0.0, 0.5, 1.0, 20.0, 1000.0] {
+            let mut trace = one(tau);
+            for _ in 0..200_000 {
+                trace.decay();
+                trace.add_spikes(&[1]);
+            }
+            assert!(
+                (trace.to_rows()[0] - 1.0).abs() < 1e-4,
+                "tau {tau}: {:?}",
+                trace.to_rows()
+            );
+        }
+    }
+
+    #[test]
+    fn a_silent_trace_reaches_zero_without_subnormals() {
+        let mut trace = one(20.0);
+        trace.add_spikes(&[1]);
+        for _ in 0..2000 {
+            trace.decay();
+            let x = trace.to_rows()[0];
+            assert!(x == 0.0 || x.is_normal());
+        }
+        assert_eq!(trace.to_rows(), [0.0]);
+    }
+}
