@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
 mod content;
+mod crash;
+mod faults;
 mod flips;
 mod round_trip;
