@@ -21,8 +21,8 @@ use crate::stateful::{StateArray, StateSlice, Stored};
 use crate::stdp::Stdp;
 use crate::{Error, Result};
 
-/// The most samples of one batch, 2^20: up to there the sums over a batch are exact (see `docs/numerics/stdp.md`).
-pub const MAX_SAMPLES: usize = 1 << 20;
+/// The most samples of one batch, 2^12: up to there the sums over a batch are exact (see `docs/numerics/stdp.md`).
+pub const MAX_SAMPLES: usize = 1 << 12;
 
 /// A layer of neurons with its mechanisms.
 #[derive(Debug)]

@@ -152,7 +152,7 @@ fn offer_hostile(
     let [which, place, _, _] = random.block(u64::MAX - 1, step);
     let value = HOSTILE[below(which, HOSTILE.len() as u32) as usize];
     let place = below(place, x.len() as u32) as usize;
-    let before = (outcome.refused % 64 == 0).then(|| fingerprint(layer));
+    let before = outcome.refused.is_multiple_of(64).then(|| fingerprint(layer));
     let good = std::mem::replace(&mut x[place], value);
     let samples = layer.samples();
     let refused: Result<()> = layer.step(x, samples, options).map(|_| ());

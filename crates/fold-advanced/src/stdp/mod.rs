@@ -16,7 +16,7 @@
 //! # Properties
 //! A_het = 0: a silent input line changes nothing. One isolated pair gives A exp(-|dt| / tau) (1 - exp(-dt/tau)). w stays
 //! in [0, 1] without a clamp while A <= n_max - n_min. B identical samples give the bits of one; the order of the samples
-//! changes no bit, since traces live on a grid of 2^-32 on which sums over a batch are exact.
+//! changes no bit, since traces live on a grid of 2^-40 on which sums over a batch are exact.
 //!
 //! # Source
 //! Morrison, Diesmann, Gerstner 2008, doi:10.1007/s00422-008-0233-1; Song, Miller, Abbott 2000, doi:10.1038/78829; soft
@@ -51,9 +51,9 @@ fold_core::parameters! {
         /// Exponent mu of the soft bounds: 0 additive, 1 multiplicative.
         mu: f32 = 1.0, Range::closed(0.0, 1.0), "1";
         /// Time constant tau+ of the presynaptic trace.
-        tau_plus_ms: f32 = 20.0, Range::closed(0.0, 1000000.0), "ms";
+        tau_plus_ms: f32 = 20.0, Range::closed(0.0, 100000.0), "ms";
         /// Time constant tau- of the postsynaptic trace.
-        tau_minus_ms: f32 = 20.0, Range::closed(0.0, 1000000.0), "ms";
+        tau_minus_ms: f32 = 20.0, Range::closed(0.0, 100000.0), "ms";
     }
 }
 
