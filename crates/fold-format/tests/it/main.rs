@@ -6,4 +6,8 @@ mod content;
 mod crash;
 mod faults;
 mod flips;
+mod forge;
+mod golden;
+mod hostile;
+mod partial;
 mod round_trip;
