@@ -11,12 +11,13 @@ use crate::copies::{Mirrored, Superblocks, check_limits, length_finding};
 use crate::digest::{Digest, Hasher, table_entries, table_entry};
 use crate::error::{Error, IoFault, Misuse, Operation};
 use crate::finding::{Cause, Digested, Finding, Region};
-use crate::index::{Chunk, Index, TensorEntry};
+use crate::index::{Chunk, Index};
 use crate::info::{ChunkInfo, DigestKind, Info, TensorInfo};
 use crate::layout::VERSION_MAJOR;
 use crate::limits::Limits;
 use crate::source::ReadAt;
 use crate::superblock::Superblock;
+use crate::tensor_records::TensorEntry;
 use crate::wire::len_u64;
 
 /// What to do about a file that is longer or shorter than its superblock says.
@@ -114,7 +115,7 @@ impl Directory {
             file_bytes: geometry.file_len(),
             index_bytes,
             chunk_count: len_u64(index.chunks.len()),
-            tensor_count: index.tensor_count(),
+            tensor_count: index.tensor_count,
             root: superblock.root,
         };
         let hasher = Hasher::new(superblock.uuid);

@@ -1,7 +1,7 @@
-//! The index: fixed-size records, sorted by name, looked up where they lie.
+//! The index: a header and fixed-size records, sorted by name.
 //!
-//! Opening checks the header and the chunk records, of which there are few. A tensor record is checked when it is
-//! looked up; [`Index::check_tensors`] checks all of them and how they fit together. That the digest of an index
+//! Opening checks the header and the chunk records, of which there are few; tensor records are looked at in
+//! `tensor_records` when they are needed. That the digest of an index
 //! matches says nothing about whether its writer kept the rules: every field is looked at as if it were hostile.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
@@ -9,12 +9,9 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::digest::Digest;
-use crate::dtype::{Dtype, Shape};
 use crate::finding::{Cause, Finding, Region};
 use crate::info::{ChunkKind, Encoding};
-use crate::layout::{
-    Field, INDEX_MAGIC, MAX_RANK, PAGE_LEN, PROLOGUE_LEN, TENSOR_ALIGN, chunk_record, index_header, tensor_record,
-};
+use crate::layout::{Field, INDEX_MAGIC, PAGE_LEN, PROLOGUE_LEN, chunk_record, index_header, tensor_record};
 use crate::limits::Limits;
 use crate::name;
 use crate::superblock::{Superblock, digest_field, low_bits};
@@ -23,10 +20,10 @@ use crate::wire::{align_up, len_u64};
 /// A broken rule: what, on which bytes of the index, and whose record.
 #[derive(Debug)]
 pub(crate) struct Flaw {
-    cause: Cause,
-    bytes: Range<u64>,
-    chunk: Option<Box<str>>,
-    tensor: Option<Box<str>>,
+    pub(crate) cause: Cause,
+    pub(crate) bytes: Range<u64>,
+    pub(crate) chunk: Option<Box<str>>,
+    pub(crate) tensor: Option<Box<str>>,
 }
 
 impl Flaw {
@@ -43,7 +40,7 @@ impl Flaw {
 /// One chunk whose record was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
-    name: Range<usize>,
+    pub(crate) name: Range<usize>,
     pub(crate) kind: ChunkKind,
     pub(crate) encoding: Encoding,
     /// Of the prologue, in the file.
@@ -98,34 +95,23 @@ impl Chunk {
     }
 }
 
-/// One tensor whose record was checked, the name borrowed from the index.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TensorEntry<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) dtype: Dtype,
-    pub(crate) shape: Shape,
-    /// Number of the chunk that holds it.
-    pub(crate) chunk: usize,
-    /// From the beginning of the chunk's content.
-    pub(crate) offset: u64,
-    pub(crate) len: u64,
-}
-
 /// An index whose digest matched and whose header and chunk records were checked.
 #[derive(Debug)]
 pub(crate) struct Index {
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) chunks: Vec<Chunk>,
-    tensor_count: u64,
-    tensors: Range<usize>,
-    strings: Range<usize>,
+    pub(crate) tensor_count: u64,
+    /// Where the tensor records lie.
+    pub(crate) tensors: Range<usize>,
+    /// Where the string table lies.
+    pub(crate) strings: Range<usize>,
     metadata: Range<usize>,
     block_len: u64,
-    reserved_is_zero: bool,
+    pub(crate) reserved_is_zero: bool,
 }
 
 /// Bytes of the index that the records of one table take.
-fn table_len(count: u64, record_len: usize) -> Option<u64> {
+pub(crate) fn table_len(count: u64, record_len: usize) -> Option<u64> {
     count.checked_mul(len_u64(record_len))
 }
 
@@ -138,7 +124,7 @@ fn within(limit: &'static str, value: u64, max: u64) -> Result<(), Cause> {
 }
 
 /// Why a name that does not ascend is refused.
-fn ascends(previous: Option<&[u8]>, name: &[u8]) -> Result<(), Cause> {
+pub(crate) fn ascends(previous: Option<&[u8]>, name: &[u8]) -> Result<(), Cause> {
     match previous.map(|previous| previous.cmp(name)) {
         None | Some(Ordering::Less) => Ok(()),
         Some(Ordering::Equal) => Err(Cause::DuplicateName),
@@ -146,7 +132,7 @@ fn ascends(previous: Option<&[u8]>, name: &[u8]) -> Result<(), Cause> {
     }
 }
 
-fn must_be(field: &Field, value: u64, expected: u64) -> Result<(), Cause> {
+pub(crate) fn must_be(field: &Field, value: u64, expected: u64) -> Result<(), Cause> {
     if value == expected {
         Ok(())
     } else {
@@ -159,7 +145,7 @@ fn must_be(field: &Field, value: u64, expected: u64) -> Result<(), Cause> {
 }
 
 /// A field of a record that is known to be long enough; the cause is never seen.
-fn present<T>(field: &Field, value: Option<T>) -> Result<T, Cause> {
+pub(crate) fn present<T>(field: &Field, value: Option<T>) -> Result<T, Cause> {
     value.ok_or(Cause::OutOfBounds {
         field: field.name,
         value: len_u64(field.offset),
@@ -391,7 +377,7 @@ impl Index {
     }
 
     /// The place of a record's name in the index, when it is a valid name inside the string table.
-    fn record_name(&self, offset: &Field, len: &Field, record: &[u8]) -> Result<Range<usize>, Cause> {
+    pub(crate) fn record_name(&self, offset: &Field, len: &Field, record: &[u8]) -> Result<Range<usize>, Cause> {
         let at = present(offset, offset.u32(record))?;
         let size = present(len, len.u16(record))?;
         let out = || Cause::OutOfBounds {
@@ -412,7 +398,7 @@ impl Index {
     }
 
     /// Text of the index that was checked to be UTF-8.
-    fn text(&self, range: &Range<usize>) -> Option<&str> {
+    pub(crate) fn text(&self, range: &Range<usize>) -> Option<&str> {
         std::str::from_utf8(self.bytes.get(range.clone())?).ok()
     }
 
@@ -429,187 +415,9 @@ impl Index {
         Some((number, self.chunks.get(number)?))
     }
 
-    /// The chunk that a block of the file belongs to.
-    pub(crate) const fn tensor_count(&self) -> u64 {
-        self.tensor_count
-    }
-
     /// The metadata: checked to be UTF-8, nothing else.
     pub(crate) fn metadata(&self) -> &str {
         self.text(&self.metadata).unwrap_or("")
-    }
-
-    fn tensor_record_bytes(&self, number: u64) -> Option<Range<usize>> {
-        let skipped = usize::try_from(table_len(number, tensor_record::RECORD_LEN)?).ok()?;
-        let start = self.tensors.start.checked_add(skipped)?;
-        let end = start.checked_add(tensor_record::RECORD_LEN)?;
-        (end <= self.tensors.end).then_some(start..end)
-    }
-
-    /// The name in a tensor record, not checked to be a valid one.
-    fn tensor_name_bytes(&self, number: u64) -> Option<&[u8]> {
-        let record = self.bytes.get(self.tensor_record_bytes(number)?)?;
-        let offset = usize::try_from(tensor_record::NAME_OFFSET.u32(record)?).ok()?;
-        let start = self.strings.start.checked_add(offset)?;
-        let end = start.checked_add(usize::from(tensor_record::NAME_LEN.u16(record)?))?;
-        (end <= self.strings.end).then(|| self.bytes.get(start..end)).flatten()
-    }
-
-    /// The number of the tensor record with this name, by binary search; touches about log2(count) records.
-    pub(crate) fn find_tensor(&self, name: &str) -> Option<u64> {
-        let (mut low, mut high) = (0, self.tensor_count);
-        while low < high {
-            let middle = low.midpoint(high);
-            // A name outside the string table ends the search on one side; whoever reads that record is told.
-            match self.tensor_name_bytes(middle).unwrap_or(&[]).cmp(name.as_bytes()) {
-                Ordering::Less => low = middle.saturating_add(1),
-                Ordering::Greater => high = middle,
-                Ordering::Equal => return Some(middle),
-            }
-        }
-        None
-    }
-
-    /// One tensor's record, checked.
-    ///
-    /// # Errors
-    /// The first rule that it breaks.
-    pub(crate) fn tensor(&self, number: u64) -> Result<TensorEntry<'_>, Flaw> {
-        let range = self.tensor_record_bytes(number).unwrap_or(0..0);
-        let record = self.bytes.get(range.clone()).unwrap_or(&[]);
-        let flaw = |cause, tensor: Option<&str>| Flaw {
-            cause,
-            bytes: len_u64(range.start)..len_u64(range.end),
-            chunk: None,
-            tensor: tensor.map(Into::into),
-        };
-        let name = self
-            .record_name(&tensor_record::NAME_OFFSET, &tensor_record::NAME_LEN, record)
-            .map_err(|cause| flaw(cause, None))?;
-        let name = self.text(&name).unwrap_or("");
-        self.parse_tensor(record, name).map_err(|cause| flaw(cause, Some(name)))
-    }
-
-    fn parse_tensor<'a>(&'a self, record: &[u8], name: &'a str) -> Result<TensorEntry<'a>, Cause> {
-        use tensor_record as field;
-        let refused = |field: &Field| Cause::Field {
-            field: field.name,
-            value: low_bits(field, record),
-        };
-        let dtype = Dtype::from_byte(present(&field::DTYPE, field::DTYPE.u8(record))?);
-        let dtype = dtype.ok_or_else(|| refused(&field::DTYPE))?;
-        let rank = usize::from(present(&field::RANK, field::RANK.u8(record))?);
-        let mut extents = [0; MAX_RANK];
-        let shape_bytes = present(&field::SHAPE, field::SHAPE.bytes(record))?;
-        for (extent, bytes) in extents.iter_mut().zip(shape_bytes.as_chunks::<8>().0) {
-            *extent = u64::from_le_bytes(*bytes);
-        }
-        let (used, unused) = extents.split_at_checked(rank).ok_or_else(|| refused(&field::RANK))?;
-        if unused.iter().any(|&extent| extent != 0) {
-            return Err(refused(&field::SHAPE));
-        }
-        let shape = Shape::new(used).ok_or_else(|| refused(&field::RANK))?;
-        if self.reserved_is_zero {
-            for reserved in [&field::RESERVED_1, &field::RESERVED_2] {
-                if !reserved.is_zero(record) {
-                    return Err(refused(reserved));
-                }
-            }
-        }
-        let len = present(&field::LEN_BYTES, field::LEN_BYTES.u64(record))?;
-        let by_shape = shape.byte_len(dtype).ok_or(Cause::OutOfBounds {
-            field: field::SHAPE.name,
-            value: len,
-        })?;
-        must_be(&field::LEN_BYTES, len, by_shape)?;
-        let chunk_number = present(&field::CHUNK, field::CHUNK.u32(record))?;
-        let chunk = usize::try_from(chunk_number).ok();
-        let holder = chunk.and_then(|chunk| Some((chunk, self.chunks.get(chunk)?)));
-        let (chunk, holder) = holder.ok_or_else(|| refused(&field::CHUNK))?;
-        if holder.kind != ChunkKind::Tensors {
-            return Err(refused(&field::CHUNK));
-        }
-        let offset = present(&field::OFFSET, field::OFFSET.u64(record))?;
-        if !offset.is_multiple_of(TENSOR_ALIGN) {
-            return Err(refused(&field::OFFSET));
-        }
-        if offset.checked_add(len).is_none_or(|end| end > holder.stored_len) {
-            return Err(Cause::OutOfBounds {
-                field: field::OFFSET.name,
-                value: offset,
-            });
-        }
-        Ok(TensorEntry {
-            name,
-            dtype,
-            shape,
-            chunk,
-            offset,
-            len,
-        })
-    }
-
-    /// Checks every tensor record and how they fit together: names unique and sorted, the string table without a gap,
-    /// the tensors of a chunk behind each other with less than 64 bytes between them, and nothing behind the last.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub(crate) fn check_tensors(&self) -> Result<(), Flaw> {
-        let chunk_names = self.chunks.iter().map(|chunk| len_u64(chunk.name.len()));
-        let mut name_offset = chunk_names.fold(0, u64::saturating_add);
-        let mut previous: Option<&str> = None;
-        let mut filled = vec![(0_u64, 0_u64); self.chunks.len()];
-        for number in 0..self.tensor_count {
-            let tensor = self.tensor(number)?;
-            let range = self.tensor_record_bytes(number).unwrap_or(0..0);
-            let flaw = |cause| Flaw {
-                cause,
-                bytes: len_u64(range.start)..len_u64(range.end),
-                chunk: None,
-                tensor: Some(tensor.name.into()),
-            };
-            ascends(previous.map(str::as_bytes), tensor.name.as_bytes()).map_err(flaw)?;
-            let record = self.bytes.get(range.clone()).unwrap_or(&[]);
-            let stored = tensor_record::NAME_OFFSET.u32(record).map_or(u64::MAX, u64::from);
-            must_be(&tensor_record::NAME_OFFSET, stored, name_offset).map_err(flaw)?;
-            if let Some((end, count)) = filled.get_mut(tensor.chunk) {
-                if tensor.offset < *end {
-                    return Err(flaw(Cause::Overlap {
-                        previous_end: *end,
-                        begin: tensor.offset,
-                    }));
-                }
-                let next = align_up(*end, TENSOR_ALIGN).unwrap_or(u64::MAX);
-                must_be(&tensor_record::OFFSET, tensor.offset, next).map_err(flaw)?;
-                *end = tensor.offset.saturating_add(tensor.len);
-                *count = count.saturating_add(1);
-            }
-            name_offset = name_offset.saturating_add(len_u64(tensor.name.len()));
-            previous = Some(tensor.name);
-        }
-        let header = |cause| Flaw {
-            cause,
-            bytes: 0..len_u64(index_header::RECORD_LEN),
-            chunk: None,
-            tensor: None,
-        };
-        must_be(&index_header::STRINGS_LEN, len_u64(self.strings.len()), name_offset).map_err(header)?;
-        for (chunk, (end, count)) in self.chunks.iter().zip(filled) {
-            if chunk.kind == ChunkKind::Tensors {
-                let fits = must_be(&chunk_record::STORED_LEN, chunk.stored_len, end)
-                    .and_then(|()| must_be(&chunk_record::TENSOR_COUNT, chunk.tensor_count, count));
-                fits.map_err(|cause| Flaw {
-                    chunk: Some(self.chunk_name(chunk).into()),
-                    ..header(cause)
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Every tensor, the checked records of [`Index::check_tensors`]; one that breaks a rule ends the iteration.
-    pub(crate) fn tensors(&self) -> impl Iterator<Item = (u64, TensorEntry<'_>)> {
-        (0..self.tensor_count).map_while(|number| Some((number, self.tensor(number).ok()?)))
     }
 }
 

@@ -7,13 +7,13 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of one copy of the index, metadata included. Default 1 GiB: about 6 million tensors.
+    /// Bytes of one copy of the index, metadata included. Default 256 MiB: about 1.5 million tensors.
     pub max_index_bytes: u64,
-    /// Bytes of one copy of the digest table. Default 256 MiB: 2 TiB in blocks of 64 KiB.
+    /// Bytes of one copy of the digest table. Default 128 MiB: 1 TiB in blocks of 64 KiB.
     pub max_digest_table_bytes: u64,
     /// Chunks. Default 65,536.
     pub max_chunks: u64,
-    /// Tensors. Default 8,388,608.
+    /// Tensors. Default 2,097,152.
     pub max_tensors: u64,
     /// Bytes of the metadata text. Default 64 MiB.
     pub max_metadata_bytes: u64,
@@ -22,10 +22,10 @@ pub struct Limits {
 impl Limits {
     /// The defaults.
     pub const DEFAULT: Self = Self {
-        max_index_bytes: 1 << 30,
-        max_digest_table_bytes: 256 << 20,
+        max_index_bytes: 256 << 20,
+        max_digest_table_bytes: 128 << 20,
         max_chunks: 1 << 16,
-        max_tensors: 1 << 23,
+        max_tensors: 1 << 21,
         max_metadata_bytes: 64 << 20,
     };
 }

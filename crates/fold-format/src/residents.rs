@@ -7,7 +7,8 @@
 
 use std::ops::Range;
 
-use crate::index::{Index, TensorEntry};
+use crate::index::Index;
+use crate::tensor_records::TensorEntry;
 
 /// The numbers of the tensor records of each chunk, in the order of their offsets.
 #[derive(Debug)]

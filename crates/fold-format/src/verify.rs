@@ -10,22 +10,20 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::checkpoint::{Reading, open_regular};
-use crate::copies::{
-    Mirrored, SuperblockCopy, Superblocks, check_limits, differing, length_finding, read_range, unreadable,
-};
+use crate::checkpoint::open_regular;
+use crate::copies::{Mirrored, SuperblockCopy, Superblocks, check_limits, differing, length_finding, read_range};
 use crate::directory::Directory;
 use crate::error::{Error, IoFault, Operation};
 use crate::finding::{Cause, Digested, Finding, Region};
 use crate::index::Chunk;
-use crate::info::ChunkKind;
 use crate::layout::{LEAF_DIGEST_LEN, PROLOGUE_LEN};
 use crate::prologue::Prologue;
 use crate::report::{Depth, Progress, ProgressCallback, Report, Verdict, VerifyOptions};
 use crate::residents::Residents;
-use crate::source::{ReadAt, read_full};
+use crate::source::ReadAt;
 use crate::superblock::Superblock;
-use crate::wire::{is_zero, len_u64};
+use crate::task::{Task, non_zero};
+use crate::wire::len_u64;
 
 /// Bytes that one task reads and hashes.
 const TASK_LEN: u64 = 1 << 20;
@@ -101,13 +99,6 @@ struct Walk<'s, 'o, S: ?Sized> {
     damaged: BTreeSet<Box<str>>,
     /// Whether something is wrong that no second copy makes good.
     lost: bool,
-}
-
-/// Neighbouring blocks of one chunk, read and hashed together.
-struct Task<'d> {
-    number: usize,
-    chunk: &'d Chunk,
-    blocks: Range<u64>,
 }
 
 impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
@@ -404,102 +395,4 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
         self.note(Finding::new(cause, Region::Prologue, bad).chunk(name).repairable(true));
         Ok(())
     }
-}
-
-impl Task<'_> {
-    /// Reads the blocks and says what is wrong with them, in their order.
-    fn check(
-        &self,
-        directory: &Directory,
-        residents: &Residents,
-        source: &(impl ReadAt + ?Sized),
-        buffer: &mut Vec<u8>,
-    ) -> Vec<Finding> {
-        let block_len = directory.superblock.block_len();
-        let bytes_of = |number| self.chunk.block_bytes(number, block_len);
-        let start = bytes_of(self.blocks.start).start;
-        let len = bytes_of(self.blocks.end.saturating_sub(1)).end.saturating_sub(start);
-        buffer.resize(usize::try_from(len).unwrap_or(0), 0);
-        let at_once = matches!(read_full(source, buffer, start), Ok(true));
-        let reading = Reading {
-            chunk: self.chunk,
-            chunk_name: directory.index.chunk_name(self.chunk),
-            tensor: None,
-        };
-        let step = usize::try_from(block_len).unwrap_or(usize::MAX);
-        let mut bad = Vec::new();
-        for (number, block) in self.blocks.clone().zip(buffer.chunks_mut(step)) {
-            let range = bytes_of(number);
-            // What cannot be read as a whole is read block by block: the bad ones are named, the others checked.
-            let read = match at_once {
-                true => Ok(()),
-                false => match read_full(source, block, range.start) {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(Cause::Length {
-                        expected: range.end,
-                        actual: source.len().unwrap_or(range.start),
-                    }),
-                    Err(error) => Err(unreadable(&error)),
-                },
-            };
-            match read.and_then(|()| directory.check_block(number, block)) {
-                Err(cause) => bad.push(reading.finding(number, range, cause)),
-                Ok(()) => {
-                    if let Some(padding) = self.non_zero_padding(directory, residents, block, range.start) {
-                        bad.push(reading.finding(number, padding, Cause::NonZeroPadding));
-                    }
-                }
-            }
-        }
-        bad
-    }
-
-    /// The span of non-zero bytes between and behind tensors, or behind text or bytes, in a block that begins at
-    /// `offset` of the file.
-    fn non_zero_padding(
-        &self,
-        directory: &Directory,
-        residents: &Residents,
-        block: &[u8],
-        offset: u64,
-    ) -> Option<Range<u64>> {
-        let start = offset.saturating_sub(self.chunk.content_offset());
-        let end = start.saturating_add(len_u64(block.len()));
-        let gap = |from: u64, to: u64| {
-            let inside = |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
-            non_zero(
-                block.get(inside(from)..inside(to))?,
-                offset.saturating_add(from.saturating_sub(start)),
-            )
-        };
-        let mut bad: Option<Range<u64>> = None;
-        let mut add = |span: Option<Range<u64>>| {
-            if let Some(span) = span {
-                bad = Some(bad.as_ref().map_or(span.start, |bad| bad.start)..span.end);
-            }
-        };
-        let mut filled = start;
-        if self.chunk.kind == ChunkKind::Tensors {
-            for tensor in residents.on(&directory.index, self.number, &(start..end)) {
-                if filled < tensor.offset {
-                    add(gap(filled, tensor.offset.min(end)));
-                }
-                filled = filled.max(tensor.offset.saturating_add(tensor.len)).min(end);
-            }
-        } else {
-            filled = filled.max(self.chunk.stored_len.min(end));
-        }
-        add(gap(filled, end));
-        bad
-    }
-}
-
-/// The span from the first to the last byte that is not zero, the bytes beginning at `offset` of the file.
-fn non_zero(bytes: &[u8], offset: u64) -> Option<Range<u64>> {
-    if is_zero(bytes) {
-        return None;
-    }
-    let first = bytes.iter().position(|&byte| byte != 0)?;
-    let last = bytes.iter().rposition(|&byte| byte != 0)?;
-    Some(offset.saturating_add(len_u64(first))..offset.saturating_add(len_u64(last)).saturating_add(1))
 }

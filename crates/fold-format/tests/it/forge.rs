@@ -1,6 +1,6 @@
 //! Forges files: changes anything and makes every digest right again, as a hostile or broken writer would.
 //!
-//! Written from SPEC.md alone, with its own arithmetic: a second opinion on every digest input and offset.
+//! With its own offsets and arithmetic, sharing no code with the crate: a second opinion on every digest's input.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128, xxh3_128_with_seed};
 

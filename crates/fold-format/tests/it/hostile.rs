@@ -185,7 +185,7 @@ fn tensor_records() {
             .put(record + 24, &[0; 8]),
         Code::Malformed,
     );
-    expect("offset", u64s(16, u64::MAX & !63), Code::OutOfBounds);
+    expect("offset", u64s(16, !63_u64), Code::OutOfBounds);
     expect("len", u64s(24, 4999), Code::Malformed);
     expect("len", u64s(24, u64::MAX), Code::Malformed);
     expect("extent", u64s(32, u64::MAX), Code::Malformed);
