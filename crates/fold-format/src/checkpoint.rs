@@ -380,25 +380,24 @@ impl<S: ReadAt> Checkpoint<S> {
         checked.map_err(|cause| Box::new(reading.finding(number, bytes, cause)))
     }
 
-    /// Copies a part of a block, from the remembered block where it is that one.
+    /// Copies a part of a block, from the remembered block where it is that one. Nothing is locked while reading.
     fn read_part_of_block(&self, reading: Reading<'_>, number: u64, at: u64, part: &mut [u8]) -> Result<(), Error> {
         let bytes = reading.chunk.block_bytes(number, self.directory.superblock.block_len());
-        let mut edge = self.edge.lock().unwrap_or_else(PoisonError::into_inner);
-        let block = match edge.take() {
-            Some(remembered) if remembered.0 == number => remembered.1,
-            _ => {
-                let block = match read_range(&self.source, &bytes)? {
-                    Ok(block) => self.directory.check_block(number, &block).map(|()| block),
-                    Err(cause) => Err(cause),
-                };
-                block.map_err(|cause| reading.finding(number, bytes.clone(), cause))?
+        let edge = || self.edge.lock().unwrap_or_else(PoisonError::into_inner);
+        let remembered = edge().take_if(|(remembered, _)| *remembered == number);
+        let block = match remembered {
+            Some((_, block)) => block,
+            None => {
+                let read = read_range(&self.source, &bytes)?;
+                let checked = read.and_then(|block| self.directory.check_block(number, &block).map(|()| block));
+                checked.map_err(|cause| reading.finding(number, bytes.clone(), cause))?
             }
         };
         let from = usize::try_from(at.saturating_sub(bytes.start)).unwrap_or(usize::MAX);
         if let Some(source) = from.checked_add(part.len()).and_then(|to| block.get(from..to)) {
             part.copy_from_slice(source);
         }
-        *edge = Some((number, block));
+        *edge() = Some((number, block));
         Ok(())
     }
 }

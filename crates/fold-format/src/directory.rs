@@ -78,7 +78,7 @@ impl Directory {
         let (_, digests) = loaded(Mirrored::digest_table(superblock))?;
         let directory = Self::assemble(superblock.clone(), region, index, digests, limits)?;
         for finding in &findings {
-            log::warn!("opened with the mirror's help: {finding}");
+            log::warn!("opened in spite of {finding}");
         }
         Ok((directory, findings))
     }

@@ -4,6 +4,24 @@
 //! is noticed and located (chunk, tensor, block, byte range). A raw tensor is a slice of the file. Saving is atomic.
 //! The bytes are specified in `docs/format/SPEC.md`.
 //!
+//! ```
+//! use fold_format::{Checkpoint, Content, Depth, Disk, Durability, SaveOptions, TensorSource, Verdict, VerifyOptions};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("layer.fold");
+//! let theta = [0.5_f32, -1.0, 2.0];
+//! let content = Content::new()
+//!     .metadata(r#"{"epoch": 3}"#)
+//!     .tensors("state", [TensorSource::of("layer0.theta", &[3], &theta)?]);
+//! fold_format::save(&Disk, &path, &content, &SaveOptions::new(Durability::Full))?;
+//!
+//! let checkpoint = Checkpoint::open(&path)?;
+//! assert_eq!(checkpoint.tensor("layer0.theta")?.as_slice::<f32>()?, theta);
+//! let report = fold_format::verify(&path, Depth::All, VerifyOptions::new())?;
+//! assert_eq!(report.verdict, Verdict::Ok);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! What this crate does not do: it knows no numerics and does not decide what a tensor means, it sets no logging policy
 //! and prints nothing, and it never changes a committed file in place.
 

@@ -107,6 +107,7 @@ const NAME_TRIES: u32 = 100;
 ///
 /// When it returns `Ok` under [`Durability::Full`], the file survives a power cut. Until then a file that had the name
 /// before is still there, whole; should the machine stop meanwhile, the name leads to the old file or to the new one.
+/// A symbolic link that has the name is replaced itself, what it leads to is not touched.
 /// A temporary file of a killed process is recognised by [`is_temporary_name`].
 ///
 /// Bytes are read from the caller's slices while they are written; beside the index and 8 bytes per block no more than

@@ -189,3 +189,48 @@ fn a_bare_file_name_saves_into_the_current_directory() {
         "its directory is flushed"
     );
 }
+
+#[test]
+fn threads_that_read_the_same_blocks_at_once_all_get_them_or_all_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.fold");
+    let data = noise(1, 100 * 5000);
+    let names = (0..100).map(|number| format!("t{number:03}")).collect::<Vec<_>>();
+    let tensors = names.iter().zip(data.chunks(5000));
+    let tensors = tensors.map(|(name, bytes)| TensorSource::new(name, Dtype::U8, &[5000], bytes).unwrap());
+    save(&Disk, &path, &Content::new().tensors("state", tensors), &options()).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = Checkpoint::open(&path).unwrap().tensor_info("t050").unwrap().offset as usize;
+    bytes[at] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let report = verify(&path, Depth::All, VerifyOptions::new()).unwrap();
+    assert!(report.damaged_tensors.len() > 1);
+
+    let opened = Checkpoint::open(&path).unwrap();
+    // SAFETY: the file lies in a directory of this test alone; it is not changed any more.
+    #[allow(unsafe_code, reason = "the test of the one unsafe function")]
+    let mapped = unsafe { Checkpoint::map(&path) }.unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (names, data, opened, mapped, report) = (&names, &data, &opened, &mapped, &report);
+            scope.spawn(move || {
+                for step in 0..names.len() {
+                    let number = (step * 7 + thread * 13) % names.len();
+                    let expected = &data[number * 5000..][..5000];
+                    let name = names[number].as_str();
+                    let bad = report.damaged_tensors.iter().any(|damaged| **damaged == *name);
+                    match (opened.tensor(name), mapped.tensor_view(name)) {
+                        (Ok(read), Ok(view)) => {
+                            assert!(
+                                !bad && read.as_bytes() == expected && view.as_bytes() == expected,
+                                "{name}"
+                            );
+                        }
+                        (Err(read), Err(view)) => assert!(bad && read.code() == view.code(), "{name}"),
+                        _ => panic!("{name}: reading and mapping disagree"),
+                    }
+                }
+            });
+        }
+    });
+}
