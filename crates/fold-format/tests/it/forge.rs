@@ -33,7 +33,7 @@ impl Forged {
         self.region(120, 136)
     }
 
-    fn seed(&self, domain: u64, position: u64) -> u64 {
+    pub(crate) fn seed(&self, domain: u64, position: u64) -> u64 {
         let mut input = self.bytes[40..56].to_vec();
         input.extend_from_slice(&domain.to_le_bytes());
         input.extend_from_slice(&position.to_le_bytes());

@@ -152,4 +152,11 @@ fn the_worked_example_is_the_golden_file() {
         lines += 1;
     }
     assert!(lines > 20, "SPEC.md has no worked example");
+    let forged = Forged::new(&bytes);
+    for (what, value) in [("seed", forged.seed(1, 2)), ("digest", forged.u64(0x2010))] {
+        assert!(
+            spec.contains(&format!("0x{value:016x}")),
+            "SPEC.md, example: the {what} is 0x{value:016x}"
+        );
+    }
 }
