@@ -5,6 +5,7 @@
 //! out from. Only the last block that was needed in part is remembered, so that small neighbours do not read it again.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -65,7 +66,6 @@ impl OpenOptions {
 /// Any bytes may be opened: never panics; time and memory stay within a small constant of the metadata's length, which
 /// is compared with the source's length and the limits first. A matching xxh3 speaks against accidents, it says nothing
 /// about who wrote the file.
-#[derive(Debug)]
 pub struct Checkpoint<S = File> {
     pub(crate) source: S,
     pub(crate) directory: Directory,
@@ -74,6 +74,17 @@ pub struct Checkpoint<S = File> {
     structure: OnceLock<Result<(), Box<Finding>>>,
     /// The last block that was read for a part of it: its number and verified bytes.
     edge: Mutex<Option<(u64, Vec<u8>)>>,
+}
+
+/// The facts; neither the source nor the index' bytes.
+impl<S> fmt::Debug for Checkpoint<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Checkpoint");
+        shown
+            .field("info", &self.directory.info)
+            .field("findings", &self.findings)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Fewer bytes than this are read and hashed by the calling thread: waking others would take longer.

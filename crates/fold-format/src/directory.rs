@@ -31,7 +31,6 @@ pub enum OpenMode {
 }
 
 /// Superblock, index and digest table of one file.
-#[derive(Debug)]
 pub(crate) struct Directory {
     pub(crate) superblock: Superblock,
     pub(crate) index: Index,

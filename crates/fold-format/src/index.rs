@@ -96,7 +96,6 @@ impl Chunk {
 }
 
 /// An index whose digest matched and whose header and chunk records were checked.
-#[derive(Debug)]
 pub(crate) struct Index {
     pub(crate) bytes: Vec<u8>,
     pub(crate) chunks: Vec<Chunk>,
