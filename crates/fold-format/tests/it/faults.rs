@@ -183,3 +183,31 @@ fn a_verification_goes_on_behind_a_block_that_cannot_be_read() {
         assert_eq!(report.blocks_checked, report.blocks_total);
     }
 }
+
+#[test]
+fn taken_names_are_passed_over_and_a_target_that_appears_meanwhile_is_kept() {
+    const EEXIST: i32 = 17;
+    let content = Content::new().bytes("x", &[1; 100]);
+    let clean = Faulty::recording(SimDisk::new());
+    save(&clean, Path::new(PATH), &content, &options()).unwrap();
+    let call = |wanted| clean.calls().iter().position(|call| *call == wanted).unwrap();
+
+    // A killed process, of the same number before a restart of the machine, may have left the name.
+    let create = call(Call::CreateNew);
+    let storage = Faulty::failing(SimDisk::new(), Fault::Errno(EEXIST), When::Once(create));
+    save(&storage, Path::new(PATH), &content, &options()).unwrap();
+    let storage = Faulty::failing(SimDisk::new(), Fault::Errno(EEXIST), When::From(create));
+    let error = save(&storage, Path::new(PATH), &content, &options()).unwrap_err();
+    assert!(
+        matches!(error, Error::Io(io) if io.operation == Operation::Create),
+        "and not for ever"
+    );
+
+    let storage = Faulty::failing(SimDisk::new(), Fault::Errno(EEXIST), When::Once(call(Call::Rename)));
+    let error = save(&storage, Path::new(PATH), &content, &options()).unwrap_err();
+    assert_eq!(error.code(), Code::TargetExists);
+    assert!(
+        storage.inner().list(Path::new("/d")).unwrap().is_empty(),
+        "the temporary file is removed"
+    );
+}

@@ -1,10 +1,11 @@
 //! Every bit, every truncation, every kind of junk: noticed, located, and the rest still read.
 
 use fold_format::{
-    Checkpoint, Class, Code, Depth, Finding, OpenMode, OpenOptions, Region, Verdict, VerifyOptions, verify_source,
+    Checkpoint, Class, Code, Content, Depth, Finding, OpenMode, OpenOptions, Region, Verdict, VerifyOptions,
+    verify_source,
 };
 
-use crate::content::{Layout, check, layouts, noise, open};
+use crate::content::{Layout, check, file, layouts, noise, open, options};
 
 /// Whether one finding covers every byte of `changed`.
 fn covers(findings: &[Finding], changed: std::ops::Range<u64>) -> bool {
@@ -269,4 +270,23 @@ fn findings_beyond_the_limit_are_counted() {
     );
     assert_eq!(report.damaged_tensors, ["a", "b", "d"].map(Into::into));
     assert_eq!(report.findings[0].tensor.as_deref(), Some("a"));
+}
+
+#[test]
+fn a_cut_right_behind_a_chunk_costs_it_nothing() {
+    let data = noise(1, 4096);
+    let bytes = file(&Content::new().bytes("x", &data), &options());
+    let chunk = open(&bytes).unwrap().chunk_info("x").unwrap().offset as usize;
+    let read = |len: usize| {
+        let opened = Checkpoint::open_source(&bytes[..len], &OpenOptions::new().mode(OpenMode::Degraded)).unwrap();
+        opened.chunk("x").map_err(|error| error.code())
+    };
+    assert_eq!(read(chunk + 4096).unwrap(), data);
+    assert_eq!(read(chunk + 4095).unwrap_err(), Code::WrongLength);
+    assert_eq!(
+        check(&bytes[..chunk + 4096]).verdict,
+        Verdict::Corrected,
+        "only second copies are missing"
+    );
+    assert_eq!(check(&bytes[..chunk + 4095]).verdict, Verdict::Damaged);
 }
