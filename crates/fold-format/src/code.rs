@@ -168,6 +168,18 @@ mod tests {
     }
 
     #[test]
+    fn reports_write_these_words() {
+        let severities = [Severity::Warning, Severity::Error].map(|severity| severity.to_string());
+        assert_eq!(severities, ["warning", "error"]);
+        let classes = [Class::Damaged, Class::Unsupported, Class::Misuse, Class::Environment];
+        assert_eq!(
+            classes.map(|class| class.to_string()),
+            ["damaged", "unsupported", "misuse", "environment"]
+        );
+        assert_eq!(Code::BlockDigest.to_string(), "FOLD-E0301");
+    }
+
+    #[test]
     fn family_02_and_03_never_blame_the_environment() {
         for code in Code::ALL {
             if matches!(&code.as_str()[6..8], "02" | "03") {
