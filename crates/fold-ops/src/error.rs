@@ -43,21 +43,27 @@ pub enum Error {
         process: Option<u32>,
     },
     /// A tensor that the state needs is not in the checkpoint.
-    #[error("{code} {class}: the checkpoint has no tensor {}{}", Escaped(.tensor), others(.more), code = self.code(), class = self.class())]
+    #[error("{code} {class}: the checkpoint has no tensor {}", Escaped(.tensor), code = self.code(), class = self.class())]
     StateMissing {
-        /// The first that is missing.
+        /// Its name.
         tensor: Box<str>,
-        /// How many more are.
-        more: usize,
     },
     /// A tensor that the state needs has another type or shape.
     #[error("{code} {class}: {0}", code = self.code(), class = self.class())]
     StateMismatch(Box<Mismatch>),
-    /// The state was read and breaks an invariant.
-    #[error("{code} {class}: the state breaks an invariant: {source}", code = self.code(), class = self.class())]
-    InvariantViolated {
-        /// Which one, and where.
-        source: Box<dyn std::error::Error + Send + Sync>,
+    /// The checkpoint's tensors are whole, and no layer can be made of them.
+    #[error("{code} {class}: layer {}: {source}", Escaped(.layer), code = self.code(), class = self.class())]
+    Layer {
+        /// The layer's name, the first part of its tensors' names.
+        layer: Box<str>,
+        /// What is missing, does not fit, or breaks an invariant.
+        source: fold_advanced::Error,
+    },
+    /// A mechanism has an array of a type that this release cannot store.
+    #[error("{code} {class}: the array {} has a type that cannot be stored", Escaped(.array), code = self.code(), class = self.class())]
+    UnknownArray {
+        /// Its name.
+        array: Box<str>,
     },
     /// A plan is not carried out, since the checkpoint that it relies on is not valid any more.
     #[error("{code} {class}: nothing removed, {} is not valid any more and was to be the newest valid checkpoint", shown(.path), code = self.code(), class = self.class())]
@@ -73,10 +79,8 @@ pub enum Error {
 pub struct Mismatch {
     /// Its name.
     pub tensor: Box<str>,
-    /// The type that the state needs.
-    pub expected_dtype: Dtype,
-    /// The shape that the state needs.
-    pub expected_shape: Shape,
+    /// The type and shape that the state needs; none where it has no array of the tensor's type at all.
+    pub expected: Option<(Dtype, Shape)>,
     /// The type in the checkpoint.
     pub dtype: Dtype,
     /// The shape in the checkpoint.
@@ -85,15 +89,11 @@ pub struct Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "tensor {} is {} {}, the state needs {} {}",
-            Escaped(&self.tensor),
-            self.dtype,
-            self.shape,
-            self.expected_dtype,
-            self.expected_shape
-        )
+        write!(f, "tensor {} is {} {}", Escaped(&self.tensor), self.dtype, self.shape)?;
+        match &self.expected {
+            Some((dtype, shape)) => write!(f, ", the state needs {dtype} {shape}"),
+            None => f.write_str(", the state has no array of that type"),
+        }
     }
 }
 
@@ -163,7 +163,8 @@ impl Error {
             Self::Locked { .. } => Code::Locked,
             Self::StateMissing { .. } => Code::StateMissing,
             Self::StateMismatch(_) => Code::StateMismatch,
-            Self::InvariantViolated { .. } => Code::InvariantViolated,
+            Self::Layer { source, .. } => Code::find(source.code()).unwrap_or(Code::Internal),
+            Self::UnknownArray { .. } => Code::Internal,
             Self::LastValid { .. } => Code::LastValid,
         }
     }
@@ -189,12 +190,5 @@ fn holder(process: &Option<u32>) -> String {
     match process {
         Some(process) => format!("process {process}"),
         None => "another process".to_owned(),
-    }
-}
-
-fn others(more: &usize) -> String {
-    match more {
-        0 => String::new(),
-        more => format!(" and {more} others that the state needs"),
     }
 }

@@ -3,7 +3,7 @@
 //! - [`CheckpointStore`], [`StoreWriter`]: a directory of checkpoints, one writer, retention that cannot lose the last
 //!   valid one.
 //! - [`bridge`]: a layer's whole dynamic state to a chunk of tensors and back, bit for bit.
-//! - `check`, `inspect`: answers about a file or a directory as values that serialise to the documented JSON.
+//! - [`check`], [`mod@inspect`]: answers about a file or a directory as values that serialise to the documented JSON.
 //! - [`Code`], `runbook`, [`ExitCode`]: one table of every code that this release can raise, with its page and the exit
 //!   code that it ends a command with.
 //!
@@ -12,16 +12,19 @@
 #![forbid(unsafe_code)]
 
 pub mod bridge;
+pub mod check;
 mod code;
 mod error;
 mod exit;
+pub mod inspect;
 mod json;
 mod store;
 
 pub use code::Code;
 pub use error::{DirectoryOperation, Error, Mismatch};
 pub use exit::ExitCode;
-pub use fold_format::{Class, Severity};
+/// The container's types that a layer above needs to save and read checkpoints through this crate.
+pub use fold_format::{Checkpoint, Class, Content, Disk, Escaped, Saved, Severity, TensorSource};
 pub use json::Int;
 pub use store::{
     CheckpointStore, Chosen, Fate, Latest, PruneItem, PrunePlan, Pruned, Retention, SCORE_KEY, Skipped, StoreWriter,

@@ -1,0 +1,123 @@
+//! What to do about a finding, and the command of this release that does it.
+//!
+//! There is no repair yet: what helps is another copy, or the run itself, whose training is deterministic and computes a
+//! lost checkpoint again from the newest valid one, bit for bit.
+
+use std::path::Path;
+
+use fold_format::{Class, Code as FormatCode};
+
+use crate::code::Code;
+use crate::store::step_of;
+
+/// What to do, and with which command.
+pub(super) struct Advice {
+    pub(super) action: String,
+    pub(super) next_command: Option<String>,
+}
+
+/// - `repairable`: the file holds a second copy of the damaged bytes.
+pub(super) fn on_finding(code: Code, repairable: bool, path: &Path) -> Advice {
+    let explain = Some(format!("fold explain {code}"));
+    let say = |action: &str, next_command| Advice {
+        action: action.to_owned(),
+        next_command,
+    };
+    match code {
+        Code::Format(FormatCode::Absent) => say("check the path", explain),
+        Code::Format(FormatCode::NotContainer) => say("check the path: the file is something else", explain),
+        Code::Format(FormatCode::NewerVersion | FormatCode::UnknownFeature) => {
+            say("read it with the release that wrote it, or a newer one", explain)
+        }
+        _ if code.class() == Class::Damaged => match resume(path) {
+            Some(command) => say(
+                "resume the run: it goes on from the newest valid checkpoint and puts this file aside",
+                Some(command),
+            ),
+            None if repairable => say(
+                "the second copy of these bytes is whole and all content can be read: replace the file by a good copy",
+                explain,
+            ),
+            None => say(
+                "replace the file by a good copy; its other tensors can still be read",
+                explain,
+            ),
+        },
+        _ => say("mend what the message names, then try again", explain),
+    }
+}
+
+/// A damaged checkpoint of a run in which `newer` is whole.
+pub(super) fn on_superseded(newer: &Path) -> Advice {
+    Advice {
+        action: "nothing is lost: a newer checkpoint of this run is whole; move this file away".to_owned(),
+        next_command: quoted(newer).map(|newer| format!("fold inspect {newer}")),
+    }
+}
+
+/// The command that resumes the run which `path` is a checkpoint of. None where it is not named like one.
+fn resume(path: &Path) -> Option<String> {
+    step_of(path.file_name()?)?;
+    let dir = path
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    Some(format!("fold train --data digits --out {} --resume", quoted(dir)?))
+}
+
+/// A path as one word of a shell's command line. None where it is not UTF-8 or has control characters: what cannot be
+/// shown faithfully is not put into a command.
+fn quoted(path: &Path) -> Option<String> {
+    let text = path.to_str().filter(|text| !text.chars().any(char::is_control))?;
+    let dashed = if text.starts_with('-') {
+        format!("./{text}")
+    } else {
+        text.to_owned()
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./+=:,@%".contains(c);
+    if dashed.chars().all(plain) {
+        Some(dashed)
+    } else {
+        Some(format!("'{}'", dashed.replace('\'', r"'\''")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_the_shell() {
+        let quoted = |text: &str| quoted(Path::new(text));
+        assert_eq!(quoted("runs/digits").as_deref(), Some("runs/digits"));
+        assert_eq!(quoted("my runs/a'b").as_deref(), Some(r"'my runs/a'\''b'"));
+        assert_eq!(quoted("-rf").as_deref(), Some("./-rf"));
+        assert_eq!(quoted("$(reboot)").as_deref(), Some("'$(reboot)'"));
+        assert_eq!(quoted("a\u{1b}[2J"), None);
+    }
+
+    #[test]
+    fn only_a_checkpoint_of_a_run_is_resumed() {
+        let next = |path: &str| {
+            on_finding(Code::Format(FormatCode::BlockDigest), false, Path::new(path))
+                .next_command
+                .unwrap()
+        };
+        assert_eq!(
+            next("runs/digits/step-00000003.fold"),
+            "fold train --data digits --out runs/digits --resume"
+        );
+        assert_eq!(next("step-00000003.fold"), "fold train --data digits --out . --resume");
+        assert_eq!(next("model.fold"), "fold explain FOLD-E0301");
+    }
+
+    #[test]
+    fn what_is_not_damage_is_not_resumed() {
+        let advice = on_finding(
+            Code::Format(FormatCode::Absent),
+            false,
+            Path::new("r/step-00000003.fold"),
+        );
+        assert_eq!(advice.next_command.as_deref(), Some("fold explain FOLD-E0103"));
+    }
+}

@@ -1,0 +1,160 @@
+//! One finding as the reports show it: what, where, and what to do next.
+
+use std::io;
+use std::path::Path;
+
+use fold_format::{Class, Escaped, Finding, Region, Severity};
+use serde::{Serialize, Serializer};
+
+use super::advice::{self, Advice};
+use super::code_of;
+use crate::code::Code;
+use crate::json::Int;
+
+/// What is wrong, where, and what to do next: an entry of `findings` in the reports.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct FindingReport {
+    /// The stable code.
+    pub code: Code,
+    /// How bad it is.
+    #[serde(serialize_with = "severity")]
+    pub severity: Severity,
+    /// Whose move it is.
+    #[serde(serialize_with = "class")]
+    pub class: Class,
+    /// The chunk concerned, where one is.
+    pub chunk: Option<Box<str>>,
+    /// The first tensor concerned, where one is.
+    pub tensor: Option<Box<str>>,
+    /// How many further tensors lie on the same damaged block.
+    pub more_tensors: Int,
+    /// The block concerned, counted over the whole file, where it is content that is damaged.
+    pub block: Option<Int>,
+    /// The part of the file, for example `content` or `superblock A`.
+    pub region: String,
+    /// File offsets, half-open: covers everything that may be damaged. None where no bytes are concerned.
+    pub byte_range: Option<[Int; 2]>,
+    /// Whether the file itself holds what is needed to restore these bytes exactly.
+    pub repairable: bool,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// What to do, in one line.
+    pub action: String,
+    /// A command of this release that goes on from here.
+    pub next_command: Option<String>,
+    /// The runbook entry: what `fold explain` prints.
+    pub runbook: Code,
+}
+
+fn severity<S: Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(severity.as_str())
+}
+
+fn class<S: Serializer>(class: &Class, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(class.as_str())
+}
+
+impl FindingReport {
+    /// A finding of the container in the file `path`.
+    pub(crate) fn of(finding: &Finding, path: &Path) -> Self {
+        let code = code_of(finding);
+        let bytes = &finding.byte_range;
+        let placed = !(bytes.is_empty() && finding.region == Region::File);
+        let advice = advice::on_finding(code, finding.repairable, path);
+        Self {
+            chunk: finding.chunk.clone(),
+            tensor: finding.tensor.clone(),
+            more_tensors: Int(finding.more_tensors),
+            block: finding.block.map(Int),
+            region: finding.region.to_string(),
+            byte_range: placed.then_some([Int(bytes.start), Int(bytes.end)]),
+            repairable: finding.repairable,
+            ..Self::placeless(code, format!("{}: {}", code.meaning(), finding.cause), advice)
+        }
+    }
+
+    /// What kept the container from looking at the file `path`.
+    pub(crate) fn of_error(error: &fold_format::Error, path: &Path) -> Self {
+        match error {
+            fold_format::Error::Finding(finding) => Self::of(finding, path),
+            fold_format::Error::Io(fault) => {
+                let code = Code::from(fault.code());
+                let message = format!("cannot {} the file: {}", fault.operation, fault.source);
+                Self::placeless(code, message, advice::on_finding(code, false, path))
+            }
+            other => {
+                let code = Code::from(other.code());
+                Self::placeless(code, code.meaning().to_owned(), advice::on_finding(code, false, path))
+            }
+        }
+    }
+
+    /// A directory that cannot be listed, or in which no checkpoint is.
+    pub(crate) fn of_directory(path: &Path, error: Option<&io::Error>) -> Self {
+        match error {
+            None => {
+                let code = Code::Format(fold_format::Code::Absent);
+                let message = "the directory holds no checkpoint (*.fold, *.mind)".to_owned();
+                Self::placeless(code, message, advice::on_finding(code, false, path))
+            }
+            Some(error) => {
+                let code = Code::Format(fold_format::Code::Io);
+                let message = format!("cannot list the directory: {error}");
+                Self::placeless(code, message, advice::on_finding(code, false, path))
+            }
+        }
+    }
+
+    fn placeless(code: Code, message: String, advice: Advice) -> Self {
+        Self {
+            code,
+            severity: code.severity(),
+            class: code.class(),
+            chunk: None,
+            tensor: None,
+            more_tensors: Int(0),
+            block: None,
+            region: Region::File.to_string(),
+            byte_range: None,
+            repairable: false,
+            message,
+            action: advice.action,
+            next_command: advice.next_command,
+            runbook: code,
+        }
+    }
+
+    /// Another checkpoint, newer and whole, stands in for the damaged one.
+    pub(super) fn superseded_by(&mut self, newer: &Path) {
+        let advice = advice::on_superseded(newer);
+        self.action = advice.action;
+        self.next_command = advice.next_command;
+    }
+
+    /// Where it is, for a person: chunk, tensor, block, bytes; names from the file are escaped.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(chunk) = &self.chunk {
+            parts.push(format!("chunk {}", Escaped(chunk)));
+        }
+        if let Some(tensor) = &self.tensor {
+            let more = match self.more_tensors {
+                Int(0) => String::new(),
+                Int(more) => format!(" and {more} more"),
+            };
+            parts.push(format!("tensor {}{more}", Escaped(tensor)));
+        }
+        if self.chunk.is_none() || self.region != Region::Content.to_string() {
+            parts.push(self.region.clone());
+        }
+        if let Some(Int(block)) = self.block {
+            parts.push(format!("block {block}"));
+        }
+        if let Some([Int(from), Int(to)]) = self.byte_range {
+            parts.push(format!("bytes {from}..{to}"));
+        }
+        parts.join(", ")
+    }
+}
