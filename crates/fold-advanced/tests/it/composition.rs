@@ -1,0 +1,316 @@
+//! The builder's checks, the order of phases, initialisation logs, health policies, and responses.
+
+use std::fmt;
+use std::sync::{Mutex, Once};
+
+use fold_advanced::inhibition::{Contenders, InhibitionParams, Winners};
+use fold_advanced::mechanism::{Mechanism, Phase, StepContext};
+use fold_advanced::refractory::{Refractory, RefractoryParams};
+use fold_advanced::stateful::{StateSlice, Stored};
+use fold_advanced::stdp::StdpParams;
+use fold_advanced::{Error, Layer, LayerBuilder, LayerConfig, Response, Result, Scratch, StepOptions};
+use fold_core::health::{HealthParams, Policy};
+use fold_core::invariants::{Breach, Part};
+use fold_core::three_factor::ThreeFactorParams;
+use fold_core::{Shape, Wiring};
+
+use super::{build, everything, input};
+
+/// A mechanism written elsewhere: runs `effect` in `phase`.
+struct Foreign {
+    name: &'static str,
+    phase: Phase,
+    requires: &'static [&'static str],
+    effect: fn(&mut StepContext<'_>),
+}
+
+impl fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Mechanism for Foreign {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+    fn requires(&self) -> &'static [&'static str] {
+        self.requires
+    }
+    fn parameters(&self) -> &dyn fmt::Debug {
+        &self.name
+    }
+    fn act(&mut self, context: &mut StepContext<'_>) {
+        (self.effect)(context);
+    }
+    fn rest(&mut self, _samples: usize) {}
+    fn reset_neuron(&mut self, _neuron: usize) {}
+    fn check(&self, _part: Part, _found: &mut Vec<Breach>) {}
+    fn visit_state(&self, _visit: &mut dyn FnMut(&'static str, &[usize], StateSlice<'_>)) {}
+    fn restore(&mut self, _samples: usize, _stored: &mut Stored<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn foreign(phase: Phase, effect: fn(&mut StepContext<'_>)) -> Foreign {
+    Foreign {
+        name: "foreign",
+        phase,
+        requires: &[],
+        effect,
+    }
+}
+
+fn plain() -> LayerConfig {
+    LayerConfig::new(
+        Shape {
+            neurons: 5,
+            dendrites: 2,
+            synapses: 3,
+        },
+        6,
+        1,
+    )
+}
+
+fn builder(config: LayerConfig) -> LayerBuilder {
+    let wiring = Wiring::shared(config.shape).unwrap();
+    LayerBuilder::new(config, wiring).unwrap()
+}
+
+#[test]
+fn duplicates_missing_parts_and_wrong_order_name_the_mechanism() {
+    let refractory = || Refractory::new(&RefractoryParams::default(), 1.0, plain().shape);
+    let twice = builder(plain()).with(refractory()).with(refractory()).build();
+    assert_eq!(
+        twice.unwrap_err(),
+        Error::Duplicate {
+            mechanism: "refractory"
+        }
+    );
+
+    let late = builder(everything(1)).with(foreign(Phase::Compete, |_| {})).build();
+    let Err(Error::Order {
+        mechanism: "foreign",
+        after: "homeostasis",
+        ..
+    }) = late
+    else {
+        panic!("{late:?}")
+    };
+
+    let needy = Foreign {
+        requires: &["stdp"],
+        ..foreign(Phase::Regulate, |_| {})
+    };
+    let missing = builder(plain()).with(needy).build();
+    assert_eq!(
+        missing.unwrap_err(),
+        Error::Missing {
+            mechanism: "foreign",
+            requires: "stdp"
+        }
+    );
+
+    let config = LayerConfig {
+        three_factor: Some(ThreeFactorParams::default()),
+        ..plain()
+    };
+    let wiring = Wiring::shared(config.shape).unwrap();
+    let missing = Layer::new(config, wiring);
+    assert_eq!(
+        missing.unwrap_err(),
+        Error::Missing {
+            mechanism: "three_factor",
+            requires: "stdp"
+        }
+    );
+}
+
+#[test]
+fn joint_violations_are_found_across_sections() {
+    let mut config = everything(1);
+    config.spike.theta_max = 2.0;
+    config.dt_ms = 0.0;
+    config.stdp = Some(StdpParams {
+        a_plus: 32.0,
+        ..StdpParams::default()
+    });
+    let text = config.check().unwrap_err().to_string();
+    for part in [
+        "dt_ms = 0",
+        "spike.theta_max = 2: must exceed sup u = D",
+        "stdp.a_plus = 32",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let mut config = everything(1);
+    config.inhibition = Some(InhibitionParams {
+        winners: Winners::Count(1),
+        contenders: Contenders::Driven,
+    });
+    let text = config.check().unwrap_err().to_string();
+    assert!(text.contains("homeostasis.rate_target"), "{text}");
+}
+
+#[test]
+fn a_configuration_survives_json_and_refuses_unknown_keys() {
+    let config = everything(3);
+    let text = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<LayerConfig>(&text).unwrap(), config);
+    assert!(serde_json::from_str::<LayerConfig>(&text.replace("\"a_plus\"", "\"a_pluss\"")).is_err());
+}
+
+/// D3: in PyFolds a later mechanism recomputed the spikes after the refractory gate.
+#[test]
+fn no_mechanism_can_undo_the_gate() {
+    let mut layer = builder(plain())
+        .with(foreign(Phase::Compete, |context| context.spikes.fill(1)))
+        .with(Refractory::new(
+            &RefractoryParams {
+                absolute_ms: 2.0,
+                ..RefractoryParams::default()
+            },
+            1.0,
+            plain().shape,
+        ))
+        .build()
+        .unwrap();
+    let fired: Vec<u8> = (0..7)
+        .map(|t| layer.step(&input(1, 6, t), 1, StepOptions::default()).unwrap().spikes[0])
+        .collect();
+    assert_eq!(fired, [1, 0, 0, 1, 0, 0, 1]);
+}
+
+#[test]
+fn silence_stays_silent_however_long() {
+    let mut config = plain();
+    config.homeostasis = Some(Default::default());
+    let mut layer = build(config, 2);
+    for _ in 0..2000 {
+        let step = layer.step(&[0.0; 12], 2, StepOptions::default()).unwrap();
+        assert_eq!((step.counts, step.potential), (&[0u32; 5][..], &[0.0f32; 10][..]));
+    }
+}
+
+fn corrupted(policy: Policy) -> Layer {
+    let mut config = plain();
+    config.health = HealthParams {
+        sweep_steps: 2,
+        policy,
+        ..HealthParams::default()
+    };
+    builder(config)
+        .with(foreign(Phase::Regulate, |context| {
+            if context.clock == 4 {
+                context.state.theta_mut()[3] = f32::NAN;
+            }
+        }))
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn each_health_policy_does_what_it_says() {
+    let run = |layer: &mut Layer| -> Vec<bool> {
+        (0..10)
+            .map(|_| layer.step(&[1.0; 6], 1, StepOptions::default()).is_ok())
+            .collect()
+    };
+    let mut report = corrupted(Policy::Report);
+    assert!(run(&mut report).iter().all(|ok| *ok));
+    assert!(report.health().unwrap().breach_count > 0);
+    assert!(!report.check().is_empty());
+
+    let mut quarantine = corrupted(Policy::Quarantine);
+    assert!(run(&mut quarantine).iter().all(|ok| *ok));
+    assert_eq!(quarantine.state().quarantined(), [0, 0, 0, 1, 0]);
+    assert!(quarantine.check().is_empty(), "the quarantined neuron is valid again");
+    let step = quarantine.step(&[1.0; 6], 1, StepOptions::default()).unwrap();
+    assert_eq!(step.spikes[3], 0, "and silent");
+    assert_eq!(quarantine.health().unwrap().quarantined, [3]);
+
+    let mut stop = corrupted(Policy::Stop);
+    let ok = run(&mut stop);
+    assert!(ok[..4].iter().all(|ok| *ok) && !ok[4..].iter().all(|ok| *ok), "{ok:?}");
+}
+
+#[test]
+fn a_response_is_the_closed_form_and_changes_nothing() {
+    let mut layer = build(everything(5), 2);
+    for t in 0..50 {
+        layer.step(&input(2, 6, t), 2, StepOptions::default()).unwrap();
+    }
+    let before = fold_advanced::soak::fingerprint(&layer);
+    let x = input(3, 6, 1000);
+    let (mut u, mut p) = (vec![0.0; 15], vec![0.0; 15]);
+    let mut scratch = Scratch::default();
+    layer.respond(&x, 3, Response::Potential, &mut scratch, &mut u).unwrap();
+    layer
+        .respond(&x, 3, Response::Probability { width: 0.5 }, &mut scratch, &mut p)
+        .unwrap();
+    assert_eq!(fold_advanced::soak::fingerprint(&layer), before);
+    for (k, (u, p)) in u.iter().zip(&p).enumerate() {
+        let z = f64::from(*u - layer.state().theta()[k % 5]) / 0.5;
+        assert!((f64::from(*p) - 1.0 / (1.0 + (-z).exp())).abs() < 1e-6);
+    }
+    assert!(
+        layer
+            .respond(&x, 3, Response::Probability { width: 0.0 }, &mut scratch, &mut p)
+            .is_err()
+    );
+    assert!(layer.respond(&x, 2, Response::Potential, &mut scratch, &mut p).is_err());
+}
+
+static RECORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Recorder;
+
+impl log::Log for Recorder {
+    fn enabled(&self, _metadata: &log::Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        RECORDS
+            .lock()
+            .unwrap()
+            .push(format!("{} {}", record.level(), record.args()));
+    }
+    fn flush(&self) {}
+}
+
+#[test]
+fn every_mechanism_is_logged_with_its_parameters() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&Recorder).unwrap();
+        log::set_max_level(log::LevelFilter::Info);
+    });
+    let mut config = everything(1);
+    config.stdp = Some(StdpParams {
+        a_plus: 0.8125,
+        ..StdpParams::default()
+    });
+    build(config, 1);
+    let records = RECORDS.lock().unwrap();
+    for start in [
+        "inhibition in phase compete",
+        "refractory in phase gate",
+        "three_factor in phase credit",
+    ] {
+        assert!(
+            records
+                .iter()
+                .any(|r| r.starts_with(&format!("INFO mechanism {start}"))),
+            "{start}"
+        );
+    }
+    assert!(
+        records
+            .iter()
+            .any(|r| r.contains("stdp in phase learn") && r.contains("a_plus: 0.8125"))
+    );
+}

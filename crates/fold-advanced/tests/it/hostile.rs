@@ -1,0 +1,72 @@
+//! Inputs and options that no step may accept, and the soak.
+
+use fold_advanced::soak::{fingerprint, soak};
+use fold_advanced::{Error, MAX_SAMPLES, StepOptions};
+
+use super::{build, everything, input};
+
+#[test]
+fn a_refused_step_leaves_every_bit_where_it_was() {
+    let mut layer = build(everything(2), 3);
+    for t in 0..20 {
+        layer.step(&input(3, 6, t), 3, StepOptions::default()).unwrap();
+    }
+    let before = fingerprint(&layer);
+    for bad in [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        -1e-30,
+        1.000_000_1,
+        f32::MAX,
+    ] {
+        for place in [0, 7, 17] {
+            let mut x = input(3, 6, 50);
+            x[place] = bad;
+            let error = layer.step(&x, 3, StepOptions::default()).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .starts_with(&format!("input [{}, {}]", place / 6, place % 6)),
+                "{error}"
+            );
+            assert_eq!((error.code(), fingerprint(&layer)), ("FOLD-E0004", before));
+        }
+    }
+    let x = input(3, 6, 50);
+    assert!(layer.step(&x[1..], 3, StepOptions::default()).is_err());
+    assert!(matches!(
+        layer.step(&x, 2, StepOptions::default()),
+        Err(Error::SampleCount { expected: 3, given: 2 })
+    ));
+    for options in [
+        StepOptions {
+            plasticity: f32::NAN,
+            ..StepOptions::default()
+        },
+        StepOptions {
+            plasticity: 1.5,
+            ..StepOptions::default()
+        },
+        StepOptions {
+            modulator: -1.5,
+            ..StepOptions::default()
+        },
+    ] {
+        assert!(matches!(layer.step(&x, 3, options), Err(Error::OptionRange { .. })));
+    }
+    assert!(matches!(layer.set_samples(0), Err(Error::Samples { given: 0, .. })));
+    assert!(layer.set_samples(MAX_SAMPLES + 1).is_err());
+    assert_eq!(fingerprint(&layer), before);
+}
+
+#[test]
+fn a_soak_of_a_hundred_thousand_steps_keeps_every_invariant() {
+    for with_credit in [false, true] {
+        let mut config = everything(11);
+        config.three_factor = config.three_factor.filter(|_| with_credit);
+        let outcome = soak(&mut build(config, 3), 50_000, 50, 11).unwrap();
+        assert_eq!(outcome.steps, 50_000);
+        assert!(outcome.refused > 7000 && outcome.spikes > 1000, "{outcome:?}");
+    }
+}

@@ -1,0 +1,238 @@
+//! STDP against a slow reference in double precision, and its properties.
+
+use fold_advanced::stdp::StdpParams;
+use fold_advanced::{Layer, LayerConfig, StepOptions};
+use fold_core::params::{FilamentParams, SpikeParams};
+use fold_core::random::{Random, Stream, uniform};
+use fold_core::{Shape, Wiring};
+use quickcheck::quickcheck;
+
+use super::input;
+
+/// One neuron on two lines: line 0 is under test, line 1 makes the neuron fire.
+fn pair_layer(params: StdpParams, start: u8) -> Layer {
+    let shape = Shape {
+        neurons: 1,
+        dendrites: 2,
+        synapses: 40,
+    };
+    let mut index = vec![1; 80];
+    index[0] = 0;
+    let filaments = FilamentParams {
+        init_low: start,
+        init_high: start,
+        ..FilamentParams::default()
+    };
+    let spike = SpikeParams {
+        theta_init: 1.0,
+        ..SpikeParams::default()
+    };
+    let config = LayerConfig {
+        stdp: Some(params),
+        filaments,
+        spike,
+        ..LayerConfig::new(shape, 2, 1)
+    };
+    Layer::new(config, Wiring::new(shape, 2, index).unwrap()).unwrap()
+}
+
+/// N + I of the synapse under test, in filaments.
+fn level(layer: &Layer) -> f64 {
+    f64::from(layer.state().filaments()[0]) + f64::from(layer.state().internal()[0])
+}
+
+/// The change of the synapse when pre fires at step `pre` and post at step `post`.
+fn pair(params: StdpParams, pre: usize, post: usize) -> f64 {
+    let mut layer = pair_layer(params, 16);
+    let before = level(&layer);
+    for t in 0..60 {
+        let x = [f32::from(u8::from(t == pre)), f32::from(u8::from(t == post))];
+        let fired = layer.step(&x, 1, StepOptions::default()).unwrap().spikes[0];
+        assert_eq!(fired != 0, t == post);
+    }
+    level(&layer) - before
+}
+
+const PAIR: StdpParams = StdpParams {
+    a_plus: 0.8,
+    a_minus: 0.5,
+    a_het: 0.0,
+    mu: 1.0,
+    tau_plus_ms: 15.0,
+    tau_minus_ms: 25.0,
+};
+
+#[test]
+fn one_pair_gives_the_exponential_window_and_a_tie_counts_as_pre_before_post() {
+    let w = 16.0 / 31.0;
+    for dt in [0, 1, 2, 5, 20, 40] {
+        let norm = 1.0 - (-1.0f64 / 15.0).exp();
+        let expected = f64::from(0.8f32) * (1.0 - w) * norm * (-(dt as f64) / 15.0).exp();
+        assert!(
+            (pair(PAIR, 5, 5 + dt) - expected).abs() < 2e-6,
+            "pre before post by {dt}"
+        );
+    }
+    for dt in [1, 2, 5, 20, 40] {
+        let norm = 1.0 - (-1.0f64 / 25.0).exp();
+        let expected = -f64::from(0.5f32) * w * norm * (-(dt as f64) / 25.0).exp();
+        assert!(
+            (pair(PAIR, 5 + dt, 5) - expected).abs() < 2e-6,
+            "post before pre by {dt}"
+        );
+    }
+}
+
+/// B1: in PyFolds two post spikes depress synapses that were never active.
+#[test]
+fn a_silent_line_changes_nothing_without_the_heterosynaptic_term_and_falls_with_it() {
+    assert_eq!(pair(PAIR, 999, 5), 0.0);
+    let fall = pair(StdpParams { a_het: 0.25, ..PAIR }, 999, 5);
+    assert!((fall + 0.25 * 16.0 / 31.0).abs() < 1e-6, "{fall}");
+}
+
+#[test]
+fn frozen_weights_do_not_move_but_traces_do() {
+    let mut layer = pair_layer(PAIR, 16);
+    let frozen = StepOptions {
+        plasticity: 0.0,
+        ..StepOptions::default()
+    };
+    let state = layer.state().clone();
+    layer.step(&[1.0, 1.0], 1, frozen).unwrap();
+    assert_eq!(layer.state(), &state);
+    layer.step(&[0.0, 1.0], 1, StepOptions::default()).unwrap();
+    assert!(level(&layer) > 16.0, "the trace of the frozen step is there");
+}
+
+/// A1: a maximal drive promotes within ceil(1 / (A+ (1 - w))) events.
+#[test]
+fn a_maximal_drive_promotes_within_the_computed_number_of_steps() {
+    let params = StdpParams {
+        a_plus: 0.01,
+        tau_plus_ms: 0.0,
+        a_minus: 0.0,
+        ..PAIR
+    };
+    let mut layer = pair_layer(params, 10);
+    let steps = (1.0 / (0.01 * (21.0 / 31.0)) as f64).ceil() as usize;
+    for t in 0..steps {
+        assert_eq!(layer.state().filaments()[0], 10, "step {t}");
+        layer.step(&[1.0, 1.0], 1, StepOptions::default()).unwrap();
+    }
+    assert_eq!(layer.state().filaments()[0], 11);
+}
+
+/// With A_het = A+ and mu = 1 a synapse settles at w = E[x | post spike]: here the rate of its line.
+#[test]
+fn the_heterosynaptic_fixed_point_is_the_conditional_mean_of_the_input() {
+    for rate in [0.1f32, 0.4, 0.8] {
+        let params = StdpParams {
+            a_plus: 0.1,
+            a_het: 0.1,
+            a_minus: 0.0,
+            mu: 1.0,
+            tau_plus_ms: 0.0,
+            tau_minus_ms: 0.0,
+        };
+        let mut layer = pair_layer(params, 16);
+        let random = Random::new(5, Stream(3000));
+        let (mut sum, mut count) = (0.0, 0.0);
+        for t in 0..30_000 {
+            let s = f32::from(u8::from(uniform(random.block(0, t)[0]) < rate));
+            // Line 1 falls off where it must not starve its own synapses below threshold: it is always on.
+            layer.step(&[s, 1.0], 1, StepOptions::default()).unwrap();
+            if t > 5000 {
+                sum += level(&layer) / 31.0;
+                count += 1.0;
+            }
+        }
+        assert!(
+            (sum / count - f64::from(rate)).abs() < 0.01,
+            "{} against {rate}",
+            sum / count
+        );
+    }
+}
+
+/// The equations of the module's header for all synapses and samples, term by term in double precision.
+struct Reference {
+    params: StdpParams,
+    x: Vec<f64>,
+    y: Vec<f64>,
+}
+
+impl Reference {
+    fn step(&mut self, layer: &Layer, input: &[f32], spikes: &[u8], samples: usize) -> Vec<f64> {
+        let shape = layer.config().shape;
+        let (lines, n, row) = (layer.config().lines as usize, shape.neuron_count(), shape.row_len());
+        let [keep_plus, keep_minus] =
+            [self.params.tau_plus_ms, self.params.tau_minus_ms].map(|t| (-1.0 / f64::from(t)).exp());
+        for (x, &s) in self.x.iter_mut().zip(input) {
+            *x = *x * keep_plus + (1.0 - keep_plus) * f64::from(s);
+        }
+        self.y.iter_mut().for_each(|y| *y *= keep_minus);
+        let [a_plus, a_minus, a_het, mu] = [
+            self.params.a_plus,
+            self.params.a_minus,
+            self.params.a_het,
+            self.params.mu,
+        ]
+        .map(f64::from);
+        let mut drive = vec![0.0; shape.synapse_count()];
+        for (k, drive) in drive.iter_mut().enumerate() {
+            let (i, line) = (k / row, layer.wiring().index()[k] as usize);
+            let w = f64::from(layer.state().filaments()[k]) / 31.0;
+            for b in 0..samples {
+                let (x, y, s) = (
+                    self.x[b * lines + line],
+                    self.y[b * n + i],
+                    f64::from(input[b * lines + line]),
+                );
+                *drive -= a_minus * y * s * w.powf(mu);
+                if spikes[b * n + i] != 0 {
+                    *drive += a_plus * x * (1.0 - w).powf(mu) - a_het * (1.0 - x) * w.powf(mu);
+                }
+            }
+            *drive /= samples as f64;
+        }
+        for (y, &s) in self.y.iter_mut().zip(spikes) {
+            *y += (1.0 - keep_minus) * f64::from(s);
+        }
+        drive
+    }
+}
+
+quickcheck! {
+    fn the_fast_path_follows_the_reference(seed: u64, samples: u8, mu: u8) -> bool {
+        let samples = usize::from(samples % 18) + 1;
+        let params = StdpParams {
+            a_plus: 0.4, a_minus: 0.3, a_het: 0.2, mu: f32::from(mu % 5) / 4.0, tau_plus_ms: 7.0, tau_minus_ms: 11.0,
+        };
+        let shape = Shape { neurons: 4, dendrites: 2, synapses: 5 };
+        let index = input(1, 40, seed).iter().map(|x| (x * 7.0) as u32).collect();
+        let spike = SpikeParams { theta_init: 0.1, width: 0.3, ..SpikeParams::default() };
+        let config = LayerConfig { stdp: Some(params), spike, ..LayerConfig::new(shape, 7, seed) };
+        let mut layer = Layer::new(config, Wiring::new(shape, 7, index).unwrap()).unwrap();
+        layer.set_samples(samples).unwrap();
+        let mut reference = Reference { params, x: vec![0.0; samples * 7], y: vec![0.0; samples * 4] };
+        (0..40).all(|t| {
+            let x: Vec<f32> = input(samples, 7, seed ^ (t << 20)).iter().map(|x| if *x < 0.5 { 0.0 } else { *x }).collect();
+            let mut before = Layer::restore(layer.config().clone(), |name| {
+                let mut found = None;
+                layer.visit_state(&mut |n, shape, values| if n == name {
+                    found = Some(fold_advanced::StateArray { shape: shape.to_vec(), data: values.to_data() });
+                });
+                found
+            }).unwrap();
+            std::mem::swap(&mut before, &mut layer);
+            let spikes = layer.step(&x, samples, StepOptions::default()).unwrap().spikes.to_vec();
+            let drive = reference.step(&before, &x, &spikes, samples);
+            let level = |l: &Layer, k: usize| f64::from(l.state().filaments()[k]) + f64::from(l.state().internal()[k]);
+            (0..shape.synapse_count()).all(|k| {
+                let at_bound = [0, 31].contains(&layer.state().filaments()[k]);
+                at_bound || (level(&layer, k) - level(&before, k) - drive[k]).abs() < 1e-5
+            })
+        })
+    }
+}
