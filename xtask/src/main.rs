@@ -1,2 +1,85 @@
-//! Tasks.
-fn main() {}
+//! `cargo xtask`: what the project needs and cargo alone cannot do.
+//!
+//! The tests are `cargo test --workspace`; this program runs cargo, never the other way round. Each task says what it
+//! proves and shows the evidence. What is not here: anything a test can do by itself.
+
+mod checklist;
+mod evidence;
+mod items;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Project tasks that cargo alone cannot do.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the pre-release checklist and write target/release-check/report.{md,json}.
+    ReleaseCheck(ReleaseCheck),
+}
+
+#[derive(clap::Args)]
+struct ReleaseCheck {
+    /// Leave out the items that take minutes: the soaks and the kills.
+    #[arg(long)]
+    quick: bool,
+    /// Run just this item (may be given more than once).
+    #[arg(long, value_name = "ITEM")]
+    only: Vec<String>,
+    /// Print the items and what each proves, and run nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let root = workspace_root()?;
+    let mut out = std::io::stdout().lock();
+    match Arguments::parse().task {
+        None => {
+            write!(out, "{}", Arguments::command().render_long_help())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Task::ReleaseCheck(options)) if options.list => {
+            for item in items::ALL {
+                writeln!(
+                    out,
+                    "{:<16} {}{}",
+                    item.name,
+                    item.proves,
+                    if item.slow { " (slow)" } else { "" }
+                )?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Task::ReleaseCheck(options)) => {
+            let chosen = checklist::choose(items::ALL, &options.only, options.quick)?;
+            let report = checklist::run(&root, &chosen, &mut out)?;
+            report.write(&root.join("target/release-check"))?;
+            write!(out, "\n{}", report.summary())?;
+            Ok(if report.passed() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+    }
+}
+
+/// The folder of the workspace: the parent of this package's.
+fn workspace_root() -> anyhow::Result<PathBuf> {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    Ok(here
+        .parent()
+        .context("xtask lies in the workspace's folder")?
+        .to_path_buf())
+}

@@ -1,0 +1,107 @@
+//! What a run tells while it goes on: typed events, for progress bars, logs and metrics.
+//!
+//! Times and speeds are in the events alone; nothing that is saved depends on them.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use fold_core::health::Report;
+use fold_ops::Skipped;
+
+use crate::controls::Control;
+use crate::record::EpochMetrics;
+
+/// Something that happened in a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The run goes on from a checkpoint instead of starting.
+    ResumedFrom {
+        /// Its file.
+        path: &'a Path,
+        /// Epochs that it has seen.
+        epoch: u64,
+    },
+    /// A newer checkpoint is not valid and was passed over; what was found is in its report.
+    SkippedDamaged {
+        /// The checkpoint and its report.
+        skipped: &'a Skipped,
+    },
+    /// A checkpoint newer than the one resumed from was moved out of the way; the run writes that epoch again.
+    SetAside {
+        /// Where it lies now.
+        path: &'a Path,
+    },
+    /// An epoch begins.
+    EpochStarted {
+        /// Which seed.
+        seed: u64,
+        /// From 1.
+        epoch: u64,
+        /// The last one.
+        epochs: u64,
+    },
+    /// A batch was shown.
+    Shown {
+        /// Images of the epoch so far.
+        images: usize,
+        /// Images of an epoch.
+        of: usize,
+    },
+    /// An epoch is done and was measured.
+    EpochFinished {
+        /// Which seed.
+        seed: u64,
+        /// What was measured.
+        metrics: &'a EpochMetrics,
+        /// Presentations per second, without the measurement.
+        images_per_second: f64,
+    },
+    /// The health monitor has completed a sweep since the last such event.
+    Health {
+        /// What it found.
+        report: &'a Report,
+    },
+    /// A checkpoint is on the disk.
+    CheckpointSaved {
+        /// Its file.
+        path: &'a Path,
+        /// Epochs that it has seen.
+        epoch: u64,
+    },
+    /// Retention removed a checkpoint.
+    CheckpointRemoved {
+        /// The file.
+        path: &'a Path,
+    },
+    /// A control was measured.
+    ControlMeasured {
+        /// Which seed.
+        seed: u64,
+        /// Which control.
+        control: Control,
+        /// Held-out accuracy, in [0, 1].
+        accuracy: f64,
+    },
+    /// A figure is on the disk.
+    FigureWritten {
+        /// Its file.
+        path: &'a Path,
+    },
+}
+
+/// Who is told.
+pub trait Observer {
+    /// Takes in `event`; `Break` stops the run as soon as nothing can be lost by it.
+    fn on(&mut self, event: &Event<'_>) -> ControlFlow<()>;
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn on(&mut self, _event: &Event<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}

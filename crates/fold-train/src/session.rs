@@ -1,0 +1,251 @@
+//! A layer and its presentations: one pass over the images after another, and what the layer answers when it is read.
+//!
+//! An image is shown for one step. Nothing here sees a label: the images come as input lines only.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use fold_advanced::mechanism::Thresholds;
+use fold_advanced::{Layer, StateArray, StateSlice, StepOptions};
+use fold_core::Wiring;
+
+use crate::Error;
+use crate::config::TrainConfig;
+use crate::draw::{Draw, SHUFFLE};
+use crate::encode::LINES;
+use crate::readout::Features;
+
+/// Images that are read at once.
+const READ_BATCH: usize = 64;
+
+/// Whether the weights of a layer move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plasticity {
+    /// They learn.
+    On,
+    /// They stay as they were drawn, while homeostasis goes on: the control of what learning does.
+    Off,
+}
+
+/// What the spikes of one pass over the images say of the layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Activity {
+    /// Spikes per neuron and image, in [0, 1].
+    pub(crate) mean_rate: f64,
+    /// Fraction of the neurons that never fired.
+    pub(crate) dead_fraction: f64,
+}
+
+/// A layer with the number of epochs it has seen.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) layer: Layer,
+    pub(crate) epoch: u64,
+    config: TrainConfig,
+}
+
+impl Session {
+    /// A new layer.
+    pub(crate) fn new(config: &TrainConfig, seed: u64) -> Result<Self, Error> {
+        let layer = config.layer(seed);
+        let wiring = Wiring::shared(layer.shape)?;
+        Ok(Self {
+            layer: Layer::new(layer, wiring)?,
+            epoch: 0,
+            config: *config,
+        })
+    }
+
+    /// A layer that has already seen `epoch` epochs.
+    pub(crate) fn resumed(config: &TrainConfig, layer: Layer, epoch: u64) -> Self {
+        Self {
+            layer,
+            epoch,
+            config: *config,
+        }
+    }
+
+    /// Shows every image once, in an order that depends on seed and epoch alone.
+    ///
+    /// - `lines`: [N, 128].   - `shown`: told after each batch how many images have been; may stop the pass.
+    ///
+    /// Returns none where it was stopped; the layer is then between two epochs and is not to be saved.
+    pub(crate) fn present(
+        &mut self,
+        lines: &[f32],
+        plasticity: Plasticity,
+        shown: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<Activity>, Error> {
+        let epoch = self.epoch + 1;
+        let images: Vec<&[f32]> = lines.chunks_exact(LINES).collect();
+        let seed = self.layer.config().seed;
+        let order = Draw::of_unit(seed, SHUFFLE, epoch).permutation(u32::try_from(images.len()).unwrap_or(u32::MAX));
+        let options = StepOptions {
+            plasticity: match plasticity {
+                Plasticity::On => self.config.plasticity(epoch),
+                Plasticity::Off => 0.0,
+            },
+            ..StepOptions::default()
+        };
+        let mut counts = vec![0u64; self.layer.state().theta().len()];
+        let mut input = Vec::new();
+        let mut done = 0;
+        for batch in order.chunks(self.config.batch as usize) {
+            input.clear();
+            batch
+                .iter()
+                .filter_map(|&k| images.get(k))
+                .for_each(|image| input.extend_from_slice(image));
+            if self.layer.samples() != batch.len() {
+                self.layer.set_samples(batch.len())?;
+            }
+            let step = self.layer.step(&input, batch.len(), options)?;
+            for (sum, &count) in counts.iter_mut().zip(step.counts) {
+                *sum += u64::from(count);
+            }
+            done += batch.len();
+            if shown(done).is_break() {
+                return Ok(None);
+            }
+        }
+        self.epoch = epoch;
+        let neurons = counts.len().max(1) as f64;
+        Ok(Some(Activity {
+            mean_rate: counts.iter().sum::<u64>() as f64 / (neurons * images.len().max(1) as f64),
+            dead_fraction: counts.iter().filter(|&&count| count == 0).count() as f64 / neurons,
+        }))
+    }
+
+    /// The spikes that the layer emits for each image, [N, n]; the layer itself is left as it is.
+    ///
+    /// - `lines`: [N, 128].
+    pub(crate) fn spikes(&self, lines: &[f32]) -> Result<Features, Error> {
+        let mut reader = Reader::of(&self.layer)?;
+        reader.spikes(lines)
+    }
+}
+
+/// A copy of a layer that is stepped with everything held: weights, thresholds, and no memory across images.
+struct Reader {
+    layer: Layer,
+}
+
+impl Reader {
+    fn of(layer: &Layer) -> Result<Self, Error> {
+        let mut arrays = BTreeMap::new();
+        layer.visit_state(&mut |name: &str, shape: &[usize], values: StateSlice<'_>| {
+            arrays.insert(
+                name.to_owned(),
+                StateArray {
+                    shape: shape.to_vec(),
+                    data: values.to_data(),
+                },
+            );
+        });
+        Ok(Self {
+            layer: Layer::restore(layer.config().clone(), |name| arrays.remove(name))?,
+        })
+    }
+
+    fn spikes(&mut self, lines: &[f32]) -> Result<Features, Error> {
+        let held = StepOptions {
+            plasticity: 0.0,
+            thresholds: Thresholds::Hold,
+            ..StepOptions::default()
+        };
+        let neurons = self.layer.state().theta().len();
+        let mut values = Vec::with_capacity(lines.len() / LINES * neurons);
+        for batch in lines.chunks(READ_BATCH * LINES) {
+            let samples = batch.len() / LINES;
+            if samples == 0 {
+                break;
+            }
+            self.layer.set_samples(samples)?;
+            let step = self.layer.step(batch, samples, held)?;
+            values.extend(step.spikes.iter().map(|&spike| f32::from(spike)));
+        }
+        Ok(Features::new(values, neurons))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DataSet;
+    use crate::encode::encode_all;
+
+    fn lines() -> Vec<f32> {
+        encode_all(DataSet::digits().unwrap().train.slice(0, 37).pixels())
+    }
+
+    fn session() -> Session {
+        Session::new(
+            &TrainConfig {
+                neurons: 20,
+                winners: 2,
+                ..TrainConfig::default()
+            },
+            5,
+        )
+        .unwrap()
+    }
+
+    fn go(_: usize) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    #[test]
+    fn reading_leaves_the_layer_as_it_is_and_gives_k_spikes_per_image() {
+        let lines = lines();
+        let mut session = session();
+        session.present(&lines, Plasticity::On, &mut go).unwrap().unwrap();
+        let before = (session.layer.state().clone(), session.layer.clock());
+        let spikes = session.spikes(&lines).unwrap();
+        assert_eq!((session.layer.state().clone(), session.layer.clock()), before);
+        assert_eq!((spikes.count(), spikes.width()), (37, 20));
+        assert!(spikes.rows().all(|row| row.iter().sum::<f32>() == 2.0));
+    }
+
+    #[test]
+    fn an_image_is_read_alike_in_any_company() {
+        let lines = lines();
+        let session = session();
+        let all = session.spikes(&lines).unwrap();
+        let alone = session.spikes(&lines[36 * LINES..]).unwrap();
+        assert_eq!(all.rows().nth(36), alone.rows().next());
+    }
+
+    #[test]
+    fn plasticity_off_moves_thresholds_and_no_weight() {
+        let lines = lines();
+        let (mut frozen, mut learned) = (session(), session());
+        let initial = frozen.layer.state().clone();
+        frozen.present(&lines, Plasticity::Off, &mut go).unwrap();
+        learned.present(&lines, Plasticity::On, &mut go).unwrap();
+        assert_eq!(frozen.layer.state().filaments(), initial.filaments());
+        assert_eq!(frozen.layer.state().internal(), initial.internal());
+        assert_ne!(frozen.layer.state().theta(), initial.theta());
+        assert_ne!(learned.layer.state().filaments(), initial.filaments());
+    }
+
+    #[test]
+    fn activity_counts_every_spike() {
+        let activity = session().present(&lines(), Plasticity::On, &mut go).unwrap().unwrap();
+        assert!(
+            (activity.mean_rate - 0.1).abs() < 1e-12,
+            "two of twenty neurons per image"
+        );
+        assert!((0.0..1.0).contains(&activity.dead_fraction));
+    }
+
+    #[test]
+    fn a_pass_can_be_stopped() {
+        let mut session = session();
+        let stopped = session
+            .present(&lines(), Plasticity::On, &mut |done| {
+                if done >= 16 { ControlFlow::Break(()) } else { go(done) }
+            })
+            .unwrap();
+        assert_eq!((stopped, session.epoch, session.layer.clock()), (None, 0, 2));
+    }
+}

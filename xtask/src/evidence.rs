@@ -1,0 +1,83 @@
+//! Running commands and keeping what they said.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, bail};
+
+/// A cargo command in the workspace's folder.
+pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command that must succeed; its standard output and its standard error.
+pub(crate) fn must(command: &mut Command) -> anyhow::Result<(String, String)> {
+    let output = run(command)?;
+    if !output.status.success() {
+        bail!("{command:?} ended with {}\n{}", output.status, tail(&output, 60));
+    }
+    Ok((text(&output.stdout), text(&output.stderr)))
+}
+
+/// Runs a command and hands back how it ended.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<Output> {
+    command.output().with_context(|| format!("cannot run {command:?}"))
+}
+
+/// Bytes as text, with anything that is not UTF-8 replaced.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The last lines of both streams.
+fn tail(output: &Output, lines: usize) -> String {
+    let all = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    let all: Vec<&str> = all.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// Whether `cargo NAME` is installed.
+pub(crate) fn has_cargo_command(root: &Path, name: &str) -> bool {
+    cargo(root, &[name, "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+/// The commit that is checked out, marked when the work tree differs from it.
+pub(crate) fn commit(root: &Path) -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").current_dir(root).args(arguments).output().ok()?;
+        output.status.success().then(|| text(&output.stdout).trim().to_owned())
+    };
+    match (git(&["rev-parse", "HEAD"]), git(&["status", "--porcelain"])) {
+        (Some(commit), Some(changes)) if changes.is_empty() => commit,
+        (Some(commit), _) => format!("{commit} with uncommitted changes"),
+        _ => "unknown commit".to_owned(),
+    }
+}
+
+/// Builds the binary `fold` with optimisation and returns its path.
+pub(crate) fn fold_binary(root: &Path) -> anyhow::Result<PathBuf> {
+    let (messages, _) = must(&mut cargo(
+        root,
+        &[
+            "build",
+            "--quiet",
+            "--release",
+            "--bin",
+            "fold",
+            "--message-format",
+            "json-render-diagnostics",
+        ],
+    ))?;
+    let executable = |line: &str| -> Option<PathBuf> {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        (message["target"]["name"] == "fold").then(|| message["executable"].as_str().map(PathBuf::from))?
+    };
+    messages
+        .lines()
+        .find_map(executable)
+        .context("cargo named no executable `fold`")
+}

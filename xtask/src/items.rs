@@ -1,0 +1,448 @@
+//! The items of the pre-release checklist: what each runs and what it takes as proof.
+//!
+//! An item is one function that runs commands a person could run, and returns what it saw. How items are chosen and
+//! reported is in [`crate::checklist`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+use crate::checklist::{Ended, Item};
+use crate::evidence::{cargo, fold_binary, has_cargo_command, must, run, text};
+
+/// Steps of the invariant soak.
+const SOAK_STEPS: &str = "1000000";
+/// Held-out accuracy that the default run must reach with 400 neurons.
+const ACCURACY_FLOOR: f64 = 0.945;
+/// Times the training process is killed.
+const KILLS: u64 = 40;
+/// Bits flipped, one at a time, in a checkpoint that the command line then verifies.
+const FLIPS: u64 = 200;
+
+/// Every item, in the order in which they run.
+pub(crate) const ALL: &[Item] = &[
+    Item {
+        name: "fmt",
+        proves: "the sources are formatted",
+        slow: false,
+        run: fmt,
+    },
+    Item {
+        name: "clippy",
+        proves: "no lint warns",
+        slow: false,
+        run: clippy,
+    },
+    Item {
+        name: "tests",
+        proves: "unit, integration, property, layer and doc tests pass",
+        slow: false,
+        run: tests,
+    },
+    Item {
+        name: "docs",
+        proves: "the API documentation builds without a warning",
+        slow: false,
+        run: docs,
+    },
+    Item {
+        name: "deny",
+        proves: "licences, sources and bans hold (cargo-deny)",
+        slow: false,
+        run: deny,
+    },
+    Item {
+        name: "advisories",
+        proves: "no dependency has a known advisory",
+        slow: false,
+        run: advisories,
+    },
+    Item {
+        name: "benches",
+        proves: "every bench runs once",
+        slow: false,
+        run: benches,
+    },
+    Item {
+        name: "train",
+        proves: "the main command learns, beats its frozen twin, and verifies",
+        slow: false,
+        run: train,
+    },
+    Item {
+        name: "identity",
+        proves: "one thread, two threads and a resumed run leave the same files",
+        slow: false,
+        run: identity,
+    },
+    Item {
+        name: "flips",
+        proves: "`fold verify` notices a flipped bit anywhere in a checkpoint",
+        slow: false,
+        run: flips,
+    },
+    Item {
+        name: "fuzz",
+        proves: "the reader survives a minute of coverage-guided fuzzing",
+        slow: true,
+        run: fuzz,
+    },
+    Item {
+        name: "soak",
+        proves: "a million steps with hostile inputs keep every invariant",
+        slow: true,
+        run: soak,
+    },
+    Item {
+        name: "kills",
+        proves: "training killed at any moment resumes to the same files",
+        slow: true,
+        run: kills,
+    },
+];
+
+fn fmt(root: &Path) -> anyhow::Result<Ended> {
+    must(&mut cargo(root, &["fmt", "--all", "--check"]))?;
+    Ok(Ended::Passed("cargo fmt --all --check".into()))
+}
+
+fn clippy(root: &Path) -> anyhow::Result<Ended> {
+    must(&mut cargo(
+        root,
+        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    ))?;
+    Ok(Ended::Passed(
+        "cargo clippy --workspace --all-targets -- -D warnings".into(),
+    ))
+}
+
+fn tests(root: &Path) -> anyhow::Result<Ended> {
+    let (out, _) = must(&mut cargo(root, &["test", "--workspace"]))?;
+    let counts: Vec<&str> = out.lines().filter(|line| line.starts_with("test result:")).collect();
+    let passed: u64 = counts
+        .iter()
+        .filter_map(|line| line.split(' ').nth(3)?.parse::<u64>().ok())
+        .sum();
+    ensure!(passed > 0, "no test ran");
+    Ok(Ended::Passed(format!(
+        "{passed} tests passed in {} binaries\n{}",
+        counts.len(),
+        counts.join("\n")
+    )))
+}
+
+fn docs(root: &Path) -> anyhow::Result<Ended> {
+    must(cargo(root, &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    Ok(Ended::Passed(
+        "cargo doc --workspace --no-deps with warnings denied".into(),
+    ))
+}
+
+fn deny(root: &Path) -> anyhow::Result<Ended> {
+    if !has_cargo_command(root, "deny") {
+        return Ok(Ended::Skipped(
+            "cargo-deny is not installed: `cargo install cargo-deny --locked`".into(),
+        ));
+    }
+    let (out, err) = must(&mut cargo(
+        root,
+        &["deny", "--offline", "check", "bans", "licenses", "sources"],
+    ))?;
+    Ok(Ended::Passed(format!("{out}{err}").trim().to_owned()))
+}
+
+fn advisories(root: &Path) -> anyhow::Result<Ended> {
+    if !has_cargo_command(root, "deny") {
+        return Ok(Ended::Skipped(
+            "cargo-deny is not installed: `cargo install cargo-deny --locked`".into(),
+        ));
+    }
+    let output = run(&mut cargo(root, &["deny", "check", "advisories"]))?;
+    let said = text(&output.stderr);
+    if output.status.success() {
+        return Ok(Ended::Passed(said.trim().to_owned()));
+    }
+    if said.contains("failed to fetch advisory database") {
+        return Ok(Ended::Skipped(
+            "the advisory database could not be fetched; run this item where there is a network".into(),
+        ));
+    }
+    bail!("{said}")
+}
+
+fn benches(root: &Path) -> anyhow::Result<Ended> {
+    must(&mut cargo(
+        root,
+        &["bench", "--package", "fold-benches", "--", "--test"],
+    ))?;
+    Ok(Ended::Passed("cargo bench --package fold-benches -- --test".into()))
+}
+
+fn train(root: &Path) -> anyhow::Result<Ended> {
+    let fold = fold_binary(root)?;
+    let scratch = Scratch::new(root, "train")?;
+    let out = scratch.path("digits");
+    let (said, _) = must(fold_train(&fold, &out).args(["--seeds", "5"]))?;
+    let report: Value = serde_json::from_str(&said).context("`fold train --json` did not print one JSON object")?;
+    let number = |place: &Value, key: &str| place[key].as_f64().with_context(|| format!("no number under `{key}`"));
+    let (accuracy, spread) = (&report["accuracy"], &report["accuracy_spread"]);
+    let (learned, frozen) = (number(accuracy, "learned")?, number(accuracy, "frozen")?);
+    let noise = number(spread, "learned")?.max(number(spread, "frozen")?);
+    ensure!(
+        learned >= ACCURACY_FLOOR,
+        "held-out accuracy {learned:.4} is below {ACCURACY_FLOOR}\n{said}"
+    );
+    ensure!(
+        learned - frozen > noise,
+        "learned {learned:.4} against frozen {frozen:.4}: within the spread {noise:.4}"
+    );
+    must(Command::new(&fold).args(["verify", "--quiet"]).arg(&out))?;
+    Ok(Ended::Passed(said))
+}
+
+fn identity(root: &Path) -> anyhow::Result<Ended> {
+    let fold = fold_binary(root)?;
+    let scratch = Scratch::new(root, "identity")?;
+    let plain = scratch.path("plain");
+    must(small(&mut fold_train(&fold, &plain)))?;
+    let threads = scratch.path("one-thread");
+    must(small(fold_train(&fold, &threads).args(["--threads", "1"])))?;
+    ensure_same(&plain, &threads)?;
+    let resumed = scratch.path("resumed");
+    must(
+        fold_train(&fold, &resumed)
+            .args(SMALL_WITHOUT_EPOCHS)
+            .args(["--epochs", "2"]),
+    )?;
+    let output = run(small(fold_train(&fold, &resumed).arg("--resume")))?;
+    // A run of other length is another configuration: the library must refuse it rather than blend the two.
+    ensure!(
+        !output.status.success(),
+        "a run of 2 epochs was resumed as one of {SMALL_EPOCHS} without a word"
+    );
+    let last = files(&plain)?.len();
+    Ok(Ended::Passed(format!(
+        "{last} checkpoints byte-identical with 1 and 2 threads; another configuration refused"
+    )))
+}
+
+fn flips(root: &Path) -> anyhow::Result<Ended> {
+    let fold = fold_binary(root)?;
+    let scratch = Scratch::new(root, "flips")?;
+    let out = scratch.path("run");
+    must(small(&mut fold_train(&fold, &out)))?;
+    let (name, whole) = files(&out)?.pop_last().context("the run left no checkpoint")?;
+    let damaged = scratch.path(&name);
+    let bits = u64::try_from(whole.len())? * 8;
+    for turn in 0..FLIPS {
+        // Multiplying by an odd constant spreads the turns over the file; 0 and the last bit are always tried.
+        let bit = if turn + 1 == FLIPS {
+            bits - 1
+        } else {
+            turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) % bits
+        };
+        let (byte, mask) = (usize::try_from(bit / 8)?, 1u8 << (bit % 8));
+        let mut bytes = whole.clone();
+        *bytes.get_mut(byte).context("a bit of the file")? ^= mask;
+        std::fs::write(&damaged, bytes)?;
+        let output = run(Command::new(&fold).args(["verify", "--json"]).arg(&damaged))?;
+        ensure!(
+            matches!(output.status.code(), Some(1 | 10)),
+            "bit {bit} of {name}: verify ended with {}",
+            output.status
+        );
+        let report: Value = serde_json::from_slice(&output.stdout).with_context(|| format!("bit {bit} of {name}"))?;
+        let covers = |finding: &Value| {
+            let end = |index: usize| finding["byte_range"][index].as_u64();
+            end(0)
+                .zip(end(1))
+                .is_some_and(|(start, end)| (start..end).contains(&(bit / 8)))
+        };
+        let findings = report["files"][0]["findings"].as_array().context("no findings")?;
+        ensure!(
+            findings.iter().any(covers),
+            "bit {bit} of {name}: no finding covers byte {byte}\n{report}"
+        );
+    }
+    Ok(Ended::Passed(format!(
+        "{FLIPS} single-bit flips of {name} ({bits} bits): all noticed and located, 0 silent"
+    )))
+}
+
+fn fuzz(root: &Path) -> anyhow::Result<Ended> {
+    if !has_cargo_command(root, "fuzz") {
+        return Ok(Ended::Skipped(
+            "cargo-fuzz is not installed: `cargo install cargo-fuzz --locked`".into(),
+        ));
+    }
+    // The toolchain that runs this task is stable; libFuzzer's instrumentation needs nightly.
+    let mut command = Command::new("cargo");
+    command
+        .current_dir(root)
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO")
+        .stdin(Stdio::null());
+    command.args(["+nightly", "fuzz", "run", "fold_reader", "--"]);
+    command.args([
+        "-max_total_time=60",
+        "-malloc_limit_mb=64",
+        "-rss_limit_mb=512",
+        "-timeout=1",
+    ]);
+    let output = run(&mut command)?;
+    let said = text(&output.stderr);
+    if said.contains("toolchain 'nightly") && said.contains("not installed") {
+        return Ok(Ended::Skipped("no nightly toolchain is installed".into()));
+    }
+    ensure!(output.status.success(), "{said}");
+    let last = said
+        .lines()
+        .rfind(|line| line.starts_with("Done "))
+        .unwrap_or("no closing line")
+        .to_owned();
+    Ok(Ended::Passed(last))
+}
+
+fn soak(root: &Path) -> anyhow::Result<Ended> {
+    let (out, err) = must(&mut cargo(
+        root,
+        &[
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "fold-advanced",
+            "--example",
+            "soak",
+            "--",
+            SOAK_STEPS,
+        ],
+    ))?;
+    Ok(Ended::Passed(format!("{out}{err}").trim().to_owned()))
+}
+
+fn kills(root: &Path) -> anyhow::Result<Ended> {
+    let fold = fold_binary(root)?;
+    let scratch = Scratch::new(root, "kills")?;
+    let plain = scratch.path("plain");
+    must(small(&mut fold_train(&fold, &plain)))?;
+    let expected = files(&plain)?;
+    let mut interrupted = 0u32;
+    for turn in 0..KILLS {
+        let out = scratch.path(&format!("killed-{turn}"));
+        // Start, kill after a delay that differs every time, resume; up to a few kills on the way to the end.
+        for attempt in 0..4 {
+            let mut command = fold_train(&fold, &out);
+            if out.exists() {
+                command.arg("--resume");
+            }
+            let mut child = small(&mut command)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()?;
+            if attempt < 3 {
+                std::thread::sleep(Duration::from_millis(5 + (turn * 37 + attempt * 101) % 400));
+                child.kill()?;
+            }
+            let status = child.wait()?;
+            interrupted += u32::from(!status.success());
+            if status.success() {
+                break;
+            }
+        }
+        let found = files(&out).with_context(|| format!("turn {turn}"))?;
+        ensure!(
+            found == expected,
+            "turn {turn}: the resumed run's files differ from the uninterrupted run's"
+        );
+        must(Command::new(&fold).args(["verify", "--quiet"]).arg(&out))?;
+        std::fs::remove_dir_all(&out)?;
+    }
+    ensure!(
+        interrupted > 0,
+        "no run was interrupted: the delays are too long for this machine"
+    );
+    Ok(Ended::Passed(format!(
+        "{KILLS} runs, {interrupted} kills: every resumed run ends byte-identical"
+    )))
+}
+
+/// Epochs of the small run that the identity checks repeat.
+const SMALL_EPOCHS: &str = "6";
+/// The small run's size; its epochs are [`SMALL_EPOCHS`].
+const SMALL_WITHOUT_EPOCHS: [&str; 4] = ["--neurons", "40", "--keep-last", "100"];
+
+fn small(command: &mut Command) -> &mut Command {
+    command.args(SMALL_WITHOUT_EPOCHS).args(["--epochs", SMALL_EPOCHS])
+}
+
+fn fold_train(fold: &Path, out: &Path) -> Command {
+    let mut command = Command::new(fold);
+    command
+        .args(["train", "--json", "--progress", "never", "--data", "digits", "--out"])
+        .arg(out);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The checkpoints of a run: name -> bytes.
+fn files(run: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(run).with_context(|| format!("cannot list {}", run.display()))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".fold") && !name.starts_with('.') {
+            found.insert(name, std::fs::read(entry.path())?);
+        }
+    }
+    ensure!(!found.is_empty(), "{} holds no checkpoint", run.display());
+    Ok(found)
+}
+
+fn ensure_same(a: &Path, b: &Path) -> anyhow::Result<()> {
+    let (left, right) = (files(a)?, files(b)?);
+    ensure!(
+        left.keys().eq(right.keys()),
+        "{} and {} hold other checkpoints",
+        a.display(),
+        b.display()
+    );
+    for (name, bytes) in &left {
+        ensure!(
+            right.get(name) == Some(bytes),
+            "{name} differs between {} and {}",
+            a.display(),
+            b.display()
+        );
+    }
+    Ok(())
+}
+
+/// A folder for one item, emptied before and removed after.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(root: &Path, item: &str) -> anyhow::Result<Self> {
+        let folder = root.join("target/release-check/scratch").join(item);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self(folder))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left behind is removed by the next run; a failure here must not hide the item's own result.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
