@@ -71,7 +71,7 @@ pub struct Step<'a> {
     pub spikes: &'a [u8],
     /// u, [B, n], in [0, D].
     pub potential: &'a [f32],
-    /// Spikes of each neuron over the batch, [n].
+    /// Spikes of each neuron over the batch, \[n\].
     pub counts: &'a [u32],
 }
 
@@ -487,12 +487,12 @@ impl Layer {
     /// | name | type, shape |
     /// |---|---|
     /// | `filaments`, `internal`, `wiring` | u8, f32, u32 [n, D, S] |
-    /// | `theta`, `quarantined` | f32, u8 [n] |
-    /// | `clock`, `seed`, `samples` | u64 [1]; (seed, clock) is the position of the random numbers |
-    /// | `health.spikes`, `health.counters` | u32 [n], u64 [3] (samples, at n_min, at n_max of the running sweep) |
+    /// | `theta`, `quarantined` | f32, u8 \[n\] |
+    /// | `clock`, `seed`, `samples` | u64 \[1\]; (seed, clock) is the position of the random numbers |
+    /// | `health.spikes`, `health.counters` | u32 \[n\], u64 \[3\] (samples, at n_min, at n_max of the running sweep) |
     /// | `stdp.trace_pre`, `stdp.trace_post` | f32 [B, M], f32 [B, n] |
     /// | `three_factor.eligibility` | f32 [n, D, S] |
-    /// | `homeostasis.error` | f32 [n] |
+    /// | `homeostasis.error` | f32 \[n\] |
     /// | `refractory.countdown`, `refractory.boost` | u32, f32 [B, n] |
     pub fn visit_state(&self, visit: &mut impl FnMut(&str, &[usize], StateSlice<'_>)) {
         let synapses = self.config.shape.dims();

@@ -91,7 +91,7 @@ impl Drive {
         self.touched.iter_mut().zip(self.rows.chunks_exact_mut(self.row_len))
     }
 
-    /// Flags [n] and rows [n, D * S] as two slices, for writers that work in parallel.
+    /// Flags \[n\] and rows [n, D * S] as two slices, for writers that work in parallel.
     pub fn parts_mut(&mut self) -> (&mut [u8], &mut [f32]) {
         (&mut self.touched, &mut self.rows)
     }
@@ -137,7 +137,7 @@ pub struct StepContext<'a> {
     pub score: &'a mut [f32],
     /// 1 where a neuron fires, [B, n]. Fixed after `Gate`.
     pub spikes: &'a mut [u8],
-    /// Spikes of each neuron over the batch, [n]. Known from `Learn` on.
+    /// Spikes of each neuron over the batch, \[n\]. Known from `Learn` on.
     pub counts: &'a mut [u32],
     /// Filaments, residuals, weights and theta.
     pub state: &'a mut LayerState,

@@ -100,7 +100,7 @@ impl StateData {
 /// A stored array.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StateArray {
-    /// Its shape; a scalar has the shape [1].
+    /// Its shape; a scalar has the shape \[1\].
     pub shape: Vec<usize>,
     /// Its values, row-major.
     pub data: StateData,

@@ -1,7 +1,9 @@
 //! Dendritic integration: from the input and the weights to the somatic potential.
 //!
-//!     v_d = sum_s W[d,s] x[line(d,s)]
-//!     u   = sum_d (s(g (v_d - th_d)) - s(-g th_d)) / (1 - s(-g th_d))          s(z) = 1 / (1 + e^-z)
+//! ```text
+//! v_d = sum_s W[d,s] x[line(d,s)]
+//! u   = sum_d (s(g (v_d - th_d)) - s(-g th_d)) / (1 - s(-g th_d))          s(z) = 1 / (1 + e^-z)
+//! ```
 //!
 //! Each dendrite is a sigmoidal unit of its own, shifted and scaled such that no input gives 0 and an endless one 1.
 //!

@@ -79,7 +79,7 @@ pub struct Report {
 /// What the running sweep has counted: dynamic state, stored with a checkpoint so that a resumed run reports alike.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tally {
-    /// Spikes of each neuron, [n].
+    /// Spikes of each neuron, \[n\].
     pub spikes: Vec<u32>,
     /// Samples, over all steps.
     pub samples: u64,
@@ -135,7 +135,7 @@ impl Monitor {
 
     /// Takes in one step: its spikes, and what the check of its part found. Ends the sweep when it was the last part.
     ///
-    /// - `counts`: spikes of each neuron over the batch, [n].   - `clock`: the clock that [`Monitor::part`] was asked with.
+    /// - `counts`: spikes of each neuron over the batch, \[n\].   - `clock`: the clock that [`Monitor::part`] was asked with.
     pub fn observe(&mut self, state: &LayerState, counts: &[u32], samples: usize, clock: u64, found: &[Breach]) {
         for (sum, count) in self.tally.spikes.iter_mut().zip(counts) {
             *sum = sum.saturating_add(*count);
@@ -204,7 +204,7 @@ impl Monitor {
     /// Takes up a stored sweep.
     ///
     /// # Errors
-    /// [`crate::Error::Length`] when `tally.spikes` is not [n].
+    /// [`crate::Error::Length`] when `tally.spikes` is not \[n\].
     pub fn restore(&mut self, tally: Tally) -> crate::Result<()> {
         let (expected, given) = (self.tally.spikes.len(), tally.spikes.len());
         if expected != given {

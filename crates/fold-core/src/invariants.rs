@@ -88,7 +88,7 @@ pub enum Place {
         /// s.
         synapse: usize,
     },
-    /// [i].
+    /// \[i\].
     Neuron {
         /// i.
         neuron: usize,

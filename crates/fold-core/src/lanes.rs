@@ -1,6 +1,6 @@
 //! Samples side by side: the layout that lets the inner loops run over the batch.
 //!
-//! An array [B, K] of the caller is kept as blocks of [`LANES`] samples, each block [K] of `[f32; LANES]`. A synapse then reads
+//! An array [B, K] of the caller is kept as blocks of [`LANES`] samples, each block \[K\] of `[f32; LANES]`. A synapse then reads
 //! one contiguous row of samples whatever line it is wired to, and the compiler vectorises over the samples. Lanes beyond B
 //! hold zero. A sample's result never depends on its lane or on its neighbours.
 
@@ -41,7 +41,7 @@ impl Lanes {
         self.width
     }
 
-    /// The blocks in sample order, each [K].
+    /// The blocks in sample order, each \[K\].
     pub fn blocks(&self) -> impl ExactSizeIterator<Item = &[Lane]> {
         self.values.chunks_exact(self.width.max(1))
     }

@@ -1,6 +1,8 @@
 //! The sigma-delta quantiser: from a continuous drive to whole filaments, losing nothing.
 //!
-//!     I += dI        k = trunc(I / Th)        N <- clamp(N + k, n_min, n_max)        I <- I - k Th
+//! ```text
+//! I += dI        k = trunc(I / Th)        N <- clamp(N + k, n_min, n_max)        I <- I - k Th
+//! ```
 //!
 //! The residual I stays in (-Th, Th) and is carried over, so a drive too small to move a filament now still counts later.
 //! At a bound the part of the drive that would leave the range is dropped, in the same way at both ends.

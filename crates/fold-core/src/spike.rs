@@ -1,6 +1,8 @@
 //! The spike decision: a threshold with escape noise.
 //!
-//!     fire  iff  u - theta + w logit(U) >= 0,   U uniform in (0, 1)        so  P(fire) = s((u - theta) / w)
+//! ```text
+//! fire  iff  u - theta + w logit(U) >= 0,   U uniform in (0, 1)        so  P(fire) = s((u - theta) / w)
+//! ```
 //!
 //! With w = 0 the threshold is sharp. Noise is a pure function of (seed, sample, neuron, step).
 //!
@@ -29,7 +31,7 @@ impl EscapeNoise {
 
     /// Writes u - theta + w logit(U) of one sample's neurons.
     ///
-    /// - `potential`, `theta`, `score`: [n].   - `sample`: b, below 2^32.   - `step`: the step clock.
+    /// - `potential`, `theta`, `score`: \[n\].   - `sample`: b, below 2^32.   - `step`: the step clock.
     pub fn score(&self, potential: &[f32], theta: &[f32], sample: u64, step: u64, score: &mut [f32]) {
         for ((s, &u), &t) in score.iter_mut().zip(potential).zip(theta) {
             *s = u - t;

@@ -4,8 +4,8 @@
 //! |---|---|---|---|
 //! | filaments N | u8 [n, D, S] | filaments | n_min <= N <= n_max |
 //! | internal I | f32 [n, D, S] | drive | abs(I) <= Th; the residual of the quantiser |
-//! | theta | f32 [n] | as u | theta_min <= theta <= theta_max |
-//! | quarantined | u8 [n] | 0 or 1 | a quarantined neuron is silent and does not learn |
+//! | theta | f32 \[n\] | as u | theta_min <= theta <= theta_max |
+//! | quarantined | u8 \[n\] | 0 or 1 | a quarantined neuron is silent and does not learn |
 //! | weights W | f32 [n, D, S] | 1 | derived: W(N); never stored |
 //!
 //! Not here: transient state per sample (traces, countdowns), which belongs to the mechanism that needs it.
@@ -24,9 +24,9 @@ pub struct StoredState {
     pub filaments: Vec<u8>,
     /// I, [n, D, S].
     pub internal: Vec<f32>,
-    /// theta, [n].
+    /// theta, \[n\].
     pub theta: Vec<f32>,
-    /// 1 where quarantined, [n].
+    /// 1 where quarantined, \[n\].
     pub quarantined: Vec<u8>,
 }
 
@@ -135,13 +135,13 @@ impl LayerState {
         &self.internal
     }
 
-    /// theta, [n].
+    /// theta, \[n\].
     #[must_use]
     pub fn theta(&self) -> &[f32] {
         &self.theta
     }
 
-    /// theta, [n], for the mechanism that regulates it and must keep it in [theta_min, theta_max].
+    /// theta, \[n\], for the mechanism that regulates it and must keep it in [theta_min, theta_max].
     pub fn theta_mut(&mut self) -> &mut [f32] {
         &mut self.theta
     }
@@ -152,7 +152,7 @@ impl LayerState {
         &self.weights
     }
 
-    /// 1 where quarantined, [n].
+    /// 1 where quarantined, \[n\].
     #[must_use]
     pub fn quarantined(&self) -> &[u8] {
         &self.quarantined
@@ -324,7 +324,8 @@ mod tests {
 
     #[test]
     fn every_invariant_is_noticed_and_located() {
-        let breakages: [(&str, fn(&mut LayerState)); 7] = [
+        type Breakage = (&'static str, fn(&mut LayerState));
+        let breakages: [Breakage; 7] = [
             ("filaments [1, 1, 2] is 99", |s| s.filaments[14] = 99),
             ("internal [1, 1, 2] is NaN", |s| s.internal[14] = f32::NAN),
             ("internal [2, 0, 1] is -1.5", |s| s.internal[17] = -1.5),

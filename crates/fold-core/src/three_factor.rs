@@ -1,6 +1,8 @@
 //! The three-factor synapse: eligibility now, credit when the modulator comes.
 //!
-//!     e <- e exp(-dt / tau_e) + hebb          dI = eta M e
+//! ```text
+//! e <- e exp(-dt / tau_e) + hebb          dI = eta M e
+//! ```
 //!
 //! # Properties
 //! |e| <= hebb_max / (1 - exp(-dt / tau_e)); dI is odd in M and linear in e; two silent steps of dt/2 equal one of dt.

@@ -1,6 +1,8 @@
 //! The weight law: from a number of filaments to a synaptic weight.
 //!
-//!     W(N) = log2(1 + N) / w_scale
+//! ```text
+//! W(N) = log2(1 + N) / w_scale
+//! ```
 //!
 //! A table over all 256 values of `u8`, so the law is total: no filament count, valid or not, can give a NaN or an infinity.
 //! W is strictly increasing with W(0) = 0, and lies in [0, 8 / w_scale].

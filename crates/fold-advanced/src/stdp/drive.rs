@@ -52,7 +52,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// Takes the spikes [B, n] with their counts [n].
+    /// Takes the spikes [B, n] with their counts \[n\].
     pub(super) fn collect(&mut self, spikes: &[u8], counts: &[u32]) {
         self.starts.clear();
         self.starts.push(0);

@@ -88,7 +88,7 @@ impl Trace {
         self.lanes.to_rows()
     }
 
-    /// Takes `rows` [samples, K].
+    /// Takes `rows` \[samples, K\].
     pub(super) fn set_rows(&mut self, samples: usize, rows: &[f32]) {
         self.lanes.reset(samples, self.width);
         self.lanes.fill(rows);

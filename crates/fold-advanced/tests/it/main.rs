@@ -1,4 +1,5 @@
 //! Integration tests of the layer and its mechanisms: what a step promises, mechanism by mechanism and together.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod composition;
 mod determinism;

@@ -115,7 +115,7 @@ fn a_maximal_drive_promotes_within_the_computed_number_of_steps() {
         ..PAIR
     };
     let mut layer = pair_layer(params, 10);
-    let steps = (1.0 / (0.01 * (21.0 / 31.0)) as f64).ceil() as usize;
+    let steps = (1.0f64 / (0.01 * (21.0 / 31.0))).ceil() as usize;
     for t in 0..steps {
         assert_eq!(layer.state().filaments()[0], 10, "step {t}");
         layer.step(&[1.0, 1.0], 1, StepOptions::default()).unwrap();
