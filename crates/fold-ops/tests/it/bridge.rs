@@ -36,7 +36,7 @@ fn config(seed: u64) -> LayerConfig {
 fn worked(config: &LayerConfig, steps: u64) -> Layer {
     let wiring = Wiring::shared(config.shape).unwrap();
     let mut layer = Layer::new(config.clone(), wiring).unwrap();
-    layer.set_samples(SAMPLES);
+    layer.set_samples(SAMPLES).unwrap();
     for step in 0..steps {
         go_on(&mut layer, step);
     }
@@ -47,7 +47,7 @@ fn go_on(layer: &mut Layer, step: u64) {
     let lines = layer.wiring().lines() as usize;
     let x = (0..lines * SAMPLES)
         .map(|line| {
-            if (line as u64 * 7 + step * 5) % 3 == 0 {
+            if (line as u64 * 7 + step * 5).is_multiple_of(3) {
                 1.0
             } else {
                 0.1

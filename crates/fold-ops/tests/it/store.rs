@@ -35,7 +35,7 @@ fn the_temporary_files_of_dead_writers_are_removed_and_named() {
     fs::write(&leftover, "half a checkpoint").unwrap();
     fs::write(dir.path().join("notes.txt"), "mine").unwrap();
     let writer = StoreWriter::create(dir.path()).unwrap();
-    assert_eq!(writer.removed_leftovers(), [leftover.clone()]);
+    assert_eq!(writer.removed_leftovers(), std::slice::from_ref(&leftover));
     assert!(!leftover.exists() && dir.path().join("notes.txt").exists());
 }
 
