@@ -54,8 +54,10 @@ impl Accuracies {
     }
 }
 
+/// Taken from the first value on, so that equal values have exactly that mean, and no spread.
 fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
+    let first = values.first().copied().unwrap_or(0.0);
+    first + values.iter().map(|value| value - first).sum::<f64>() / values.len().max(1) as f64
 }
 
 /// One seed of a run.
@@ -154,5 +156,6 @@ mod tests {
         assert!((Accuracies::spread(&all).learned - 0.0008f64.sqrt()).abs() < 1e-12);
         assert_eq!(Accuracies::spread(&all).frozen, 0.0);
         assert_eq!(Accuracies::spread(&all[..1]).learned, 0.0);
+        assert_eq!(Accuracies::spread(&[one(0.8); 3]).learned, 0.0);
     }
 }

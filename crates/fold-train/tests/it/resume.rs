@@ -1,0 +1,203 @@
+//! Interrupted, damaged and prolonged runs end in the bytes of one that was never touched.
+
+use std::path::Path;
+
+use fold_ops::Retention;
+use fold_train::{Error, Resume, Silent, TrainConfig, TrainRequest, train};
+
+use crate::{Notes, checkpoints, small};
+
+fn auto(out: &Path) -> TrainRequest {
+    TrainRequest {
+        resume: Resume::Auto,
+        ..small(out)
+    }
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_run_stopped_at_any_point_ends_in_the_same_bytes() {
+    let whole = tempfile::tempdir().unwrap();
+    train(&small(whole.path()), &mut Silent).unwrap();
+    let expected = checkpoints(whole.path());
+    assert_eq!(expected.len(), 4);
+    for (stop, epoch) in [
+        ("saved 0", 0),
+        ("started 1", 0),
+        ("shown 40", 0),
+        ("finished 1", 0),
+        ("saved 1", 1),
+        ("saved 2", 2),
+        ("saved 3", 3),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut notes = Notes {
+            stop: Some(stop.to_owned()),
+            ..Notes::default()
+        };
+        let stopped = train(&small(dir.path()), &mut notes);
+        assert!(
+            matches!(stopped, Err(Error::Interrupted { epoch: e }) if e == epoch),
+            "{stop}: {stopped:?}"
+        );
+        let mut notes = Notes::default();
+        train(&auto(dir.path()), &mut notes).unwrap();
+        assert_eq!(notes.lines[0], format!("resumed step-0000000{epoch}.fold at {epoch}"));
+        assert_eq!(checkpoints(dir.path()), expected, "{stop}");
+    }
+}
+
+#[test]
+fn a_damaged_newest_checkpoint_is_passed_over_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    train(&small(dir.path()), &mut Silent).unwrap();
+    let expected = checkpoints(dir.path());
+    let newest = dir.path().join("step-00000003.fold");
+    flip(&newest, expected["step-00000003.fold"].0.len() / 2);
+    let damaged = std::fs::read(&newest).unwrap();
+    let mut notes = Notes::default();
+    train(&auto(dir.path()), &mut notes).unwrap();
+    assert_eq!(
+        notes.lines[..3],
+        [
+            "skipped step-00000003.fold 1",
+            "aside step-00000003.fold.aside-1",
+            "resumed step-00000002.fold at 2"
+        ]
+    );
+    assert_eq!(checkpoints(dir.path()), expected);
+    assert_eq!(
+        std::fs::read(dir.path().join("step-00000003.fold.aside-1")).unwrap(),
+        damaged
+    );
+}
+
+#[test]
+fn a_directory_without_a_valid_checkpoint_is_not_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    train(&small(dir.path()), &mut Silent).unwrap();
+    for (name, bytes) in checkpoints(dir.path()) {
+        flip(&dir.path().join(name), bytes.0.len() / 2);
+    }
+    let before = checkpoints(dir.path());
+    let error = train(&auto(dir.path()), &mut Silent).unwrap_err();
+    assert!(matches!(error, Error::NoValidCheckpoint { count: 4, .. }), "{error}");
+    assert_eq!(checkpoints(dir.path()), before);
+}
+
+#[test]
+fn a_run_is_neither_overwritten_nor_continued_with_other_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    train(&small(dir.path()), &mut Silent).unwrap();
+    let before = checkpoints(dir.path());
+    let error = train(&small(dir.path()), &mut Silent).unwrap_err();
+    assert!(matches!(error, Error::RunExists { newest: 3, .. }), "{error}");
+    assert_eq!(error.code(), "FOLD-E0003");
+
+    let mut other = auto(dir.path());
+    other.seed = 12;
+    other.config.winners = 3;
+    other.config.learning_rate = 0.04;
+    let Err(Error::ResumeDiffers { keys }) = train(&other, &mut Silent) else {
+        panic!("resumed")
+    };
+    let named: Vec<[&str; 3]> = keys.iter().map(|k| [&*k.key, &*k.stored, &*k.asked]).collect();
+    assert_eq!(
+        named,
+        [
+            ["learning_rate", "0.05", "0.04"],
+            ["seed", "\"11\"", "\"12\""],
+            ["winners", "2", "3"]
+        ]
+    );
+
+    let mut other = auto(dir.path());
+    other.data.train = other.data.train.slice(0, 95);
+    assert!(matches!(train(&other, &mut Silent), Err(Error::ResumeDiffers { keys }) if &*keys[0].key == "data_digest"));
+    let mut fewer = auto(dir.path());
+    fewer.config.epochs = 2;
+    assert!(matches!(
+        train(&fewer, &mut Silent),
+        Err(Error::EpochsPassed { epoch: 3, epochs: 2 })
+    ));
+    assert_eq!(checkpoints(dir.path()), before);
+}
+
+#[test]
+fn a_prolonged_run_is_one_that_was_long_from_the_start() {
+    let (long, prolonged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = TrainConfig {
+        epochs: 5,
+        ..small(long.path()).config
+    };
+    train(
+        &TrainRequest {
+            config,
+            ..small(long.path())
+        },
+        &mut Silent,
+    )
+    .unwrap();
+    train(&small(prolonged.path()), &mut Silent).unwrap();
+    train(
+        &TrainRequest {
+            config,
+            ..auto(prolonged.path())
+        },
+        &mut Silent,
+    )
+    .unwrap();
+    assert_eq!(checkpoints(prolonged.path()), checkpoints(long.path()));
+}
+
+#[test]
+fn a_run_goes_on_from_a_named_checkpoint_here_or_elsewhere() {
+    let whole = tempfile::tempdir().unwrap();
+    train(&small(whole.path()), &mut Silent).unwrap();
+    let expected = checkpoints(whole.path());
+    let from = whole.path().join("step-00000001.fold");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let request = TrainRequest {
+        resume: Resume::From(from.clone()),
+        ..small(elsewhere.path())
+    };
+    train(&request, &mut Silent).unwrap();
+    let mut without_initial = expected.clone();
+    without_initial.remove("step-00000000.fold");
+    assert_eq!(checkpoints(elsewhere.path()), without_initial);
+    let request = TrainRequest {
+        resume: Resume::From(from),
+        ..small(whole.path())
+    };
+    let mut notes = Notes::default();
+    train(&request, &mut notes).unwrap();
+    assert_eq!(notes.lines.iter().filter(|line| line.starts_with("aside")).count(), 2);
+    assert_eq!(checkpoints(whole.path()), expected);
+}
+
+#[test]
+fn resuming_an_empty_directory_starts_and_retention_keeps_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let retention = Some(Retention {
+        keep_last: 2,
+        keep_best: 0,
+    });
+    let outcome = train(
+        &TrainRequest {
+            retention,
+            ..auto(dir.path())
+        },
+        &mut Silent,
+    )
+    .unwrap();
+    assert_eq!(
+        checkpoints(dir.path()).into_keys().collect::<Vec<_>>(),
+        ["step-00000002.fold", "step-00000003.fold"]
+    );
+    assert_eq!(outcome.checkpoints.len(), 2);
+}
