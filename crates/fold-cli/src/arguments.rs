@@ -1,0 +1,162 @@
+//! The command line: commands, flags and what their help says.
+//!
+//! Names and meanings are a contract: scripts use them. What the commands do is in [`crate::commands`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the answer is no (damage found), 2 usage, 10 absent or not a container, 11 locked, \
+12 needs a newer release, 20 damaged and cannot go on, 21 refused for safety, 74 input/output error, 101 bug, 130 interrupted.";
+
+/// Checkpoints that can be trusted, and networks that learn by local rules.
+#[derive(Debug, Parser)]
+#[command(name = "fold", version, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Print one JSON object on standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing but the result.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Log more: -v what is set up, -vv every detail.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Colour the result; NO_COLOR is honoured by auto.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+    /// Show progress on standard error; auto: a bar on a terminal, nothing elsewhere.
+    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto)]
+    pub(crate) progress: Progress,
+    /// Threads to compute with; changes no result.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    Auto,
+    Bar,
+    Plain,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a layer by local rules, with a checkpoint after every epoch.
+    #[command(after_help = "Example: fold train --data digits --out runs/digits")]
+    Train(Train),
+    /// Measure a checkpoint's accuracy on the held-out images.
+    #[command(after_help = "Example: fold eval runs/digits/step-00000008.fold --data digits")]
+    Eval(Eval),
+    /// Say what a checkpoint holds. Digests are shown as recorded; `fold verify` checks them.
+    #[command(after_help = "Example: fold inspect runs/digits/step-00000008.fold --tensor layer0.filaments --stats")]
+    Inspect(Inspect),
+    /// Verify checkpoints, or every checkpoint of a directory, and locate damage.
+    #[command(after_help = "Example: fold verify runs/digits")]
+    Verify(Verify),
+    /// Explain a code that a message or a report shows.
+    #[command(after_help = "Example: fold explain FOLD-E0301")]
+    Explain(Explain),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// What to learn from: digits.
+    #[arg(long)]
+    pub(crate) data: String,
+    /// The run's directory: checkpoints and figures.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Settings that differ from their defaults, as a JSON object.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Passes over the training images.
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<u32>,
+    /// Neurons of the layer.
+    #[arg(long, value_name = "N")]
+    pub(crate) neurons: Option<u32>,
+    /// The first seed; its run is the one that is saved.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many seeds to measure; with more than one the result is their mean and spread.
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) seeds: u16,
+    /// Go on from the newest valid checkpoint of DIR, or from the one named.
+    #[arg(long, value_name = "auto|PATH", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
+    pub(crate) resume: Option<PathBuf>,
+    /// Keep this many of the newest valid checkpoints; without --keep-last and --keep-best all are kept.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_last: Option<usize>,
+    /// Keep this many of the best checkpoints, by leave-one-out accuracy on the training images.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_best: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// The checkpoint.
+    pub(crate) checkpoint: PathBuf,
+    /// The data set it was trained on: digits.
+    #[arg(long)]
+    pub(crate) data: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// A checkpoint, or a directory of checkpoints.
+    pub(crate) path: PathBuf,
+    /// Just this tensor.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tensor: Option<String>,
+    /// Read and verify the listed tensors, and add their statistics.
+    #[arg(long)]
+    pub(crate) stats: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Checkpoints, or directories of checkpoints.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// How far to go; only full reads every byte.
+    #[arg(long, value_enum, default_value_t = Level::Full)]
+    pub(crate) level: Level,
+    /// Findings to show per file; further ones are counted.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) max_errors: usize,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Level {
+    Quick,
+    Structure,
+    Full,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A code: FOLD-E0301, E0301 or 0301.
+    #[arg(required_unless_present = "list", conflicts_with = "list")]
+    pub(crate) code: Option<String>,
+    /// List every code of this release.
+    #[arg(long)]
+    pub(crate) list: bool,
+}

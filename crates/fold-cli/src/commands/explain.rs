@@ -1,0 +1,71 @@
+//! `fold explain`: what a code means, whose move it is, and what a command ends with that it stops.
+
+use std::fmt::Write as _;
+
+use fold_ops::{Code, ExitCode};
+use serde::Serialize;
+
+use crate::arguments::{Explain, Global};
+use crate::failure::Failure;
+use crate::output::Output;
+
+#[derive(Serialize)]
+struct Explanation {
+    code: Code,
+    severity: &'static str,
+    class: &'static str,
+    meaning: &'static str,
+    exit_code: ExitCode,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    schema: &'static str,
+    exit_code: ExitCode,
+    codes: Vec<Explanation>,
+}
+
+pub(crate) fn run(arguments: &Explain, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
+    let codes = match &arguments.code {
+        Some(text) => vec![Code::find(text).ok_or_else(|| Failure::UnknownCode(text.clone()))?],
+        None => Code::all(),
+    };
+    let explained = codes.into_iter().map(|code| Explanation {
+        code,
+        severity: code.severity().as_str(),
+        class: code.class().as_str(),
+        meaning: code.meaning(),
+        exit_code: code.exit(),
+    });
+    let answer = Answer {
+        schema: "fold.explain/1",
+        exit_code: ExitCode::Done,
+        codes: explained.collect(),
+    };
+    if global.json {
+        output.json(&answer)?;
+        return Ok(ExitCode::Done);
+    }
+    let mut text = String::new();
+    for row in &answer.codes {
+        if arguments.list {
+            let _ = writeln!(
+                text,
+                "{}  {:<8} {:<11} {}",
+                row.code, row.severity, row.class, row.meaning
+            );
+        } else {
+            let _ = writeln!(text, "{}: {}.", row.code, row.meaning);
+            let _ = writeln!(text, "severity: {}", row.severity);
+            let _ = writeln!(text, "class: {}", row.class);
+            let _ = writeln!(
+                text,
+                "exit code: {} ({})",
+                row.exit_code.number(),
+                row.exit_code.meaning()
+            );
+        }
+    }
+    output.text(&text)?;
+    Ok(ExitCode::Done)
+}

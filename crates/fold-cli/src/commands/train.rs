@@ -1,0 +1,107 @@
+//! `fold train`: the request from the arguments, progress while it runs, the accuracies beside their controls.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use fold_ops::{Escaped, ExitCode, Retention};
+use fold_train::{DataSet, Resume, TrainConfig, TrainOutcome, TrainRequest};
+
+use crate::arguments::{Global, Train};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::progress::Teller;
+
+pub(crate) fn run(arguments: &Train, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
+    let request = request(arguments)?;
+    let mut teller = Teller::new(global.progress, global.quiet);
+    let outcome = fold_train::train(&request, &mut teller);
+    teller.finish();
+    let outcome = outcome?;
+    if global.json {
+        output.json(&outcome)?;
+    } else {
+        output.text(&rendered(&outcome))?;
+        output.note(&format!(
+            "next: fold verify {}",
+            Escaped(&arguments.out.to_string_lossy())
+        ));
+    }
+    Ok(ExitCode::Done)
+}
+
+fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
+    let mut config = match &arguments.config {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|source| Failure::Input {
+                path: path.clone(),
+                source,
+            })?;
+            TrainConfig::from_json(&text)?
+        }
+        None => TrainConfig::default(),
+    };
+    config.epochs = arguments.epochs.unwrap_or(config.epochs);
+    config.neurons = arguments.neurons.unwrap_or(config.neurons);
+    let resume = match &arguments.resume {
+        None => Resume::No,
+        Some(path) if path == Path::new("auto") => Resume::Auto,
+        Some(path) => Resume::From(path.clone()),
+    };
+    let retention = match (arguments.keep_last, arguments.keep_best) {
+        (None, None) => None,
+        (last, best) => Some(Retention {
+            keep_last: last.unwrap_or(1),
+            keep_best: best.unwrap_or(0),
+        }),
+    };
+    Ok(TrainRequest {
+        data: DataSet::named(&arguments.data)?,
+        out: arguments.out.clone(),
+        config,
+        seed: arguments.seed,
+        more_seeds: (1..u64::from(arguments.seeds))
+            .map(|next| arguments.seed.wrapping_add(next))
+            .collect(),
+        resume,
+        retention,
+    })
+}
+
+fn rendered(outcome: &TrainOutcome) -> String {
+    let mut text = format!(
+        "{} neurons, {} epochs, {} seed(s): accuracy on {} held-out images\n",
+        outcome.neurons,
+        outcome.epochs,
+        outcome.seeds.len(),
+        outcome.test_images
+    );
+    let (mean, spread) = (&outcome.accuracy, &outcome.accuracy_spread);
+    let rows = [
+        ("learned features", mean.learned, spread.learned),
+        ("the same layer, not learning", mean.frozen, spread.frozen),
+        ("random ReLU features", mean.random_features, spread.random_features),
+        ("k-means features", mean.kmeans_features, spread.kmeans_features),
+        ("pixels", mean.ridge_pixels, spread.ridge_pixels),
+    ];
+    for (name, mean, spread) in rows {
+        let _ = write!(text, "  {name:<30} {mean:.4}");
+        if outcome.seeds.len() > 1 {
+            let _ = write!(text, " +- {spread:.4}");
+        }
+        text.push('\n');
+    }
+    let _ = writeln!(
+        text,
+        "{} checkpoints, the newest {}",
+        outcome.checkpoints.len(),
+        shown(&outcome.final_checkpoint)
+    );
+    for figure in &outcome.figures {
+        let _ = writeln!(text, "figure {}", shown(figure));
+    }
+    text
+}
+
+fn shown(path: &Path) -> String {
+    Escaped(&path.to_string_lossy()).to_string()
+}

@@ -1,0 +1,72 @@
+//! `fold verify`: every file with its verdict, and for each finding what, where and what next.
+
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+
+use fold_ops::check::{self, FileReport, VerifyReport};
+use fold_ops::{Escaped, ExitCode};
+
+use crate::arguments::{Global, Level, Verify};
+use crate::failure::Failure;
+use crate::output::{Output, painted};
+
+pub(crate) fn run(arguments: &Verify, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
+    let level = match arguments.level {
+        Level::Quick => check::Level::Quick,
+        Level::Structure => check::Level::Structure,
+        Level::Full => check::Level::Full,
+    };
+    let report = check::verify(&arguments.paths, level, arguments.max_errors, &mut |_, _| {
+        ControlFlow::Continue(())
+    })?;
+    if global.json {
+        output.json(&report)?;
+    } else {
+        output.text(&rendered(&report))?;
+    }
+    Ok(report.exit_code)
+}
+
+fn rendered(report: &VerifyReport) -> String {
+    let mut text = String::new();
+    for file in &report.files {
+        one(file, &mut text);
+    }
+    if report.files.len() > 1 {
+        let summary = &report.summary;
+        let whole = summary.files - summary.damaged;
+        let _ = writeln!(
+            text,
+            "{whole} of {} files whole at level {}",
+            summary.files,
+            summary.level.as_str()
+        );
+    }
+    text
+}
+
+fn one(file: &FileReport, text: &mut String) {
+    let path = file.path.to_string_lossy();
+    let verdict = painted(file.verdict.as_str(), file.is_whole());
+    let _ = writeln!(
+        text,
+        "{}: {verdict} ({} of {} bytes read, {} of {} blocks bad)",
+        Escaped(&path),
+        file.bytes_read.0,
+        file.bytes_total.0,
+        file.blocks_bad.0,
+        file.blocks_total.0,
+    );
+    for finding in &file.findings {
+        let _ = writeln!(text, "  {} {}", finding.code, Escaped(&finding.message));
+        let _ = writeln!(text, "    where: {}", finding.place());
+        let _ = writeln!(text, "    do:    {}", finding.action);
+        if let Some(command) = &finding.next_command {
+            let _ = writeln!(text, "    next:  {command}");
+        }
+    }
+    let shown = u64::try_from(file.findings.len()).unwrap_or(u64::MAX);
+    if file.findings_total.0 > shown {
+        let _ = writeln!(text, "  and {} further findings", file.findings_total.0 - shown);
+    }
+}

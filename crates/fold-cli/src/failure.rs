@@ -1,0 +1,79 @@
+//! Why a command ended without its result, and the exit code that tells so.
+
+use std::io;
+use std::path::PathBuf;
+
+use fold_ops::{Escaped, ExitCode};
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Standard output is closed or full.
+    Output(io::Error),
+    /// A file named on the command line cannot be read.
+    Input { path: PathBuf, source: io::Error },
+    /// There is no such code.
+    UnknownCode(String),
+    /// Operations refused.
+    Ops(fold_ops::Error),
+    /// Training or evaluation refused.
+    Train(fold_train::Error),
+    /// A bug.
+    Internal(anyhow::Error),
+}
+
+impl Failure {
+    /// What the process ends with.
+    pub(crate) fn exit(&self) -> ExitCode {
+        match self {
+            Self::Output(_) => ExitCode::Io,
+            Self::Input { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::Absent,
+            Self::Input { .. } => ExitCode::Io,
+            Self::UnknownCode(_) => ExitCode::Usage,
+            Self::Ops(error) => error.exit(),
+            Self::Train(error) => error.exit(),
+            Self::Internal(_) => ExitCode::Bug,
+        }
+    }
+
+    /// The stable code, where there is one.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Output(_) | Self::UnknownCode(_) => None,
+            Self::Input { source, .. } if source.kind() == io::ErrorKind::NotFound => Some("FOLD-E0103"),
+            Self::Input { .. } => Some("FOLD-E0406"),
+            Self::Ops(error) => Some(error.code().as_str()),
+            Self::Train(error) => Some(error.code()),
+            Self::Internal(_) => Some("FOLD-E0901"),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Output(source) => write!(f, "cannot write to standard output: {source}"),
+            Self::Input { path, source } => write!(f, "cannot read {}: {source}", Escaped(&path.to_string_lossy())),
+            Self::UnknownCode(text) => write!(
+                f,
+                "there is no code {}; `fold explain --list` shows them",
+                Escaped(text)
+            ),
+            Self::Ops(error) => error.fmt(f),
+            Self::Train(error) => error.fmt(f),
+            Self::Internal(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+impl From<fold_ops::Error> for Failure {
+    fn from(error: fold_ops::Error) -> Self {
+        Self::Ops(error)
+    }
+}
+
+impl From<fold_train::Error> for Failure {
+    fn from(error: fold_train::Error) -> Self {
+        Self::Train(error)
+    }
+}
