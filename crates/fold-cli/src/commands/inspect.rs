@@ -61,12 +61,6 @@ fn one(file: &FileInspection, digests: &str, text: &mut String) {
         text.push('\n');
     }
     for finding in &file.findings {
-        let _ = writeln!(
-            text,
-            "  {} {} ({})",
-            finding.code,
-            Escaped(&finding.message),
-            finding.place()
-        );
+        let _ = writeln!(text, "  {} {} ({})", finding.code, finding.message, finding.place());
     }
 }

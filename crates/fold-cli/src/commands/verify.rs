@@ -58,7 +58,7 @@ fn one(file: &FileReport, text: &mut String) {
         file.blocks_total.0,
     );
     for finding in &file.findings {
-        let _ = writeln!(text, "  {} {}", finding.code, Escaped(&finding.message));
+        let _ = writeln!(text, "  {} {}", finding.code, finding.message);
         let _ = writeln!(text, "    where: {}", finding.place());
         let _ = writeln!(text, "    do:    {}", finding.action);
         if let Some(command) = &finding.next_command {

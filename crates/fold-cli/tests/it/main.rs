@@ -1,0 +1,63 @@
+//! The binary as its users call it: exit codes, JSON, damage, resumption, closed outputs.
+
+#![allow(clippy::unwrap_used, reason = "a test whose setting cannot be made has failed")]
+
+mod outputs;
+mod run;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// `fold` with `arguments`.
+fn fold(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fold"));
+    command.args(arguments).env_remove("RUST_LOG");
+    command
+}
+
+/// A small training run into `out`, quick enough for a test.
+fn train(out: &Path, epochs: &str) -> Command {
+    let mut command = fold(&[
+        "train",
+        "--data",
+        "digits",
+        "--neurons",
+        "24",
+        "--progress",
+        "never",
+        "--epochs",
+        epochs,
+    ]);
+    command.arg("--out").arg(out);
+    command
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The checkpoints of a run: name -> bytes.
+fn checkpoints(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let files = entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));
+    files
+        .filter(|(name, _)| name.ends_with(".fold"))
+        .map(|(name, path)| (name, std::fs::read(path).unwrap()))
+        .collect()
+}

@@ -1,0 +1,122 @@
+//! Training through the binary: what it reports, and that neither threads nor interruptions change a byte.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::{checkpoints, code, fold, json, stderr, train};
+
+#[test]
+fn a_run_reports_its_accuracy_beside_the_controls_and_its_checkpoint_evaluates_to_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let output = train(&out, "2").arg("--json").output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let report = json(&output);
+    assert_eq!(report["schema"], "fold.train/1");
+    for control in [
+        "learned",
+        "frozen",
+        "random_features",
+        "kmeans_features",
+        "ridge_pixels",
+    ] {
+        let accuracy = report["accuracy"][control].as_f64().unwrap();
+        assert!((0.2..1.0).contains(&accuracy), "{control}: {accuracy}");
+    }
+    let newest = report["final_checkpoint"].as_str().unwrap();
+    let output = fold(&["eval", newest, "--data", "digits", "--json"]).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(json(&output)["accuracy"], report["accuracy"]["learned"]);
+}
+
+#[test]
+fn one_thread_and_two_leave_the_same_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, two] = ["1", "2"].map(|threads| {
+        let out = dir.path().join(threads);
+        let output = train(&out, "2").args(["--threads", threads]).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        checkpoints(&out)
+    });
+    assert_eq!(one.len(), 3);
+    assert!(one == two);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_killed_at_any_moment_resumes_to_the_same_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    assert_eq!(code(&train(&whole, "6").output().unwrap()), 0);
+    let expected = checkpoints(&whole);
+    let mut killed = 0;
+    for turn in 0..8u64 {
+        let out = dir.path().join(format!("killed-{turn}"));
+        let mut child = train(&out, "6")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(10 + 45 * turn));
+        child.kill().unwrap();
+        killed += u32::from(!child.wait().unwrap().success());
+        let output = train(&out, "6").arg("--resume").output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert!(checkpoints(&out) == expected, "killed after {} ms", 10 + 45 * turn);
+    }
+    assert!(killed > 0, "every run ended before it was killed");
+}
+
+#[test]
+fn a_damaged_newest_checkpoint_is_passed_over_aloud_and_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    assert_eq!(code(&train(&out, "2").output().unwrap()), 0);
+    let expected = checkpoints(&out);
+    let newest = out.join(expected.keys().next_back().unwrap());
+    let mut bytes = std::fs::read(&newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&newest, bytes).unwrap();
+    let output = train(&out, "2").arg("--resume").output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("passed over") && stderr(&output).contains("step-00000002.fold"));
+    assert!(stderr(&output).contains("resumed from") && stderr(&output).contains("step-00000001.fold"));
+    assert!(checkpoints(&out) == expected);
+}
+
+#[test]
+fn a_directory_that_holds_a_run_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    assert_eq!(code(&train(&out, "1").output().unwrap()), 0);
+    let before = checkpoints(&out);
+    let output = train(&out, "1").args(["--seed", "9"]).output().unwrap();
+    assert_eq!(code(&output), 21);
+    assert!(stderr(&output).contains("FOLD-E0003"));
+    let output = train(&out, "1").args(["--neurons", "30", "--resume"]).output();
+    assert_ne!(code(&output.unwrap()), 0, "another configuration was resumed");
+    assert!(checkpoints(&out) == before);
+}
+
+#[test]
+fn wrong_settings_are_usage_errors_that_name_the_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("config.json");
+    std::fs::write(&config, r#"{"learning_rat": 0.1}"#).unwrap();
+    let output = train(&dir.path().join("run"), "1")
+        .arg("--config")
+        .arg(&config)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("FOLD-E0002") && stderr(&output).contains("learning_rat"));
+    let output = train(&dir.path().join("run"), "0").output().unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("train.epochs"), "{}", stderr(&output));
+    let output = fold(&["train", "--data", "letters", "--out", "nowhere"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(!dir.path().join("run").exists());
+}
