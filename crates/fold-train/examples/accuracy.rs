@@ -1,6 +1,6 @@
 //! Accuracy of the default configuration over seeds: `cargo run --release -p fold-train --example accuracy -- OUT [SEEDS] [CONFIG]`.
 //!
-//! Prints one line per event and the outcome as JSON. The numbers of `docs/learning` come from here.
+//! Prints one line per event and the outcome as JSON; goes on from what is in OUT. The numbers of `docs/learning` come from here.
 
 use std::io::Write as _;
 use std::ops::ControlFlow;
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         config: TrainConfig::from_json(arguments.next().as_deref().unwrap_or("{}"))?,
         seed: 0,
         more_seeds: (1..seeds).collect(),
-        resume: Resume::No,
+        resume: Resume::Auto,
         retention: None,
     };
     let outcome = train(&request, &mut Lines(std::io::stdout().lock(), Instant::now()))?;
