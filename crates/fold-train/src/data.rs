@@ -40,12 +40,12 @@ impl Images {
         &self.pixels
     }
 
-    /// One image per item, [P].
+    /// One image per item, `[P]`.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.pixels.chunks_exact(self.pixel_count)
     }
 
-    /// The class of each image, [N].
+    /// The class of each image, `[N]`.
     #[must_use]
     pub fn labels(&self) -> &[u8] {
         &self.labels

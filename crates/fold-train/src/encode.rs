@@ -38,7 +38,7 @@ pub fn on_line(pixel: usize) -> usize {
 
 /// Writes the events of one image.
 ///
-/// - `pixels`: [64], each in [0, 1].   - `lines`: [128], overwritten.
+/// - `pixels`: `[64]`, each in [0, 1].   - `lines`: `[128]`, overwritten.
 ///
 /// Shorter slices are encoded as far as they go.
 pub fn encode(pixels: &[f32], lines: &mut [f32]) {
@@ -63,9 +63,9 @@ pub fn encode_all(pixels: &[f32]) -> Vec<f32> {
     lines
 }
 
-/// What a neuron looks for, as an image: W_on - W_off of its synapses, [64] in the order of the pixels.
+/// What a neuron looks for, as an image: W_on - W_off of its synapses, `[64]` in the order of the pixels.
 ///
-/// - `weights`: one neuron's row [D * S].
+/// - `weights`: one neuron's row `[D * S]`.
 #[must_use]
 pub fn receptive_field(weights: &[f32]) -> Vec<f32> {
     let at = |line: usize| weights.get(line).copied().unwrap_or(0.0);

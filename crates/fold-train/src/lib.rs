@@ -1,7 +1,7 @@
 //! Training: images in, a layer that learns by local rules, a linear readout, and checkpoints that a run resumes from.
 //!
 //! - [`train`]: [`TrainRequest`] in, [`TrainOutcome`] out, [`Event`]s to an [`Observer`] on the way.
-//! - [`evaluate`]: the accuracy of a saved network.
+//! - [`evaluate()`]: the accuracy of a saved network.
 //! - [`data`], [`encode`], [`readout`]: images, what neurons see of them, what is read from their spikes.
 //!
 //! Rule, protocol, sources and numbers: `docs/learning/README.md`.

@@ -44,7 +44,7 @@ impl Features {
         Self { values, width }
     }
 
-    /// One image per item, [F].
+    /// One image per item, `[F]`.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.width)
     }
@@ -73,9 +73,9 @@ impl Features {
 pub struct Readout {
     /// V, [F, C].
     pub weights: Vec<f64>,
-    /// Mean feature, [F].
+    /// Mean feature, `[F]`.
     pub mean: Vec<f64>,
-    /// Mean target, [C].
+    /// Mean target, `[C]`.
     pub intercept: Vec<f64>,
     /// The lambda chosen.
     pub lambda: f64,
@@ -94,7 +94,7 @@ struct Candidate {
 impl Readout {
     /// Fits the readout on training features and labels.
     ///
-    /// - `features`: [N, F].   - `labels`: [N], each below `classes` = C.
+    /// - `features`: [N, F].   - `labels`: `[N]`, each below `classes` = C.
     ///
     /// # Errors
     /// [`Error::Labels`] where they do not fit the features; [`Error::Readout`] where no lambda of the grid makes the system solvable.
@@ -154,7 +154,7 @@ impl Readout {
         })
     }
 
-    /// The class of one image's features [F]; the lowest of several equal ones.
+    /// The class of one image's features `[F]`; the lowest of several equal ones.
     #[must_use]
     pub fn classify(&self, features: &[f32]) -> u8 {
         let mut scores = self.intercept.clone();

@@ -3,7 +3,7 @@
 //! | chunk | content |
 //! |---|---|
 //! | `layer` | the layer's whole dynamic state, tensors `layer0.*` (see `fold_ops::bridge`) |
-//! | `readout` | `readout.weights` f64 [n, C], `readout.mean` f64 [n], `readout.intercept` f64 [C]: fitted after this epoch |
+//! | `readout` | `readout.weights` f64 [n, C], `readout.mean` f64 `[n]`, `readout.intercept` f64 `[C]`: fitted after this epoch |
 //! | `training` | JSON: this module's [`Record`] |
 //!
 //! The file is a function of configuration, seed, epoch and data alone: no clock, no host, no path. How many epochs the run

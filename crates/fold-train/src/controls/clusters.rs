@@ -22,7 +22,7 @@ const ITERATIONS_MAX: usize = 100;
 /// Fitted clusters.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Clusters {
-    /// [k][P].
+    /// One centre `[P]` per cluster.
     centres: Vec<Vec<f64>>,
     /// The sum of squared distances to the nearest centre before each update.
     inertia: Vec<f64>,

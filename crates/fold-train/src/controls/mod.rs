@@ -1,7 +1,7 @@
 //! What the learned features are compared with, under the same readout and on the same split.
 //!
 //! A learned feature has to beat the same layer that did not learn ([`crate::session`] runs it, with everything but plasticity
-//! on), and is to be read beside features that cost nothing ([`random_features`]), features of another unsupervised method of the
+//! on), and is to be read beside features that cost nothing ([`mod@random_features`]), features of another unsupervised method of the
 //! same width ([`clusters`]), and no features at all (pixels).
 //!
 //! # Source
