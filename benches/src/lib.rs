@@ -1,1 +1,90 @@
-//! Workloads.
+//! Workloads that the benches share, and the README's example as a doc test.
+//!
+//! The benches are `container.rs` and `layer_step.rs` beside this folder; `cargo bench --package fold-benches -- --test`
+//! runs each once. Nothing here measures.
+
+use fold_advanced::homeostasis::HomeostasisParams;
+use fold_advanced::inhibition::{Contenders, InhibitionParams, Winners};
+use fold_advanced::stdp::StdpParams;
+use fold_advanced::{Layer, LayerConfig};
+use fold_core::{Shape, Wiring};
+use fold_format::{Content, Dtype, TensorSource};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
+/// `len` bytes that do not compress: a multiplicative sequence from `seed`.
+#[must_use]
+pub fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut next = || {
+        state = state
+            .wrapping_mul(0x5851_F42D_4C95_7F2D)
+            .wrapping_add(0x1405_7B7E_F767_814F);
+        (state >> 56) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// The name of a model's tensor number `index`.
+#[must_use]
+pub fn tensor_name(index: usize) -> String {
+    format!("block{index:05}.weight")
+}
+
+/// A model of `tensors` f32 tensors of equal size over `bytes`, as content to save.
+///
+/// # Errors
+/// None for a `bytes` that `tensors` times 4 divides.
+pub fn model(bytes: &[u8], tensors: usize) -> anyhow::Result<Content<'_>> {
+    let each = bytes.len() / tensors;
+    let sources = bytes
+        .chunks_exact(each)
+        .enumerate()
+        .map(|(index, data)| TensorSource::new(tensor_name(index), Dtype::F32, &[each as u64 / 4], data))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Content::new().tensors("state", sources))
+}
+
+/// A layer with competition, STDP and homeostasis.
+///
+/// - `neurons`: n. - D = 4, S = 32, shared wiring (M = 128). - `samples`: B.
+///
+/// # Errors
+/// None for `neurons` >= 8 and `samples` in 1..=4096.
+pub fn layer(neurons: u32, samples: usize) -> anyhow::Result<Layer> {
+    let shape = Shape {
+        neurons,
+        dendrites: 4,
+        synapses: 32,
+    };
+    let config = LayerConfig {
+        inhibition: Some(InhibitionParams {
+            winners: Winners::Count(4),
+            contenders: Contenders::AboveThreshold,
+        }),
+        homeostasis: Some(HomeostasisParams {
+            rate_target: 4.0 / neurons as f32,
+            ..HomeostasisParams::default()
+        }),
+        stdp: Some(StdpParams {
+            a_minus: 0.0,
+            a_het: 1.0,
+            ..StdpParams::default()
+        }),
+        ..LayerConfig::new(shape, 128, 1)
+    };
+    let mut layer = Layer::new(config, Wiring::shared(shape)?)?;
+    layer.set_samples(samples)?;
+    Ok(layer)
+}
+
+/// Rates x [B, 128] in [0, 1).
+#[must_use]
+pub fn rates(samples: usize, seed: u64) -> Vec<f32> {
+    noise(samples * 128, seed)
+        .into_iter()
+        .map(|byte| f32::from(byte) / 256.0)
+        .collect()
+}
