@@ -93,13 +93,13 @@ pub(crate) struct Train {
     /// Neurons of the layer.
     #[arg(long, value_name = "N")]
     pub(crate) neurons: Option<u32>,
-    /// The first seed; its run is the one that is saved.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) seed: u64,
+    /// The first seed; its run is the one that is saved. 0 unless said or resumed.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
     /// How many seeds to measure; with more than one the result is their mean and spread.
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) seeds: u16,
-    /// Go on from the newest valid checkpoint of DIR, or from the one named.
+    /// Go on from the newest valid checkpoint of DIR, or from the one named, with its settings unless others are said.
     #[arg(long, value_name = "auto|PATH", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
     pub(crate) resume: Option<PathBuf>,
     /// Keep this many of the newest valid checkpoints; without --keep-last and --keep-best all are kept.

@@ -4,8 +4,8 @@
 //!   valid one.
 //! - [`bridge`]: a layer's whole dynamic state to a chunk of tensors and back, bit for bit.
 //! - [`check`], [`mod@inspect`]: answers about a file or a directory as values that serialise to the documented JSON.
-//! - [`Code`], `runbook`, [`ExitCode`]: one table of every code that this release can raise, with its page and the exit
-//!   code that it ends a command with.
+//! - [`Code`], [`ExitCode`]: one table of every code that this release can raise, and the exit code that it ends a command
+//!   with.
 //!
 //! What this crate does not do: it prints nothing, it parses no arguments, it has no numerics of its own, and it never
 //! changes or deletes a file that it has not verified as superseded.

@@ -1,10 +1,11 @@
-//! Evaluating a saved network: its own readout on its own spikes, nothing fitted anew.
+//! Asking a saved network: its accuracy by its own readout on its own spikes, and the settings it was trained with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fold_ops::{Checkpoint, CheckpointStore};
 
 use crate::Error;
+use crate::config::TrainConfig;
 use crate::data::DataSet;
 use crate::encode::encode_all;
 use crate::outcome::EvalOutcome;
@@ -17,22 +18,13 @@ use crate::record::{Restored, data_digest};
 /// # Errors
 /// The file is absent, damaged or no training checkpoint; it was trained on other data ([`Error::OtherData`]).
 pub fn evaluate(path: &Path, data: &DataSet) -> Result<EvalOutcome, Error> {
-    let (checkpoint, path) = if path.is_dir() {
-        let latest = CheckpointStore::open(path).latest_valid()?;
-        let count = latest.skipped.len();
-        let chosen = latest.chosen.ok_or_else(|| Error::NoValidCheckpoint {
-            dir: path.into(),
-            count,
-        })?;
-        (chosen.checkpoint, chosen.path)
-    } else {
-        (Checkpoint::open(path).map_err(fold_ops::Error::from)?, path.into())
-    };
+    let (checkpoint, path) = newest(path)?;
     let Restored {
         session,
         readout,
         record,
         seed,
+        ..
     } = Restored::read(&checkpoint)?;
     if record.data_digest != data_digest(data) {
         return Err(Error::OtherData {
@@ -57,4 +49,39 @@ pub fn evaluate(path: &Path, data: &DataSet) -> Result<EvalOutcome, Error> {
         recorded_accuracy: record.history.last().map_or(0.0, |metrics| metrics.test_accuracy),
         checkpoint: path,
     })
+}
+
+/// The settings and the seed that a saved run was started with; none where `path` does not exist or holds no checkpoint.
+///
+/// The number of epochs is no setting of a run: it is the default, or as many as the run's newest file has seen.
+///
+/// - `path`: a checkpoint, or a directory of which the newest valid one is asked.
+///
+/// # Errors
+/// The checkpoint is damaged or no training checkpoint; the directory holds checkpoints and none is valid.
+pub fn recorded(path: &Path) -> Result<Option<(TrainConfig, u64)>, Error> {
+    let newest_step = match path.is_dir() {
+        true => CheckpointStore::open(path).steps()?.last().copied(),
+        false => path.exists().then_some(0),
+    };
+    let Some(newest_step) = newest_step else {
+        return Ok(None);
+    };
+    let Restored { mut config, seed, .. } = Restored::read(&newest(path)?.0)?;
+    config.epochs = config.epochs.max(u32::try_from(newest_step).unwrap_or(u32::MAX));
+    Ok(Some((config, seed)))
+}
+
+/// The checkpoint `path`, or the newest valid one of the directory `path`.
+fn newest(path: &Path) -> Result<(Checkpoint, PathBuf), Error> {
+    if !path.is_dir() {
+        return Ok((Checkpoint::open(path).map_err(fold_ops::Error::from)?, path.into()));
+    }
+    let latest = CheckpointStore::open(path).latest_valid()?;
+    let count = latest.skipped.len();
+    let chosen = latest.chosen.ok_or_else(|| Error::NoValidCheckpoint {
+        dir: path.into(),
+        count,
+    })?;
+    Ok((chosen.checkpoint, chosen.path))
 }

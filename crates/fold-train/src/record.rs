@@ -68,6 +68,7 @@ pub(crate) struct Record {
 /// A checkpoint's content, read back.
 #[derive(Debug)]
 pub(crate) struct Restored {
+    pub(crate) config: TrainConfig,
     pub(crate) session: Session,
     pub(crate) readout: Readout,
     pub(crate) record: Record,
@@ -113,6 +114,18 @@ impl Record {
             readout_leave_one_out: readout.leave_one_out,
             history: history.to_vec(),
         })
+    }
+
+    /// The settings of the run, with the number of epochs that the checkpoint has seen or the default, whichever is more.
+    fn settings(&self) -> Result<TrainConfig, Error> {
+        let settings = serde_json::Value::Object(self.config.clone());
+        let mut config: TrainConfig = serde_json::from_value(settings).map_err(|source| Error::Chunk {
+            chunk: TRAINING_CHUNK,
+            source,
+        })?;
+        config.check()?;
+        config.epochs = config.epochs.max(u32::try_from(self.epoch).unwrap_or(u32::MAX));
+        Ok(config)
     }
 
     /// Every setting in which this checkpoint's run differs from the one asked for.
@@ -184,9 +197,7 @@ impl Restored {
         };
         let bytes = checkpoint.chunk(TRAINING_CHUNK).map_err(fold_ops::Error::from)?;
         let record: Record = serde_json::from_slice(&bytes).map_err(fault)?;
-        let settings = serde_json::Value::Object(record.config.clone());
-        let config: TrainConfig = serde_json::from_value(settings).map_err(fault)?;
-        config.check()?;
+        let config = record.settings()?;
         let seed: u64 = serde_json::from_str(&record.seed).map_err(fault)?;
         let layer = restore_layer(config.layer(seed), checkpoint, LAYER)?;
         let (features, classes) = (u64::from(config.neurons), record.classes);
@@ -199,6 +210,7 @@ impl Restored {
         };
         Ok(Self {
             session: Session::resumed(&config, layer, record.epoch),
+            config,
             readout,
             record,
             seed,

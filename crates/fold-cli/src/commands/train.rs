@@ -30,6 +30,17 @@ pub(crate) fn run(arguments: &Train, global: &Global, output: &mut Output) -> Re
 }
 
 fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
+    let resume = match &arguments.resume {
+        None => Resume::No,
+        Some(path) if path == Path::new("auto") => Resume::Auto,
+        Some(path) => Resume::From(path.clone()),
+    };
+    let recorded = match &resume {
+        Resume::No => None,
+        Resume::Auto => fold_train::recorded(&arguments.out)?,
+        Resume::From(path) => fold_train::recorded(path)?,
+    };
+    let (recorded, seed) = recorded.map_or((TrainConfig::default(), 0), |(config, seed)| (config, seed));
     let mut config = match &arguments.config {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|source| Failure::Input {
@@ -38,15 +49,11 @@ fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
             })?;
             TrainConfig::from_json(&text)?
         }
-        None => TrainConfig::default(),
+        None => recorded,
     };
     config.epochs = arguments.epochs.unwrap_or(config.epochs);
     config.neurons = arguments.neurons.unwrap_or(config.neurons);
-    let resume = match &arguments.resume {
-        None => Resume::No,
-        Some(path) if path == Path::new("auto") => Resume::Auto,
-        Some(path) => Resume::From(path.clone()),
-    };
+    let seed = arguments.seed.unwrap_or(seed);
     let retention = match (arguments.keep_last, arguments.keep_best) {
         (None, None) => None,
         (last, best) => Some(Retention {
@@ -58,9 +65,9 @@ fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
         data: DataSet::named(&arguments.data)?,
         out: arguments.out.clone(),
         config,
-        seed: arguments.seed,
+        seed,
         more_seeds: (1..u64::from(arguments.seeds))
-            .map(|next| arguments.seed.wrapping_add(next))
+            .map(|next| seed.wrapping_add(next))
             .collect(),
         resume,
         retention,

@@ -86,6 +86,29 @@ fn a_damaged_newest_checkpoint_is_passed_over_aloud_and_written_again() {
 }
 
 #[test]
+fn the_command_that_verify_names_goes_on_with_the_settings_of_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let output = train(&out, "10").args(["--seed", "5"]).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let expected = checkpoints(&out);
+    let newest = out.join("step-00000010.fold");
+    let mut bytes = std::fs::read(&newest).unwrap();
+    bytes[9000] ^= 1;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&newest, bytes).unwrap();
+    let report = json(&fold(&["verify", "--json"]).arg(&out).output().unwrap());
+    let files = report["files"].as_array().unwrap();
+    let damaged = files.iter().find(|file| file["verdict"] == "damaged").unwrap();
+    let command = damaged["findings"][0]["next_command"].as_str().unwrap();
+    let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+    let output = fold(&arguments).output().unwrap();
+    assert_eq!(code(&output), 0, "{command}: {}", stderr(&output));
+    assert!(checkpoints(&out) == expected, "{command}");
+}
+
+#[test]
 fn a_directory_that_holds_a_run_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");

@@ -5,6 +5,5 @@
 mod bridge;
 mod check;
 mod crash;
-mod schemas;
 mod store;
 mod written;
