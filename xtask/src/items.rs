@@ -148,10 +148,7 @@ fn deny(root: &Path) -> anyhow::Result<Ended> {
             "cargo-deny is not installed: `cargo install cargo-deny --locked`".into(),
         ));
     }
-    let (out, err) = must(&mut cargo(
-        root,
-        &["deny", "--offline", "check", "bans", "licenses", "sources"],
-    ))?;
+    let (out, err) = must(&mut cargo(root, &["deny", "check", "bans", "licenses", "sources"]))?;
     Ok(Ended::Passed(format!("{out}{err}").trim().to_owned()))
 }
 
@@ -201,7 +198,9 @@ fn train(root: &Path) -> anyhow::Result<Ended> {
         "learned {learned:.4} against frozen {frozen:.4}: within the spread {noise:.4}"
     );
     must(Command::new(&fold).args(["verify", "--quiet"]).arg(&out))?;
-    Ok(Ended::Passed(said))
+    Ok(Ended::Passed(format!(
+        "held-out accuracy over 5 seeds: learned {learned:.4}, frozen {frozen:.4}, larger spread {noise:.4}\n{said}"
+    )))
 }
 
 fn identity(root: &Path) -> anyhow::Result<Ended> {
