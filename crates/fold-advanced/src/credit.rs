@@ -47,6 +47,10 @@ impl Mechanism for Credit {
         Self::NAME
     }
 
+    fn boxed(&self) -> Box<dyn Mechanism> {
+        Box::new(self.clone())
+    }
+
     fn phase(&self) -> Phase {
         Phase::Credit
     }

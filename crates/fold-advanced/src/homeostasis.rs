@@ -111,6 +111,10 @@ impl Mechanism for Homeostasis {
         Self::NAME
     }
 
+    fn boxed(&self) -> Box<dyn Mechanism> {
+        Box::new(self.clone())
+    }
+
     fn phase(&self) -> Phase {
         Phase::Regulate
     }

@@ -144,6 +144,10 @@ impl Mechanism for Inhibition {
         Self::NAME
     }
 
+    fn boxed(&self) -> Box<dyn Mechanism> {
+        Box::new(self.clone())
+    }
+
     fn phase(&self) -> Phase {
         Phase::Compete
     }

@@ -24,8 +24,8 @@ use crate::{Error, Result};
 /// The most samples of one batch, 2^12: up to there the sums over a batch are exact (see `docs/numerics/stdp.md`).
 pub const MAX_SAMPLES: usize = 1 << 12;
 
-/// A layer of neurons with its mechanisms.
-#[derive(Debug)]
+/// A layer of neurons with its mechanisms. A clone goes on by itself from the same state, bit for bit.
+#[derive(Debug, Clone)]
 pub struct Layer {
     config: LayerConfig,
     wiring: Wiring,
@@ -40,7 +40,7 @@ pub struct Layer {
 }
 
 /// What a step writes and the next one overwrites: no dynamic state.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Work {
     input: Lanes,
     lanes: Vec<Lane>,

@@ -153,6 +153,9 @@ pub trait Mechanism: fmt::Debug + Send + Sync {
     /// The stable name: prefix of its state arrays and of its parameters.
     fn name(&self) -> &'static str;
 
+    /// A copy with the same parameters and state, for a copy of the layer.
+    fn boxed(&self) -> Box<dyn Mechanism>;
+
     /// When [`Mechanism::act`] runs.
     fn phase(&self) -> Phase;
 
@@ -187,4 +190,10 @@ pub trait Mechanism: fmt::Debug + Send + Sync {
     /// # Errors
     /// An array is missing, or has another type or shape.
     fn restore(&mut self, samples: usize, stored: &mut Stored<'_>) -> Result<()>;
+}
+
+impl Clone for Box<dyn Mechanism> {
+    fn clone(&self) -> Self {
+        (**self).boxed()
+    }
 }

@@ -97,6 +97,10 @@ impl Mechanism for Refractory {
         Self::NAME
     }
 
+    fn boxed(&self) -> Box<dyn Mechanism> {
+        Box::new(self.clone())
+    }
+
     fn phase(&self) -> Phase {
         Phase::Gate
     }

@@ -2,11 +2,10 @@
 //!
 //! An image is shown for one step. Nothing here sees a label: the images come as input lines only.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use fold_advanced::mechanism::Thresholds;
-use fold_advanced::{Layer, StateArray, StateSlice, StepOptions};
+use fold_advanced::{Layer, StepOptions};
 use fold_core::Wiring;
 
 use crate::Error;
@@ -116,52 +115,26 @@ impl Session {
         }))
     }
 
-    /// The spikes that the layer emits for each image, [N, n]; the layer itself is left as it is.
+    /// The spikes that the layer emits for each image, [N, n], with weights and thresholds held and no memory across images.
+    /// A copy of the layer is stepped; the layer itself is left as it is.
     ///
     /// - `lines`: [N, 128].
     pub(crate) fn spikes(&self, lines: &[f32]) -> Result<Features, Error> {
-        let mut reader = Reader::of(&self.layer)?;
-        reader.spikes(lines)
-    }
-}
-
-/// A copy of a layer that is stepped with everything held: weights, thresholds, and no memory across images.
-struct Reader {
-    layer: Layer,
-}
-
-impl Reader {
-    fn of(layer: &Layer) -> Result<Self, Error> {
-        let mut arrays = BTreeMap::new();
-        layer.visit_state(&mut |name: &str, shape: &[usize], values: StateSlice<'_>| {
-            arrays.insert(
-                name.to_owned(),
-                StateArray {
-                    shape: shape.to_vec(),
-                    data: values.to_data(),
-                },
-            );
-        });
-        Ok(Self {
-            layer: Layer::restore(layer.config().clone(), |name| arrays.remove(name))?,
-        })
-    }
-
-    fn spikes(&mut self, lines: &[f32]) -> Result<Features, Error> {
+        let mut layer = self.layer.clone();
         let held = StepOptions {
             plasticity: 0.0,
             thresholds: Thresholds::Hold,
             ..StepOptions::default()
         };
-        let neurons = self.layer.state().theta().len();
+        let neurons = layer.state().theta().len();
         let mut values = Vec::with_capacity(lines.len() / LINES * neurons);
         for batch in lines.chunks(READ_BATCH * LINES) {
             let samples = batch.len() / LINES;
             if samples == 0 {
                 break;
             }
-            self.layer.set_samples(samples)?;
-            let step = self.layer.step(batch, samples, held)?;
+            layer.set_samples(samples)?;
+            let step = layer.step(batch, samples, held)?;
             values.extend(step.spikes.iter().map(|&spike| f32::from(spike)));
         }
         Ok(Features::new(values, neurons))

@@ -132,6 +132,10 @@ impl Mechanism for Stdp {
         Self::NAME
     }
 
+    fn boxed(&self) -> Box<dyn Mechanism> {
+        Box::new(self.clone())
+    }
+
     fn phase(&self) -> Phase {
         Phase::Learn
     }

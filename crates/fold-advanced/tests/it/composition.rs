@@ -17,6 +17,7 @@ use fold_core::{Shape, Wiring};
 use super::{build, everything, input};
 
 /// A mechanism written elsewhere: runs `effect` in `phase`.
+#[derive(Clone)]
 struct Foreign {
     name: &'static str,
     phase: Phase,
@@ -33,6 +34,10 @@ impl fmt::Debug for Foreign {
 impl Mechanism for Foreign {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn boxed(&self) -> Box<dyn Mechanism> {
+        Box::new(self.clone())
     }
     fn phase(&self) -> Phase {
         self.phase

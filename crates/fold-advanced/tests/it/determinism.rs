@@ -44,6 +44,18 @@ fn restore(config: LayerConfig, arrays: &HashMap<String, StateArray>) -> Result<
     Layer::restore(config, |name| arrays.get(name).cloned())
 }
 
+#[test]
+fn a_clone_goes_on_bit_identically_and_apart_from_its_origin() {
+    let mut whole = build(everything(7), 3);
+    run(&mut whole, 0..20);
+    let mut copy = whole.clone();
+    let before = fingerprint(&whole);
+    let spikes = run(&mut copy, 20..40);
+    assert_eq!(fingerprint(&whole), before);
+    assert_eq!(run(&mut whole, 20..40), spikes);
+    assert_eq!(fingerprint(&whole), fingerprint(&copy));
+}
+
 /// G4: PyFolds leaves traces, last spikes and queues out of its state dict.
 #[test]
 fn a_layer_restored_at_any_step_goes_on_bit_identically() {
