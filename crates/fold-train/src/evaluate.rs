@@ -1,6 +1,6 @@
 //! Asking a saved network: its accuracy by its own readout on its own spikes, and the settings it was trained with.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fold_ops::{Checkpoint, CheckpointStore};
 
@@ -9,7 +9,7 @@ use crate::config::TrainConfig;
 use crate::data::DataSet;
 use crate::encode::encode_all;
 use crate::outcome::EvalOutcome;
-use crate::record::{Restored, data_digest};
+use crate::record::{Record, Restored, data_digest};
 
 /// The accuracy of a checkpoint on `data`.
 ///
@@ -18,13 +18,22 @@ use crate::record::{Restored, data_digest};
 /// # Errors
 /// The file is absent, damaged or no training checkpoint; it was trained on other data ([`Error::OtherData`]).
 pub fn evaluate(path: &Path, data: &DataSet) -> Result<EvalOutcome, Error> {
-    let (checkpoint, path) = newest(path)?;
+    let (checkpoint, path) = if path.is_dir() {
+        let latest = CheckpointStore::open(path).latest_valid()?;
+        let count = latest.skipped.len();
+        let chosen = latest.chosen.ok_or_else(|| Error::NoValidCheckpoint {
+            dir: path.into(),
+            count,
+        })?;
+        (chosen.checkpoint, chosen.path)
+    } else {
+        (Checkpoint::open(path).map_err(fold_ops::Error::from)?, path.into())
+    };
     let Restored {
         session,
         readout,
         record,
         seed,
-        ..
     } = Restored::read(&checkpoint)?;
     if record.data_digest != data_digest(data) {
         return Err(Error::OtherData {
@@ -53,35 +62,35 @@ pub fn evaluate(path: &Path, data: &DataSet) -> Result<EvalOutcome, Error> {
 
 /// The settings and the seed that a saved run was started with; none where `path` does not exist or holds no checkpoint.
 ///
-/// The number of epochs is no setting of a run: it is the default, or as many as the run's newest file has seen.
+/// All checkpoints of a run agree on them, so the newest one whose record can be read and verified is asked, whatever its
+/// other content is worth. The number of epochs is no setting of a run: it is the default, or as many as the run's newest
+/// file has seen.
 ///
-/// - `path`: a checkpoint, or a directory of which the newest valid one is asked.
+/// - `path`: a checkpoint, or a directory of them.
 ///
 /// # Errors
-/// The checkpoint is damaged or no training checkpoint; the directory holds checkpoints and none is valid.
+/// The checkpoint is damaged or no training checkpoint; the directory holds checkpoints and none can be asked.
 pub fn recorded(path: &Path) -> Result<Option<(TrainConfig, u64)>, Error> {
-    let newest_step = match path.is_dir() {
-        true => CheckpointStore::open(path).steps()?.last().copied(),
-        false => path.exists().then_some(0),
+    let asked = |path: &Path| -> Result<(TrainConfig, u64), Error> {
+        let record = Record::read(&Checkpoint::open(path).map_err(fold_ops::Error::from)?)?;
+        Ok((record.settings()?, record.seed()?))
     };
-    let Some(newest_step) = newest_step else {
+    if !path.exists() {
+        return Ok(None);
+    }
+    if !path.is_dir() {
+        return asked(path).map(Some);
+    }
+    let store = CheckpointStore::open(path);
+    let steps = store.steps()?;
+    let Some(&newest) = steps.last() else {
         return Ok(None);
     };
-    let Restored { mut config, seed, .. } = Restored::read(&newest(path)?.0)?;
-    config.epochs = config.epochs.max(u32::try_from(newest_step).unwrap_or(u32::MAX));
-    Ok(Some((config, seed)))
-}
-
-/// The checkpoint `path`, or the newest valid one of the directory `path`.
-fn newest(path: &Path) -> Result<(Checkpoint, PathBuf), Error> {
-    if !path.is_dir() {
-        return Ok((Checkpoint::open(path).map_err(fold_ops::Error::from)?, path.into()));
-    }
-    let latest = CheckpointStore::open(path).latest_valid()?;
-    let count = latest.skipped.len();
-    let chosen = latest.chosen.ok_or_else(|| Error::NoValidCheckpoint {
+    let mut answers = steps.iter().rev().filter_map(|&step| asked(&store.path_of(step)).ok());
+    let (mut config, seed) = answers.next().ok_or_else(|| Error::NoValidCheckpoint {
         dir: path.into(),
-        count,
+        count: steps.len(),
     })?;
-    Ok((chosen.checkpoint, chosen.path))
+    config.epochs = config.epochs.max(u32::try_from(newest).unwrap_or(u32::MAX));
+    Ok(Some((config, seed)))
 }

@@ -68,19 +68,22 @@ pub(crate) struct Record {
 /// A checkpoint's content, read back.
 #[derive(Debug)]
 pub(crate) struct Restored {
-    pub(crate) config: TrainConfig,
     pub(crate) session: Session,
     pub(crate) readout: Readout,
     pub(crate) record: Record,
     pub(crate) seed: u64,
 }
 
-/// Settings as they are compared and stored: without the number of epochs.
-fn settings(config: &TrainConfig) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
-    let fault = |source| Error::Chunk {
+/// The JSON of the record is not what this release writes.
+fn fault(source: serde_json::Error) -> Error {
+    Error::Chunk {
         chunk: TRAINING_CHUNK,
         source,
-    };
+    }
+}
+
+/// Settings as they are compared and stored: without the number of epochs.
+fn settings(config: &TrainConfig) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
     let text = serde_json::to_string(config).map_err(fault)?;
     let mut settings: serde_json::Map<_, _> = serde_json::from_str(&text).map_err(fault)?;
     settings.remove("epochs");
@@ -116,13 +119,21 @@ impl Record {
         })
     }
 
+    /// Reads the record of a training checkpoint, and nothing else of it.
+    pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        let bytes = checkpoint.chunk(TRAINING_CHUNK).map_err(fold_ops::Error::from)?;
+        serde_json::from_slice(&bytes).map_err(fault)
+    }
+
+    /// The seed of the run.
+    pub(crate) fn seed(&self) -> Result<u64, Error> {
+        serde_json::from_str(&self.seed).map_err(fault)
+    }
+
     /// The settings of the run, with the number of epochs that the checkpoint has seen or the default, whichever is more.
-    fn settings(&self) -> Result<TrainConfig, Error> {
+    pub(crate) fn settings(&self) -> Result<TrainConfig, Error> {
         let settings = serde_json::Value::Object(self.config.clone());
-        let mut config: TrainConfig = serde_json::from_value(settings).map_err(|source| Error::Chunk {
-            chunk: TRAINING_CHUNK,
-            source,
-        })?;
+        let mut config: TrainConfig = serde_json::from_value(settings).map_err(fault)?;
         config.check()?;
         config.epochs = config.epochs.max(u32::try_from(self.epoch).unwrap_or(u32::MAX));
         Ok(config)
@@ -160,10 +171,6 @@ impl Record {
 
     /// Writes the checkpoint of its epoch.
     pub(crate) fn save(&self, writer: &StoreWriter, session: &Session, readout: &Readout) -> Result<(), Error> {
-        let fault = |source| Error::Chunk {
-            chunk: TRAINING_CHUNK,
-            source,
-        };
         let text = serde_json::to_string(self).map_err(fault)?;
         let metadata = serde_json::json!({
             "kind": SCHEMA, "data": self.data, "seed": self.seed, "epoch": self.epoch, SCORE_KEY: readout.leave_one_out,
@@ -191,14 +198,8 @@ impl Record {
 impl Restored {
     /// Reads a training checkpoint back; every byte that is used is verified on the way.
     pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let fault = |source| Error::Chunk {
-            chunk: TRAINING_CHUNK,
-            source,
-        };
-        let bytes = checkpoint.chunk(TRAINING_CHUNK).map_err(fold_ops::Error::from)?;
-        let record: Record = serde_json::from_slice(&bytes).map_err(fault)?;
-        let config = record.settings()?;
-        let seed: u64 = serde_json::from_str(&record.seed).map_err(fault)?;
+        let record = Record::read(checkpoint)?;
+        let (config, seed) = (record.settings()?, record.seed()?);
         let layer = restore_layer(config.layer(seed), checkpoint, LAYER)?;
         let (features, classes) = (u64::from(config.neurons), record.classes);
         let readout = Readout {
@@ -210,7 +211,6 @@ impl Restored {
         };
         Ok(Self {
             session: Session::resumed(&config, layer, record.epoch),
-            config,
             readout,
             record,
             seed,

@@ -40,7 +40,7 @@ fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
         Resume::Auto => fold_train::recorded(&arguments.out)?,
         Resume::From(path) => fold_train::recorded(path)?,
     };
-    let (recorded, seed) = recorded.map_or((TrainConfig::default(), 0), |(config, seed)| (config, seed));
+    let (recorded, seed) = recorded.unwrap_or((TrainConfig::default(), 0));
     let mut config = match &arguments.config {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|source| Failure::Input {
