@@ -23,6 +23,7 @@ use crate::info::{ChunkInfo, Info, TensorInfo};
 use crate::limits::Limits;
 use crate::source::{ReadAt, read_full};
 use crate::tensor::Tensor;
+use crate::tensor_records::TensorEntry;
 use crate::wire::len_u64;
 
 /// How to open.
@@ -232,22 +233,24 @@ impl<S: ReadAt> Checkpoint<S> {
     /// rule; the bytes cannot be read or there is no memory for them.
     pub fn tensor(&self, name: &str) -> Result<Tensor, Error> {
         let entry = self.directory.tensor(name)?;
-        let (chunk, range) = self.directory.tensor_place(&entry).ok_or(Misuse::TooLarge)?;
+        let (reading, range) = self.locate(&entry)?;
         self.require(&range)?;
         let out_of_memory = || IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into());
         let len = usize::try_from(entry.len).map_err(|_| out_of_memory())?;
         let mut tensor = Tensor::zeroed(entry.dtype, entry.shape, len).map_err(|_| out_of_memory())?;
-        let chunk_name = self.directory.index.chunk_name(chunk);
-        self.read_content(
-            Reading {
-                chunk,
-                chunk_name,
-                tensor: Some(entry.name),
-            },
-            range.start,
-            tensor.bytes_mut(),
-        )?;
+        self.read_content(reading, range.start, tensor.bytes_mut())?;
         Ok(tensor)
+    }
+
+    /// What a finding about a tensor names, and where in the file the tensor lies.
+    pub(crate) fn locate<'a>(&'a self, entry: &TensorEntry<'a>) -> Result<(Reading<'a>, Range<u64>), Error> {
+        let (chunk, range) = self.directory.tensor_place(entry).ok_or(Misuse::TooLarge)?;
+        let reading = Reading {
+            chunk,
+            chunk_name: self.directory.index.chunk_name(chunk),
+            tensor: Some(entry.name),
+        };
+        Ok((reading, range))
     }
 
     /// As [`Checkpoint::tensor`], into the caller's memory, which must have the tensor's length.
@@ -264,17 +267,8 @@ impl<S: ReadAt> Checkpoint<S> {
             }
             .into());
         }
-        let (chunk, range) = self.directory.tensor_place(&entry).ok_or(Misuse::TooLarge)?;
-        let chunk_name = self.directory.index.chunk_name(chunk);
-        self.read_content(
-            Reading {
-                chunk,
-                chunk_name,
-                tensor: Some(entry.name),
-            },
-            range.start,
-            buffer,
-        )
+        let (reading, range) = self.locate(&entry)?;
+        self.read_content(reading, range.start, buffer)
     }
 
     /// Reads and verifies a chunk's decoded content.

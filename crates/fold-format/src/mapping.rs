@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, OpenOptions, PARALLEL_LEN, Reading, open_regular};
 use crate::directory::Directory;
-use crate::error::{Error, IoFault, Misuse, Operation};
+use crate::error::{Error, IoFault, Operation};
 use crate::finding::{Cause, Finding};
 use crate::source::ReadAt;
 use crate::tensor::TensorView;
@@ -154,13 +154,8 @@ impl Checkpoint<Mapping> {
     /// As [`Checkpoint::tensor`].
     pub fn tensor_view(&self, name: &str) -> Result<TensorView<'_>, Error> {
         let entry = self.directory.tensor(name)?;
-        let (chunk, range) = self.directory.tensor_place(&entry).ok_or(Misuse::TooLarge)?;
-        let chunk_name = self.directory.index.chunk_name(chunk);
-        let reading = Reading {
-            chunk,
-            chunk_name,
-            tensor: Some(entry.name),
-        };
+        let (reading, range) = self.locate(&entry)?;
+        let chunk = reading.chunk;
         let mut blocks = chunk.blocks_of(&range, self.directory.superblock.block_len());
         let verify = |number| {
             let verified = self.source.verify_block(&self.directory, reading, number);

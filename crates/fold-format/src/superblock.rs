@@ -7,6 +7,7 @@
 use crate::digest::{Digest, Hasher, superblock_digest};
 use crate::finding::{Cause, Digested, Foreign};
 use crate::geometry::Geometry;
+use crate::index::must_be;
 use crate::layout::{
     BLOCK_LOG2_RANGE, DIGEST_XXH3, Field, LEAF_DIGEST_LEN, MAGIC, NODE_DIGEST_LEN, PAGE_LEN, ROOT_COVERS,
     SELF_DIGEST_COVERS, SUPERBLOCK_LEN, VERSION_1_MAGIC, VERSION_MAJOR, VERSION_MINOR, index_header,
@@ -135,17 +136,6 @@ impl Superblock {
         }
         let u64_of = |field: &Field| field.u64(bytes).ok_or_else(short);
         let u8_of = |field: &Field| field.u8(bytes).ok_or_else(short);
-        let must_be = |field: &Field, value: u64, expected: u64| {
-            if value == expected {
-                Ok(())
-            } else {
-                Err(Cause::Contradiction {
-                    field: field.name,
-                    value,
-                    expected,
-                })
-            }
-        };
 
         let version_major = field::VERSION_MAJOR.u16(bytes).ok_or_else(short)?;
         let version_minor = field::VERSION_MINOR.u16(bytes).ok_or_else(short)?;
