@@ -44,7 +44,11 @@ impl Storage for Disk {
         OpenOptions::new().read(true).write(true).create_new(true).open(path)
     }
 
+    /// Regular files only: opening a pipe for reading waits until somebody writes.
     fn open(&self, path: &Path) -> io::Result<File> {
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
         File::open(path)
     }
 

@@ -167,3 +167,21 @@ fn a_directory_that_is_not_there_is_absent() {
     let error = CheckpointStore::open("/nowhere/at/all").steps().unwrap_err();
     assert_eq!((code(&error), error.exit()), ("FOLD-E0103", ExitCode::Absent));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_named_like_a_checkpoint_is_an_error_and_no_endless_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = StoreWriter::create(dir.path()).unwrap();
+    save_step(&writer, 1, 0.5).unwrap();
+    let pipe = writer.store().path_of(2);
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let error = writer.store().latest_valid().unwrap_err();
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+}
