@@ -264,6 +264,12 @@ impl Loaded {
     }
 }
 
+/// What a medium loses at once; two damaged copies are merged in pieces of this size.
+const SECTOR_LEN: usize = 512;
+
+/// Most bytes that merging two damaged copies hashes: some milliseconds, also where the copies are hostile.
+const MERGE_BYTES: u64 = 32 << 20;
+
 /// Index or digest table: where its two copies lie and what its digest must be.
 pub(crate) struct Mirrored<'s> {
     copies: [(Region, &'s Range<u64>); 2],
@@ -314,10 +320,7 @@ impl<'s> Mirrored<'s> {
             Ok(bytes) => bytes,
             Err(cause) => return Ok(OneCopy::Bad(cause, Vec::new())),
         };
-        let computed = match self.of {
-            Digested::Index => hasher.index(&bytes),
-            _ => hasher.digest_table(&bytes),
-        };
+        let computed = self.digest(&bytes, hasher);
         if computed == self.stored {
             return Ok(OneCopy::Whole(bytes));
         }
@@ -331,8 +334,46 @@ impl<'s> Mirrored<'s> {
         ))
     }
 
-    /// A whole copy, where there is one, and what is wrong with the others: with copy 1 only, unless `both` are to be
-    /// looked at.
+    fn digest(&self, bytes: &[u8], hasher: &Hasher) -> Digest {
+        match self.of {
+            Digested::Index => hasher.index(bytes),
+            _ => hasher.digest_table(bytes),
+        }
+    }
+
+    /// Puts a whole copy together from two damaged ones, sector by sector, where the digest proves one combination.
+    ///
+    /// Works while no sector is damaged in both. At most [`MERGE_BYTES`] are hashed, whatever the copies hold.
+    fn merge(&self, one: &[u8], other: &[u8], hasher: &Hasher) -> Option<Vec<u8>> {
+        if one.is_empty() || one.len() != other.len() {
+            return None;
+        }
+        let sectors = one.chunks(SECTOR_LEN).zip(other.chunks(SECTOR_LEN));
+        let differing = sectors
+            .enumerate()
+            .filter(|(_, (one, other))| one != other)
+            .map(|(sector, _)| sector)
+            .collect::<Vec<_>>();
+        let choices = 1_u32.checked_shl(u32::try_from(differing.len()).ok()?)?;
+        if u64::from(choices).saturating_mul(len_u64(one.len())) > MERGE_BYTES {
+            return None;
+        }
+        (0..choices).find_map(|choice| {
+            let mut merged = one.to_vec();
+            for (bit, sector) in (0_u32..).zip(&differing) {
+                let of_other = choice.checked_shr(bit).is_some_and(|rest| rest & 1 == 1);
+                let start = sector.saturating_mul(SECTOR_LEN);
+                let range = start..start.saturating_add(SECTOR_LEN).min(one.len());
+                if let (true, Some(own), Some(taken)) = (of_other, merged.get_mut(range.clone()), other.get(range)) {
+                    own.copy_from_slice(taken);
+                }
+            }
+            (self.digest(&merged, hasher) == self.stored).then_some(merged)
+        })
+    }
+
+    /// A whole copy, where there is one or two damaged ones make one, and what is wrong with the others: with copy 1
+    /// only, unless `both` are to be looked at.
     ///
     /// # Errors
     /// Only a lack of memory.
@@ -353,6 +394,9 @@ impl<'s> Mirrored<'s> {
                 OneCopy::Whole(bytes) => whole = whole.or(Some((*region, bytes))),
                 OneCopy::Bad(cause, bytes) => broken.push((*region, *range, cause, bytes)),
             }
+        }
+        if let (None, [(region, _, _, one), (_, _, _, other)]) = (&whole, broken.as_slice()) {
+            whole = self.merge(one, other, hasher).map(|merged| (*region, merged));
         }
         let good = whole.as_ref().map(|(_, bytes)| bytes.as_slice());
         let findings = broken.into_iter().map(|(region, range, cause, bytes)| {

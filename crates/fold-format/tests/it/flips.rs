@@ -290,3 +290,33 @@ fn a_cut_right_behind_a_chunk_costs_it_nothing() {
     );
     assert_eq!(check(&bytes[..chunk + 4095]).verdict, Verdict::Damaged);
 }
+
+#[test]
+fn two_damaged_copies_make_a_whole_one_while_no_sector_is_damaged_in_both() {
+    let layouts = layouts();
+    let layout = layouts.iter().find(|layout| layout.name == "every kind").unwrap();
+    let field = |at: usize| u64::from_le_bytes(layout.bytes[at..at + 8].try_into().unwrap()) as usize;
+    // index_offset, index_mirror_offset and index_len of SPEC.md, section 2.
+    let (first, second, len) = (field(96), field(104), field(112));
+    assert!(len > 1024, "three sectors are needed");
+    let mut bytes = layout.bytes.clone();
+    bytes[first + 3] ^= 1;
+    bytes[first + len - 1] ^= 0x80;
+    bytes[second + 600] ^= 4;
+    let report = check(&bytes);
+    assert_eq!(report.verdict, Verdict::Corrected, "{:?}", report.findings);
+    let ranges = report.findings.iter().map(|finding| finding.byte_range.clone());
+    let expected = [first + 3..first + len, second + 600..second + 601];
+    assert_eq!(
+        ranges.collect::<Vec<_>>(),
+        expected.map(|range| range.start as u64..range.end as u64)
+    );
+    let opened = open(&bytes).unwrap();
+    assert_eq!(opened.findings(), report.findings);
+    assert_eq!(read_all(&opened, layout), 0);
+
+    bytes[second + 3] ^= 2;
+    let report = check(&bytes);
+    assert_eq!(report.verdict, Verdict::Unreadable, "both copies lost the first sector");
+    assert_eq!(open(&bytes).unwrap_err().code(), Code::IndexDigest);
+}
