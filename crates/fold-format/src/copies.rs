@@ -267,7 +267,8 @@ impl Loaded {
 /// What a medium loses at once; two damaged copies are merged in pieces of this size.
 const SECTOR_LEN: usize = 512;
 
-/// Most bytes that merging two damaged copies hashes: some milliseconds, also where the copies are hostile.
+/// Most bytes that merging two damaged copies may hash; copies that would need more are left as they are. This bounds
+/// the time that a hostile file can take.
 const MERGE_BYTES: u64 = 32 << 20;
 
 /// Index or digest table: where its two copies lie and what its digest must be.
@@ -343,7 +344,7 @@ impl<'s> Mirrored<'s> {
 
     /// Puts a whole copy together from two damaged ones, sector by sector, where the digest proves one combination.
     ///
-    /// Works while no sector is damaged in both. At most [`MERGE_BYTES`] are hashed, whatever the copies hold.
+    /// `None` where a sector is damaged in both, or where n sectors differ and 2^n copies are more than [`MERGE_BYTES`].
     fn merge(&self, one: &[u8], other: &[u8], hasher: &Hasher) -> Option<Vec<u8>> {
         if one.is_empty() || one.len() != other.len() {
             return None;
@@ -358,18 +359,21 @@ impl<'s> Mirrored<'s> {
         if u64::from(choices).saturating_mul(len_u64(one.len())) > MERGE_BYTES {
             return None;
         }
-        (0..choices).find_map(|choice| {
-            let mut merged = one.to_vec();
+        // The first and the last choice are the two copies as they are, which do not match.
+        let mut merged = one.to_vec();
+        let proved = (1..choices.saturating_sub(1)).any(|choice| {
             for (bit, sector) in (0_u32..).zip(&differing) {
                 let of_other = choice.checked_shr(bit).is_some_and(|rest| rest & 1 == 1);
+                let source = if of_other { other } else { one };
                 let start = sector.saturating_mul(SECTOR_LEN);
                 let range = start..start.saturating_add(SECTOR_LEN).min(one.len());
-                if let (true, Some(own), Some(taken)) = (of_other, merged.get_mut(range.clone()), other.get(range)) {
+                if let (Some(own), Some(taken)) = (merged.get_mut(range.clone()), source.get(range)) {
                     own.copy_from_slice(taken);
                 }
             }
-            (self.digest(&merged, hasher) == self.stored).then_some(merged)
-        })
+            self.digest(&merged, hasher) == self.stored
+        });
+        proved.then_some(merged)
     }
 
     /// A whole copy, where there is one or two damaged ones make one, and what is wrong with the others: with copy 1
