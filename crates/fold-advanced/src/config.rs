@@ -7,9 +7,16 @@ use fold_core::three_factor::ThreeFactorParams;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::adaptation::AdaptationParams;
+use crate::bap::BapParams;
+use crate::consolidation::ConsolidationParams;
+use crate::feedback::FeedbackParams;
 use crate::homeostasis::HomeostasisParams;
 use crate::inhibition::{Contenders, InhibitionParams};
+use crate::neuromodulation::NeuromodulationParams;
+use crate::pruning::PruningParams;
 use crate::refractory::RefractoryParams;
+use crate::short_term::ShortTermParams;
 use crate::stdp::StdpParams;
 
 /// A layer: shape, seed, the neuron's parameters, and those of each mechanism (absent = not part of the layer).
@@ -54,6 +61,27 @@ pub struct LayerConfig {
     /// Homeostasis of theta.
     #[serde(default)]
     pub homeostasis: Option<HomeostasisParams>,
+    /// Short-term plasticity of transmission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_term: Option<ShortTermParams>,
+    /// Back-propagating action potential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bap: Option<BapParams>,
+    /// Where the modulator of the three-factor rule comes from; absent, it is the caller's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neuromodulation: Option<NeuromodulationParams>,
+    /// Consolidation in sleep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consolidation: Option<ConsolidationParams>,
+    /// Pruning of weak synapses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruning: Option<PruningParams>,
+    /// Spike-frequency adaptation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptation: Option<AdaptationParams>,
+    /// Feedback inhibition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<FeedbackParams>,
 }
 
 /// The table row of [`LayerConfig::dt_ms`].
@@ -87,6 +115,13 @@ impl LayerConfig {
             stdp: None,
             three_factor: None,
             homeostasis: None,
+            short_term: None,
+            bap: None,
+            neuromodulation: None,
+            consolidation: None,
+            pruning: None,
+            adaptation: None,
+            feedback: None,
         }
     }
 
@@ -134,6 +169,7 @@ impl LayerConfig {
         if let Some(params) = &self.three_factor {
             params.check(v);
         }
+        self.check_more(v);
         if let Some(params) = &self.homeostasis {
             params.check(self.dt_ms, &self.spike, v);
             let (target, max) = (f64::from(params.rate_target), self.rate_max());
@@ -158,5 +194,40 @@ impl LayerConfig {
             }
         }
         Ok(violations.into_result()?)
+    }
+
+    /// The mechanisms whose parameters are tied to nothing but the spike and the competition.
+    fn check_more(&self, v: &mut Violations) {
+        if let Some(params) = &self.short_term {
+            params.check(v);
+        }
+        if let Some(params) = &self.bap {
+            params.check(v);
+        }
+        if let Some(params) = &self.neuromodulation {
+            params.check(v);
+        }
+        if let Some(params) = &self.consolidation {
+            params.check(v);
+        }
+        if let Some(params) = &self.pruning {
+            params.check(&self.filaments, v);
+        }
+        if let Some(params) = &self.adaptation {
+            params.check(&self.spike, self.potential_max(), v);
+        }
+        if let Some(params) = &self.feedback {
+            let neurons = self.shape.neurons;
+            let winners = self.inhibition.map_or(neurons, |p| p.winner_count(neurons));
+            let blocked = self.refractory.map_or(0, |p| p.blocked_steps(self.dt_ms));
+            let reachable = params.potential_max(self.dt_ms, neurons, winners, blocked);
+            params.check(neurons, reachable, &self.spike, self.potential_max(), v);
+        }
+        let fires_at_all = self.homeostasis.is_some()
+            || self.spike.width > 0.0
+            || self.inhibition.is_some_and(|p| p.contenders == Contenders::Driven);
+        let (theta, limit) = (f64::from(self.spike.theta_init), self.potential_max());
+        let rule = "without homeostasis and noise it must be below sup u = D, or the neuron can never fire";
+        v.joint(fires_at_all || theta < limit, "spike.theta_init", theta, rule, limit);
     }
 }

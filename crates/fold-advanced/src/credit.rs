@@ -10,7 +10,7 @@ use fold_core::invariants::{Breach, Invariant, Part, Place, check_range};
 use fold_core::three_factor::{ThreeFactor, ThreeFactorParams};
 
 use crate::Result;
-use crate::mechanism::{Mechanism, Phase, StepContext};
+use crate::mechanism::{Drive, Mechanism, Phase, StepContext};
 use crate::stateful::{StateSlice, Stored};
 use crate::stdp::Stdp;
 
@@ -64,13 +64,19 @@ impl Mechanism for Credit {
     }
 
     fn act(&mut self, context: &mut StepContext<'_>) {
-        let gain = context.options.modulator * context.options.plasticity;
+        let plasticity = context.options.plasticity;
         let rows = self.eligibility.chunks_exact_mut(self.shape.row_len());
-        for (eligibility, (touched, drive)) in rows.zip(context.drive.rows_mut()) {
+        let rows = rows.zip(context.modulators.iter());
+        for ((eligibility, modulator), (touched, drive)) in rows.zip(context.drive.rows_mut()) {
+            let gain = modulator * plasticity;
             self.law.advance(eligibility, drive);
             self.law.release(eligibility, gain, drive);
             *touched = 1;
         }
+    }
+
+    fn sleep(&mut self, duration_ms: f32, _drive: &mut Drive) {
+        self.law.forget(&mut self.eligibility, duration_ms);
     }
 
     fn rest(&mut self, _samples: usize) {}
@@ -81,13 +87,8 @@ impl Mechanism for Credit {
     }
 
     fn check(&self, part: Part, found: &mut Vec<Breach>) {
-        let [_, dendrites, synapses] = self.shape.dims();
         let span = part.of_len(self.eligibility.len());
-        let place = |k: usize| Place::Synapse {
-            neuron: k / (dendrites * synapses),
-            dendrite: k / synapses % dendrites,
-            synapse: k % synapses,
-        };
+        let place = |k: usize| Place::synapse(self.shape, k);
         let bounds = (-self.law.bound(), self.law.bound());
         let breach = (Invariant::Range, "three_factor.eligibility");
         check_range(

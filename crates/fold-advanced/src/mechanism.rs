@@ -3,7 +3,7 @@
 use std::fmt;
 
 use fold_core::invariants::{Breach, Part};
-use fold_core::lanes::Lanes;
+use fold_core::lanes::{Lane, Lanes};
 use fold_core::{LayerState, Wiring};
 
 use crate::Result;
@@ -12,14 +12,24 @@ use crate::stateful::{StateSlice, Stored};
 /// When a mechanism acts. The order of the variants is the order of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Turns presynaptic events into what the synapses transmit, before the dendrites integrate.
+    Transmit,
     /// Chooses the spikes among the neurons of a layer.
     Compete,
     /// Removes spikes. It comes last: no later phase can add one.
     Gate,
+    /// Carries the spikes back into the dendrites.
+    Backpropagate,
     /// Turns the step's events into a drive on the synapses.
     Learn,
+    /// Sets the modulator of each neuron.
+    Modulate,
     /// Decides what of that drive is credited to the synapses, and when.
     Credit,
+    /// Keeps drive back until the layer sleeps.
+    Consolidate,
+    /// Takes synapses out.
+    Prune,
     /// Moves the thresholds.
     Regulate,
 }
@@ -27,10 +37,15 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Transmit => "transmit",
             Self::Compete => "compete",
             Self::Gate => "gate",
+            Self::Backpropagate => "backpropagate",
             Self::Learn => "learn",
+            Self::Modulate => "modulate",
             Self::Credit => "credit",
+            Self::Consolidate => "consolidate",
+            Self::Prune => "prune",
             Self::Regulate => "regulate",
         })
     }
@@ -51,7 +66,8 @@ pub enum Thresholds {
 pub struct StepOptions {
     /// Factor on the plastic drive, in [0, 1]. 0 freezes the weights; traces go on.
     pub plasticity: f32,
-    /// The modulator M of the three-factor rule, in [-1, 1]. Without that rule it has no effect.
+    /// The modulator M of the three-factor rule, in [-1, 1]; with external neuromodulation the reward R that M is made of.
+    /// Without that rule it has no effect.
     pub modulator: f32,
     /// Whether homeostasis moves theta.
     pub thresholds: Thresholds,
@@ -133,15 +149,22 @@ pub struct StepContext<'a> {
     pub input: &'a Lanes,
     /// u, [B, n].
     pub potential: &'a [f32],
+    /// The dendrites' activations a, [n, D, ceil(B / LANES)], in [0, 1]. Empty unless a mechanism needs them.
+    pub activations: &'a [Lane],
     /// u - theta + noise - boosts, [B, n]. Minus infinity takes a neuron out of the competition. Read before `Compete`.
     pub score: &'a mut [f32],
     /// 1 where a neuron fires, [B, n]. Fixed after `Gate`.
     pub spikes: &'a mut [u8],
     /// Spikes of each neuron over the batch, \[n\]. Known from `Learn` on.
     pub counts: &'a mut [u32],
+    /// How much of a spike arrives at each dendrite, [n, D, ceil(B / LANES)], in [0, 1]; only what fired is written.
+    /// Empty when no mechanism acts in `Backpropagate`: all of it arrives everywhere.
+    pub arrival: &'a mut [Lane],
+    /// The modulator M of each neuron, \[n\], in [-1, 1]: the caller's, unless a mechanism acts in `Modulate`.
+    pub modulators: &'a mut [f32],
     /// Filaments, residuals, weights and theta.
     pub state: &'a mut LayerState,
-    /// What `Learn` writes and `Credit` may replace; absorbed by the filaments before `Regulate`.
+    /// What `Learn` writes and the phases up to `Prune` may change; absorbed by the filaments before `Regulate`.
     pub drive: &'a mut Drive,
 }
 
@@ -167,11 +190,24 @@ pub trait Mechanism: fmt::Debug + Send + Sync {
     /// The parameters, for the log record at initialisation.
     fn parameters(&self) -> &dyn fmt::Debug;
 
-    /// Runs before any phase and may lower the scores.
+    /// Whether it reads [`StepContext::activations`].
+    fn needs_activations(&self) -> bool {
+        false
+    }
+
+    /// Runs before the dendrites integrate, in the phase `Transmit` alone: from the events s to what is transmitted, [B, M].
+    ///
+    /// - `events`: in [0, 1].   - `transmitted`: holds the events; what it holds afterwards must be in [0, 1].
+    fn transmit(&mut self, _events: &Lanes, _transmitted: &mut Lanes) {}
+
+    /// Runs after integration and before the other phases, and may lower the scores.
     fn prepare(&mut self, _context: &mut StepContext<'_>) {}
 
     /// Runs in [`Mechanism::phase`].
     fn act(&mut self, context: &mut StepContext<'_>);
+
+    /// Lets `duration_ms` of sleep pass: may add to the drive, which is then absorbed by the filaments.
+    fn sleep(&mut self, _duration_ms: f32, _drive: &mut Drive) {}
 
     /// Puts the transient state per sample to rest, for `samples` samples from now on.
     fn rest(&mut self, samples: usize);

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::Shape;
+
 /// What must always hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -107,15 +109,35 @@ pub enum Place {
         /// m.
         line: usize,
     },
+    /// [b, j], an inhibitory cell.
+    SampleCell {
+        /// b.
+        sample: usize,
+        /// j.
+        cell: usize,
+    },
+    /// One value for the whole layer.
+    Layer,
 }
 
 impl Place {
-    /// The neuron it belongs to; an input line belongs to none.
+    /// Where the flat index `k` of an array [n, D, S] is.
+    #[must_use]
+    pub fn synapse(shape: Shape, k: usize) -> Self {
+        let (row, synapses) = (shape.row_len(), shape.synapses_per_dendrite());
+        Self::Synapse {
+            neuron: k / row,
+            dendrite: k % row / synapses,
+            synapse: k % synapses,
+        }
+    }
+
+    /// The neuron it belongs to; an input line, an inhibitory cell and the layer itself belong to none.
     #[must_use]
     pub fn neuron(&self) -> Option<usize> {
         match *self {
             Self::Synapse { neuron, .. } | Self::Neuron { neuron } | Self::SampleNeuron { neuron, .. } => Some(neuron),
-            Self::SampleLine { .. } => None,
+            Self::SampleLine { .. } | Self::SampleCell { .. } | Self::Layer => None,
         }
     }
 }
@@ -131,6 +153,8 @@ impl fmt::Display for Place {
             Self::Neuron { neuron } => write!(f, "[{neuron}]"),
             Self::SampleNeuron { sample, neuron } => write!(f, "[{sample}, {neuron}]"),
             Self::SampleLine { sample, line } => write!(f, "[{sample}, {line}]"),
+            Self::SampleCell { sample, cell } => write!(f, "[{sample}, {cell}]"),
+            Self::Layer => write!(f, "[0]"),
         }
     }
 }

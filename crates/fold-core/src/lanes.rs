@@ -65,6 +65,13 @@ impl Lanes {
         self.values.resize(samples.div_ceil(LANES) * width, [0.0; LANES]);
     }
 
+    /// Becomes a copy of `other`, keeping the allocation when it is large enough.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.samples = other.samples;
+        self.width = other.width;
+        self.values.clone_from(&other.values);
+    }
+
     /// Takes the values of `rows` [B, K], row-major. `rows` must hold B * K values; what is missing stays as it was.
     pub fn fill(&mut self, rows: &[f32]) {
         if self.width == 0 {

@@ -12,6 +12,18 @@ pub fn exp(x: f64) -> f64 {
     libm::exp(x)
 }
 
+/// e^x in single precision, error below 1 ulp.
+#[must_use]
+pub fn exp_single(x: f32) -> f32 {
+    libm::expf(x)
+}
+
+/// ln(x) in single precision, error below 1 ulp.
+#[must_use]
+pub fn ln_single(x: f32) -> f32 {
+    libm::logf(x)
+}
+
 /// log2(x) in double precision, error below 1 ulp.
 #[must_use]
 pub fn log2(x: f64) -> f64 {

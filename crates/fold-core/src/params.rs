@@ -8,6 +8,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::math;
 
 /// An interval of allowed values.
@@ -310,13 +312,36 @@ parameters! {
     }
 }
 
+/// How the dendrites' activations a_d, each in [0, 1], become the potential u in [0, D].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Integration {
+    /// u = sum_d a_d: the two-layer neuron.
+    #[default]
+    Sum,
+    /// The sum, divided by what the other neurons of the layer receive: u_i = U_i / (1 + k mean_{j != i} U_j).
+    NmdaShunting,
+    /// A soft maximum: u = (D / beta) ln(mean_d exp(beta a_d)).
+    WtaSoft,
+    /// u = D max_d a_d: the strongest dendrite speaks for all.
+    WtaHard,
+}
+
 parameters! {
-    /// The dendrite's nonlinearity.
+    /// The dendrite's nonlinearity, and how dendrites come together.
     pub struct DendriteParams in "dendrite" {
         /// Slope g of the dendritic sigmoid.
         gain: f32 = 1.0, Range::closed(0.0009765625, 64.0), "1";
         /// Half-activation th_d of the dendritic sigmoid.
         threshold: f32 = 4.0, Range::closed(0.0, 1024.0), "1";
+        /// Strength k of the shunting between neurons; read by `nmda_shunting` alone.
+        shunting: f32 = 1.0, Range::closed(0.0, 1024.0), "1";
+        /// Sharpness beta of the soft maximum; read by `wta_soft` alone.
+        sharpness: f32 = 8.0, Range::closed(0.0625, 64.0), "1";
+    }
+    choices {
+        /// How the dendrites' activations become the potential.
+        integration: Integration = Integration::Sum;
     }
 }
 

@@ -158,16 +158,27 @@ impl LayerState {
         &self.quarantined
     }
 
-    /// Lets `neuron` absorb `drive` [D, S], in drive units: through the quantiser into N, and from N into W.
-    pub fn absorb(&mut self, neuron: usize, drive: &[f32]) {
+    /// Lets `neuron` absorb `drive` [D, S], in drive units: through the quantiser into N, and from N into W. Returns how many
+    /// synapses changed their N.
+    pub fn absorb(&mut self, neuron: usize, drive: &[f32]) -> usize {
+        let mut moved = 0;
         let span = self.row(neuron);
         let filaments = self.filaments[span.clone()].iter_mut();
         let rest = self.internal[span.clone()].iter_mut().zip(&mut self.weights[span]);
         for ((n, (i, w)), &d) in filaments.zip(rest).zip(drive) {
             if self.quantizer.absorb(n, i, d) {
                 *w = self.table.weight(*n);
+                moved += 1;
             }
         }
+        moved
+    }
+
+    /// Empties one synapse, a flat index into [n, D, S]: N = n_min, I = 0.
+    pub fn prune(&mut self, synapse: usize) {
+        self.filaments[synapse] = self.filament_params.n_min;
+        self.internal[synapse] = 0.0;
+        self.weights[synapse] = self.table.weight(self.filament_params.n_min);
     }
 
     /// Silences `neuron` for good and gives it a valid state: invalid N become n_min, I = 0, theta = theta_init.
@@ -191,12 +202,7 @@ impl LayerState {
         let neurons = part.of_len(self.shape.neuron_count());
         let row = self.shape.row_len();
         let span = neurons.start * row..neurons.end * row;
-        let synapses = self.shape.synapses_per_dendrite();
-        let place = |k: usize| Place::Synapse {
-            neuron: k / row,
-            dendrite: k % row / synapses,
-            synapse: k % synapses,
-        };
+        let place = |k: usize| Place::synapse(self.shape, k);
         let filaments = &self.filaments[span.clone()];
         let range = self.filament_params.n_min..=self.filament_params.n_max;
         if !filaments.iter().fold(true, |valid, n| valid & range.contains(n)) {

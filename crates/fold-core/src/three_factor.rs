@@ -35,6 +35,7 @@ impl ThreeFactorParams {
 /// The law with its constants worked out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ThreeFactor {
+    tau_e_ms: f32,
     keep: f32,
     eta: f32,
     bound: f32,
@@ -46,6 +47,7 @@ impl ThreeFactor {
     pub fn new(params: &ThreeFactorParams, dt_ms: f32, hebb_max: f32) -> Self {
         let lost = 1.0 - math::exp(-f64::from(dt_ms) / f64::from(params.tau_e_ms));
         Self {
+            tau_e_ms: params.tau_e_ms,
             keep: math::decay(dt_ms, params.tau_e_ms),
             eta: params.eta,
             bound: (f64::from(hebb_max) / lost).min(f64::from(f32::MAX)) as f32,
@@ -64,6 +66,17 @@ impl ThreeFactor {
     pub fn advance(&self, eligibility: &mut [f32], hebb: &[f32]) {
         for (e, h) in eligibility.iter_mut().zip(hebb) {
             *e = self.next(*e, *h);
+        }
+    }
+
+    /// Lets the eligibility decay over `duration_ms` > 0 without a drive.
+    pub fn forget(&self, eligibility: &mut [f32], duration_ms: f32) {
+        let keep = math::decay(duration_ms, self.tau_e_ms);
+        for e in eligibility {
+            *e *= keep;
+            if e.abs() < f32::MIN_POSITIVE {
+                *e = 0.0;
+            }
         }
     }
 

@@ -99,6 +99,8 @@ pub(super) fn accumulate(
         neurons,
         samples: context.samples as f64,
         plasticity: f64::from(context.options.plasticity),
+        arrival: context.arrival,
+        dendrites: shape.dendrite_count(),
     };
     let busy = |neuron: usize| !events.of(neuron).is_empty() || rule.has_trace(neuron);
     let work = (0..neurons).filter(|&neuron| busy(neuron)).count() * row_len;
@@ -136,6 +138,8 @@ struct Rule<'a> {
     neurons: usize,
     samples: f64,
     plasticity: f64,
+    arrival: &'a [Lane],
+    dendrites: usize,
 }
 
 impl Rule<'_> {
@@ -153,28 +157,58 @@ impl Rule<'_> {
     /// One neuron's row: `index`, `filaments` and `row` are [D * S].
     fn row(&self, neuron: usize, fired: &[u32], index: &[u32], filaments: &[u8], row: &mut [f32]) {
         let depressed = self.has_trace(neuron);
-        let fired_fraction = fired.len() as f64 / self.samples;
-        for ((drive, &line), &n) in row.iter_mut().zip(index).zip(filaments) {
-            let (line, n) = (line as usize, usize::from(n));
-            let mut sum = 0.0;
-            if !fired.is_empty() {
-                let x = self.pre_trace(fired, line) / self.samples;
-                sum += self.amplitudes.potentiate[n] * x - self.amplitudes.forget[n] * (fired_fraction - x);
+        let synapses = row.len() / self.dendrites;
+        let parts = row.chunks_exact_mut(synapses).zip(index.chunks_exact(synapses));
+        let parts = parts.zip(filaments.chunks_exact(synapses));
+        for (d, ((row, index), filaments)) in parts.enumerate() {
+            let post = self.post_events(neuron * self.dendrites + d, fired);
+            for ((drive, &line), &n) in row.iter_mut().zip(index).zip(filaments) {
+                let (line, n) = (line as usize, usize::from(n));
+                let mut sum = 0.0;
+                if !fired.is_empty() {
+                    let x = self.pre_trace(neuron * self.dendrites + d, fired, line) / self.samples;
+                    sum += self.amplitudes.potentiate[n] * x - self.amplitudes.forget[n] * (post - x);
+                }
+                if depressed {
+                    sum -= self.amplitudes.depress[n] * (self.post_trace(neuron, line) / self.samples);
+                }
+                *drive += (self.plasticity * sum) as f32;
             }
-            if depressed {
-                sum -= self.amplitudes.depress[n] * (self.post_trace(neuron, line) / self.samples);
-            }
-            *drive += (self.plasticity * sum) as f32;
         }
     }
 
-    /// Sum of x over the samples the neuron fired in. Exact: the traces are on the grid.
-    fn pre_trace(&self, fired: &[u32], line: usize) -> f64 {
-        let trace = |&sample: &u32| {
+    /// How much of the spike in `sample` arrives at a dendrite, of all dendrites [n * D].
+    fn arrival(&self, dendrite: usize, sample: u32) -> f64 {
+        let (block, lane) = lane_of(sample as usize);
+        let blocks = (self.samples as usize).div_ceil(LANES);
+        f64::from(self.arrival[dendrite * blocks + block][lane])
+    }
+
+    /// Mean over the batch of what arrives at a dendrite.
+    fn post_events(&self, dendrite: usize, fired: &[u32]) -> f64 {
+        let sum = if self.arrival.is_empty() {
+            fired.len() as f64
+        } else {
+            fired
+                .iter()
+                .map(|&sample| on_grid(self.arrival(dendrite, sample)))
+                .sum()
+        };
+        sum / self.samples
+    }
+
+    /// Sum of x, times what arrives, over the samples the neuron fired in. Exact: traces and products are on the grid.
+    fn pre_trace(&self, dendrite: usize, fired: &[u32], line: usize) -> f64 {
+        let trace = |sample: u32| {
             let (block, lane) = lane_of(sample as usize);
             f64::from(self.pre[block * self.lines + line][lane])
         };
-        fired.iter().map(trace).sum()
+        if self.arrival.is_empty() {
+            fired.iter().map(|&sample| trace(sample)).sum()
+        } else {
+            let seen = |&sample: &u32| on_grid(trace(sample) * self.arrival(dendrite, sample));
+            fired.iter().map(seen).sum()
+        }
     }
 
     /// Sum of y s_pre over all samples. Exact: each product is brought to the grid.

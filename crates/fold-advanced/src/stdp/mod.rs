@@ -10,11 +10,15 @@
 //! y <- y exp(-dt/tau-) + (1 - exp(-dt/tau-)) s_post
 //! ```
 //!
+//! With [`Pairing::Nearest`] an event replaces the trace instead of adding to it: x <- (1 - s) x + s (1 - exp(-dt/tau+)). What a
+//! post spike does is multiplied by how much of it arrives at the synapse's dendrite, where [`crate::bap`] says so.
+//! Reward-modulated STDP is this rule with [`crate::credit`] behind it.
+//!
 //! Tie rule: a pre event and a post spike in one step count as pre before post. The drive is the mean over the batch, in
 //! filaments, times the promotion threshold Th (so Th changes no learning speed).
 //!
 //! # Properties
-//! A_het = 0: a silent input line changes nothing. One isolated pair gives A exp(-|dt| / tau) (1 - exp(-dt/tau)). w stays
+//! A_het = 0: a silent input line changes nothing. The drive does not decrease with the pre event when post fires. One isolated pair gives A exp(-|dt| / tau) (1 - exp(-dt/tau)). w stays
 //! in [0, 1] without a clamp while A <= n_max - n_min. B identical samples give the bits of one; the order of the samples
 //! changes no bit, since traces live on a grid of 2^-40 on which sums over a batch are exact.
 //!
@@ -31,6 +35,7 @@ use std::fmt;
 use fold_core::invariants::{Breach, Invariant, Part, Place};
 use fold_core::params::{FilamentParams, Range, Violations};
 use fold_core::{Shape, lanes::LANES};
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::mechanism::{Mechanism, Phase, StepContext};
@@ -55,6 +60,22 @@ fold_core::parameters! {
         /// Time constant tau- of the postsynaptic trace.
         tau_minus_ms: f32 = 20.0, Range::closed(0.0, 100000.0), "ms";
     }
+    choices {
+        /// Which events pair.
+        pairing: Pairing = Pairing::AllToAll;
+    }
+}
+
+/// Which events pair with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairing {
+    /// Every pre event with every post spike: an event adds to the trace.
+    #[default]
+    AllToAll,
+    /// A post spike with the last pre event, a pre event with the last post spike: an event replaces the trace. An event s between 0 and 1
+    /// replaces that share of it.
+    Nearest,
 }
 
 /// The smallest amplitude that is not zero: below it a maximal drive would need more than 2^16 events for one filament,
@@ -120,8 +141,8 @@ impl Stdp {
         Self {
             params: *params,
             amplitudes: Amplitudes::new(params, filaments),
-            pre: Trace::new(dt_ms, params.tau_plus_ms, lines as usize),
-            post: Trace::new(dt_ms, params.tau_minus_ms, shape.neuron_count()),
+            pre: Trace::new(dt_ms, params.tau_plus_ms, params.pairing, lines as usize),
+            post: Trace::new(dt_ms, params.tau_minus_ms, params.pairing, shape.neuron_count()),
             events: drive::Events::default(),
         }
     }

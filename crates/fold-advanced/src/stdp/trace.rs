@@ -7,7 +7,7 @@ use fold_core::invariants::{Breach, Invariant, Part, Place, check_range};
 use fold_core::lanes::Lanes;
 use fold_core::math;
 
-use super::lane_of;
+use super::{Pairing, lane_of};
 
 /// Adding and subtracting this in double precision rounds a number of [-1, 1] to a multiple of 2^-40.
 const TO_GRID: f64 = 1.5 * 4096.0;
@@ -25,17 +25,19 @@ pub(super) fn on_grid(value: f64) -> f64 {
 pub(super) struct Trace {
     keep: f64,
     gain: f32,
+    pairing: Pairing,
     width: usize,
     lanes: Lanes,
 }
 
 impl Trace {
     /// At rest, without samples. `tau_ms` = 0 keeps nothing: the trace is this step's events.
-    pub(super) fn new(dt_ms: f32, tau_ms: f32, width: usize) -> Self {
+    pub(super) fn new(dt_ms: f32, tau_ms: f32, pairing: Pairing, width: usize) -> Self {
         let keep = math::exp(-f64::from(dt_ms) / f64::from(tau_ms));
         Self {
             keep,
             gain: (1.0 - keep) as f32,
+            pairing,
             width,
             lanes: Lanes::zeros(0, width),
         }
@@ -62,8 +64,10 @@ impl Trace {
     /// Adds one event of weight s in [0, 1] per unit and sample.
     pub(super) fn add_lanes(&mut self, events: &Lanes) {
         let values = self.lanes.values_mut().as_flattened_mut();
-        for (x, s) in values.iter_mut().zip(events.values().as_flattened()) {
-            *x = raised(*x, self.gain * s);
+        let events = values.iter_mut().zip(events.values().as_flattened());
+        match self.pairing {
+            Pairing::AllToAll => events.for_each(|(x, s)| *x = raised(*x, self.gain * s)),
+            Pairing::Nearest => events.for_each(|(x, s)| *x = replaced(*x, self.gain, *s)),
         }
     }
 
@@ -73,7 +77,10 @@ impl Trace {
             let (block, lane) = lane_of(sample);
             let values = &mut self.lanes.values_mut()[block * self.width..][..self.width];
             for (x, _) in values.iter_mut().zip(row).filter(|(_, s)| **s != 0) {
-                x[lane] = raised(x[lane], self.gain);
+                x[lane] = match self.pairing {
+                    Pairing::AllToAll => raised(x[lane], self.gain),
+                    Pairing::Nearest => replaced(x[lane], self.gain, 1.0),
+                };
             }
         }
     }
@@ -118,20 +125,30 @@ fn raised(trace: f32, event: f32) -> f32 {
     on_grid(f64::from((trace + event).min(1.0))) as f32
 }
 
+/// The share `s` of `trace` replaced by a lone event's `height`, on the grid.
+fn replaced(trace: f32, height: f32, s: f32) -> f32 {
+    let (trace, height, s) = (f64::from(trace), f64::from(height), f64::from(s));
+    on_grid(trace * (1.0 - s) + height * s) as f32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use quickcheck::quickcheck;
 
     fn one(tau_ms: f32) -> Trace {
-        let mut trace = Trace::new(1.0, tau_ms, 1);
+        paired(tau_ms, Pairing::AllToAll)
+    }
+
+    fn paired(tau_ms: f32, pairing: Pairing) -> Trace {
+        let mut trace = Trace::new(1.0, tau_ms, pairing, 1);
         trace.rest(1);
         trace
     }
 
     quickcheck! {
-        fn a_trace_stays_in_the_unit_interval_and_on_the_grid(events: Vec<u8>, tau: u8) -> bool {
-            let mut trace = one(f32::from(tau));
+        fn a_trace_stays_in_the_unit_interval_and_on_the_grid(events: Vec<u8>, tau: u8, nearest: bool) -> bool {
+            let mut trace = paired(f32::from(tau), if nearest { Pairing::Nearest } else { Pairing::AllToAll });
             events.into_iter().all(|s| {
                 let mut lanes = Lanes::zeros(1, 1);
                 lanes.fill(&[f32::from(s) / 255.0]);
@@ -141,6 +158,20 @@ mod tests {
                 (0.0..=1.0).contains(&x) && (x * 1_099_511_627_776.0).fract() == 0.0
             })
         }
+    }
+
+    #[test]
+    fn a_nearest_trace_knows_the_last_event_only() {
+        let (mut often, mut once) = (paired(20.0, Pairing::Nearest), paired(20.0, Pairing::Nearest));
+        for step in 0..10 {
+            often.decay();
+            once.decay();
+            often.add_spikes(&[1]);
+            if step == 9 {
+                once.add_spikes(&[1]);
+            }
+        }
+        assert_eq!(often.to_rows(), once.to_rows());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{build, everything, input};
 
 /// A mechanism written elsewhere: runs `effect` in `phase`.
 #[derive(Clone)]
-struct Foreign {
+pub(crate) struct Foreign {
     name: &'static str,
     phase: Phase,
     requires: &'static [&'static str],
@@ -60,7 +60,7 @@ impl Mechanism for Foreign {
     }
 }
 
-fn foreign(phase: Phase, effect: fn(&mut StepContext<'_>)) -> Foreign {
+pub(crate) fn foreign(phase: Phase, effect: fn(&mut StepContext<'_>)) -> Foreign {
     Foreign {
         name: "foreign",
         phase,

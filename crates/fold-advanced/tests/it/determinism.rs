@@ -6,7 +6,7 @@ use fold_advanced::soak::fingerprint;
 use fold_advanced::{Dtype, Error, Layer, LayerConfig, StateArray, StateData, StepOptions};
 use fold_core::Shape;
 
-use super::{build, everything, input};
+use super::{build, everything, input, most};
 
 fn run(layer: &mut Layer, steps: std::ops::Range<u64>) -> Vec<Vec<u8>> {
     let (samples, lines) = (layer.samples(), layer.config().lines as usize);
@@ -16,6 +16,9 @@ fn run(layer: &mut Layer, steps: std::ops::Range<u64>) -> Vec<Vec<u8>> {
     };
     steps
         .map(|t| {
+            if t % 16 == 15 && layer.config().consolidation.is_some() {
+                layer.sleep(1e5).unwrap();
+            }
             layer
                 .step(&input(samples, lines, t), samples, options(t))
                 .unwrap()
@@ -76,7 +79,7 @@ fn every_array_matters_and_is_checked() {
     let mut layer = build(everything(7), 3);
     run(&mut layer, 0..20);
     let arrays = save(&layer);
-    assert_eq!(arrays.len(), 16);
+    assert_eq!(arrays.len(), 25);
     for (name, array) in &arrays {
         let mut lacking = arrays.clone();
         lacking.remove(name);
@@ -144,6 +147,7 @@ fn the_number_of_threads_changes_no_bit() {
         };
         config.lines = 160;
         config.homeostasis.as_mut().unwrap().rate_target = 0.01;
+        config.feedback.as_mut().unwrap().threshold = 0.01;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let mut layer = build(config, 9);
@@ -201,7 +205,7 @@ fn identical_samples_learn_like_one() {
 #[test]
 fn pinned_trajectories() {
     let alone = |edit: fn(&mut LayerConfig)| {
-        let mut config = everything(7);
+        let mut config = most(7);
         (config.inhibition, config.refractory, config.stdp) = (None, None, None);
         (config.three_factor, config.homeostasis) = (None, None);
         edit(&mut config);
@@ -217,13 +221,24 @@ fn pinned_trajectories() {
         alone(|c| c.stdp = everything(7).stdp),
         alone(|c| (c.stdp, c.three_factor) = (everything(7).stdp, everything(7).three_factor)),
         alone(|c| c.homeostasis = everything(7).homeostasis),
+        alone(|c| *c = most(7)),
+        alone(|c| c.short_term = everything(7).short_term),
+        alone(|c| c.adaptation = everything(7).adaptation),
+        alone(|c| c.feedback = everything(7).feedback),
+        alone(|c| (c.stdp, c.bap) = (most(7).stdp, everything(7).bap)),
+        alone(|c| (c.stdp, c.consolidation) = (most(7).stdp, everything(7).consolidation)),
+        alone(|c| (c.stdp, c.pruning) = (most(7).stdp, everything(7).pruning)),
+        alone(|c| {
+            (c.stdp, c.three_factor) = (most(7).stdp, most(7).three_factor);
+            c.neuromodulation = everything(7).neuromodulation;
+        }),
         alone(|c| *c = everything(7)),
     ];
     assert_eq!(digests, PINNED);
 }
 
 /// Spikes emitted and fingerprint of the state, in the order of the test.
-const PINNED: [(usize, u64); 7] = [
+const PINNED: [(usize, u64); 15] = [
     (45, 0x811c_7071_b15a_d0d2),
     (250, 0x35b7_cf83_a1d9_64bd),
     (35, 0x1ffd_bbaf_b064_3f7c),
@@ -231,4 +246,12 @@ const PINNED: [(usize, u64); 7] = [
     (45, 0x4a0c_71fc_a906_25fb),
     (46, 0x8069_f66b_2871_23d8),
     (38, 0xf58b_dfb4_fd67_68f9),
+    (37, 0x1511_a550_cf6d_9b43),
+    (44, 0x8735_ddd4_cc9c_3729),
+    (42, 0x91e7_0987_2429_25d8),
+    (45, 0x3c1a_52b6_c6b6_6168),
+    (45, 0x4d82_d356_084f_ce21),
+    (45, 0xa7cd_136b_ad4c_6385),
+    (45, 0xbe18_fc41_c1c1_5792),
+    (55, 0xc75e_52cf_99f1_6308),
 ];

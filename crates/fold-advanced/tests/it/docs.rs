@@ -2,15 +2,22 @@
 
 use std::path::Path;
 
+use fold_advanced::adaptation::AdaptationParams;
+use fold_advanced::bap::BapParams;
+use fold_advanced::consolidation::ConsolidationParams;
+use fold_advanced::feedback::FeedbackParams;
 use fold_advanced::homeostasis::HomeostasisParams;
 use fold_advanced::inhibition::InhibitionParams;
+use fold_advanced::neuromodulation::NeuromodulationParams;
+use fold_advanced::pruning::PruningParams;
 use fold_advanced::refractory::RefractoryParams;
+use fold_advanced::short_term::ShortTermParams;
 use fold_advanced::stdp::StdpParams;
 use fold_core::health::HealthParams;
 use fold_core::params::{DendriteParams, FilamentParams, Parameter, SpikeParams, markdown};
 use fold_core::three_factor::ThreeFactorParams;
 
-const PAGES: [(&str, &[Parameter]); 9] = [
+const PAGES: [(&str, &[Parameter]); 16] = [
     ("filaments.md", FilamentParams::TABLE),
     ("dendrite.md", DendriteParams::TABLE),
     ("spike.md", SpikeParams::TABLE),
@@ -20,6 +27,13 @@ const PAGES: [(&str, &[Parameter]); 9] = [
     ("homeostasis.md", HomeostasisParams::TABLE),
     ("refractory.md", RefractoryParams::TABLE),
     ("inhibition.md", InhibitionParams::TABLE),
+    ("short_term.md", ShortTermParams::TABLE),
+    ("bap.md", BapParams::TABLE),
+    ("neuromodulation.md", NeuromodulationParams::TABLE),
+    ("consolidation.md", ConsolidationParams::TABLE),
+    ("pruning.md", PruningParams::TABLE),
+    ("adaptation.md", AdaptationParams::TABLE),
+    ("feedback.md", FeedbackParams::TABLE),
 ];
 
 #[test]

@@ -65,6 +65,7 @@ fn a_soak_of_a_hundred_thousand_steps_keeps_every_invariant() {
     for with_credit in [false, true] {
         let mut config = everything(11);
         config.three_factor = config.three_factor.filter(|_| with_credit);
+        config.neuromodulation = config.neuromodulation.filter(|_| with_credit);
         let outcome = soak(&mut build(config, 3), 50_000, 50, 11).unwrap();
         assert_eq!(outcome.steps, 50_000);
         assert!(outcome.refused > 7000 && outcome.spikes > 1000, "{outcome:?}");

@@ -62,6 +62,8 @@ quickcheck! {
     fn intervals_respect_the_absolute_period(seed: u64, absolute: u8, dt: u8, samples: u8) -> bool {
         let mut config = everything(seed);
         config.homeostasis = None;
+        // A short step with a long period makes a slow inhibitory cell.
+        config.feedback.as_mut().unwrap().threshold = 1e-4;
         config.dt_ms = f32::from(dt % 30 + 1) / 10.0;
         let params = RefractoryParams { absolute_ms: f32::from(absolute % 12), boost: 0.2, tau_ms: 3.0 };
         config.refractory = Some(params);

@@ -1,6 +1,6 @@
 //! STDP against a slow reference in double precision, and its properties.
 
-use fold_advanced::stdp::StdpParams;
+use fold_advanced::stdp::{Pairing, StdpParams};
 use fold_advanced::{Layer, LayerConfig, StepOptions};
 use fold_core::params::{FilamentParams, SpikeParams};
 use fold_core::random::{Random, Stream, uniform};
@@ -60,6 +60,7 @@ const PAIR: StdpParams = StdpParams {
     mu: 1.0,
     tau_plus_ms: 15.0,
     tau_minus_ms: 25.0,
+    pairing: Pairing::AllToAll,
 };
 
 #[test]
@@ -134,6 +135,7 @@ fn the_heterosynaptic_fixed_point_is_the_conditional_mean_of_the_input() {
             mu: 1.0,
             tau_plus_ms: 0.0,
             tau_minus_ms: 0.0,
+            ..StdpParams::default()
         };
         let mut layer = pair_layer(params, 16);
         let random = Random::new(5, Stream(3000));
@@ -168,8 +170,10 @@ impl Reference {
         let (lines, n, row) = (layer.config().lines as usize, shape.neuron_count(), shape.row_len());
         let [keep_plus, keep_minus] =
             [self.params.tau_plus_ms, self.params.tau_minus_ms].map(|t| (-1.0 / f64::from(t)).exp());
-        for (x, &s) in self.x.iter_mut().zip(input) {
-            *x = *x * keep_plus + (1.0 - keep_plus) * f64::from(s);
+        let nearest = self.params.pairing == Pairing::Nearest;
+        for (x, s) in self.x.iter_mut().zip(input.iter().map(|&s| f64::from(s))) {
+            *x *= keep_plus;
+            *x += s * (1.0 - keep_plus - if nearest { *x } else { 0.0 });
         }
         self.y.iter_mut().for_each(|y| *y *= keep_minus);
         let [a_plus, a_minus, a_het, mu] = [
@@ -197,17 +201,18 @@ impl Reference {
             *drive /= samples as f64;
         }
         for (y, &s) in self.y.iter_mut().zip(spikes) {
-            *y += (1.0 - keep_minus) * f64::from(s);
+            *y += f64::from(s) * (1.0 - keep_minus - if nearest { *y } else { 0.0 });
         }
         drive
     }
 }
 
 quickcheck! {
-    fn the_fast_path_follows_the_reference(seed: u64, samples: u8, mu: u8) -> bool {
+    fn the_fast_path_follows_the_reference(seed: u64, samples: u8, mu: u8, nearest: bool) -> bool {
         let samples = usize::from(samples % 18) + 1;
         let params = StdpParams {
             a_plus: 0.4, a_minus: 0.3, a_het: 0.2, mu: f32::from(mu % 5) / 4.0, tau_plus_ms: 7.0, tau_minus_ms: 11.0,
+            pairing: if nearest { Pairing::Nearest } else { Pairing::AllToAll },
         };
         let shape = Shape { neurons: 4, dendrites: 2, synapses: 5 };
         let index = input(1, 40, seed).iter().map(|x| (x * 7.0) as u32).collect();

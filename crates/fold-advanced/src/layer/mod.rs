@@ -1,0 +1,400 @@
+//! A layer: the core's state and laws with a checked list of mechanisms around them.
+//!
+//! Here is the order of a step and nothing of what the mechanisms compute. How a layer is put together is in `builder`, how its
+//! state is handed out and taken back in `stored`, how it answers without stepping in `respond`.
+
+mod builder;
+mod respond;
+mod stored;
+
+use fold_core::dendrite::{Dendrite, to_sample_rows};
+use fold_core::health::{Monitor, Policy, Report};
+use fold_core::input;
+use fold_core::invariants::{Breach, Part};
+use fold_core::lanes::{LANES, Lane, Lanes};
+use fold_core::spike::EscapeNoise;
+use fold_core::{LayerState, Shape, Wiring};
+
+use crate::config::LayerConfig;
+use crate::consolidation::Consolidation;
+use crate::mechanism::{Drive, Mechanism, Phase, StepContext, StepOptions};
+use crate::{Error, Result};
+
+pub use builder::LayerBuilder;
+pub use respond::{Response, Scratch};
+
+/// The most samples of one batch, 2^12: up to there the sums over a batch are exact (see `docs/numerics/stdp.md`).
+pub const MAX_SAMPLES: usize = 1 << 12;
+
+/// A layer of neurons with its mechanisms. A clone goes on by itself from the same state, bit for bit.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    config: LayerConfig,
+    wiring: Wiring,
+    state: LayerState,
+    dendrite: Dendrite,
+    noise: EscapeNoise,
+    monitor: Monitor,
+    mechanisms: Vec<Box<dyn Mechanism>>,
+    needs: Needs,
+    samples: usize,
+    clock: u64,
+    work: Work,
+}
+
+/// What the mechanisms need beyond what every step computes.
+#[derive(Debug, Clone, Copy)]
+struct Needs {
+    transmitted: bool,
+    activations: bool,
+    arrival: bool,
+}
+
+impl Needs {
+    fn of(mechanisms: &[Box<dyn Mechanism>]) -> Self {
+        let phase = |phase| mechanisms.iter().any(|m| m.phase() == phase);
+        Self {
+            transmitted: phase(Phase::Transmit),
+            activations: mechanisms.iter().any(|m| m.needs_activations()),
+            arrival: phase(Phase::Backpropagate),
+        }
+    }
+}
+
+/// What a step writes and the next one overwrites: no dynamic state.
+#[derive(Debug, Clone, Default)]
+struct Work {
+    input: Lanes,
+    transmitted: Lanes,
+    lanes: Vec<Lane>,
+    activations: Vec<Lane>,
+    potential: Vec<f32>,
+    score: Vec<f32>,
+    spikes: Vec<u8>,
+    counts: Vec<u32>,
+    arrival: Vec<Lane>,
+    modulators: Vec<f32>,
+    drive: Drive,
+    found: Vec<Breach>,
+}
+
+impl Work {
+    /// Makes room for `samples` samples; does nothing when there is.
+    fn fit(&mut self, shape: Shape, samples: usize, needs: Needs) {
+        let neurons = shape.neuron_count();
+        if self.spikes.len() != samples * neurons {
+            let blocks = samples.div_ceil(LANES);
+            let local = |needed| {
+                if needed {
+                    neurons * shape.dendrite_count() * blocks
+                } else {
+                    0
+                }
+            };
+            self.lanes.resize(neurons * blocks, [0.0; LANES]);
+            self.activations.resize(local(needs.activations), [0.0; LANES]);
+            self.arrival.resize(local(needs.arrival), [0.0; LANES]);
+            self.potential.resize(samples * neurons, 0.0);
+            self.score.resize(samples * neurons, 0.0);
+            self.spikes.resize(samples * neurons, 0);
+        }
+    }
+}
+
+/// What a step brought about. Row-major.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step<'a> {
+    /// 1 where a neuron fired, [B, n].
+    pub spikes: &'a [u8],
+    /// u, [B, n], in [0, D].
+    pub potential: &'a [f32],
+    /// Spikes of each neuron over the batch, \[n\].
+    pub counts: &'a [u32],
+}
+
+impl Layer {
+    /// The layer that `config` describes, new, with one sample at rest.
+    ///
+    /// # Errors
+    /// As [`LayerBuilder::new`] and [`LayerBuilder::build`].
+    pub fn new(config: LayerConfig, wiring: Wiring) -> Result<Self> {
+        LayerBuilder::new(config, wiring)?.build()
+    }
+
+    /// Runs one step.
+    ///
+    /// - `x`: [B, M], expected presynaptic events, each finite and in [0, 1].
+    /// - `samples`: B, which must be the number the layer holds transient state for (see [`Layer::set_samples`]).
+    ///
+    /// # Errors
+    /// Input, sample count and options are checked before anything moves; on these errors the state is unchanged.
+    /// [`Error::Stopped`] comes from the health monitor, after the step has been taken.
+    pub fn step(&mut self, x: &[f32], samples: usize, options: StepOptions) -> Result<Step<'_>> {
+        check_option("plasticity", options.plasticity, 0.0, 1.0)?;
+        check_option("modulator", options.modulator, -1.0, 1.0)?;
+        if samples != self.samples {
+            return Err(Error::SampleCount {
+                expected: self.samples,
+                given: samples,
+            });
+        }
+        input::accept(x, samples, self.wiring.lines() as usize, &mut self.work.input)?;
+        self.work.fit(self.config.shape, samples, self.needs);
+        self.integrate(samples);
+        let mut context = StepContext {
+            wiring: &self.wiring,
+            samples,
+            clock: self.clock,
+            options,
+            input: &self.work.input,
+            potential: &self.work.potential,
+            activations: &self.work.activations,
+            score: &mut self.work.score,
+            spikes: &mut self.work.spikes,
+            counts: &mut self.work.counts,
+            arrival: &mut self.work.arrival,
+            modulators: &mut self.work.modulators,
+            state: &mut self.state,
+            drive: &mut self.work.drive,
+        };
+        for mechanism in &mut self.mechanisms {
+            mechanism.prepare(&mut context);
+        }
+        withdraw_quarantined(&mut context);
+        for (spike, &score) in context.spikes.iter_mut().zip(context.score.iter()) {
+            *spike = u8::from(score >= 0.0);
+        }
+        let mut run = |phase, context: &mut StepContext<'_>| {
+            for mechanism in self.mechanisms.iter_mut().filter(|m| m.phase() == phase) {
+                mechanism.act(context);
+            }
+        };
+        run(Phase::Compete, &mut context);
+        run(Phase::Gate, &mut context);
+        count_spikes(&mut context);
+        context.modulators.fill(options.modulator);
+        run(Phase::Backpropagate, &mut context);
+        run(Phase::Learn, &mut context);
+        run(Phase::Modulate, &mut context);
+        run(Phase::Credit, &mut context);
+        run(Phase::Consolidate, &mut context);
+        run(Phase::Prune, &mut context);
+        for (neuron, row) in context.drive.touched() {
+            context.state.absorb(neuron, row);
+        }
+        context.drive.clear();
+        run(Phase::Regulate, &mut context);
+
+        self.watch(samples)?;
+        self.clock += 1;
+        Ok(Step {
+            spikes: &self.work.spikes,
+            potential: &self.work.potential,
+            counts: &self.work.counts,
+        })
+    }
+
+    /// From the accepted input to the potential and the score of every neuron in every sample.
+    fn integrate(&mut self, samples: usize) {
+        let Work {
+            input,
+            transmitted,
+            lanes,
+            activations,
+            potential,
+            score,
+            ..
+        } = &mut self.work;
+        let arriving = if self.needs.transmitted {
+            transmitted.copy_from(input);
+            for mechanism in self.mechanisms.iter_mut().filter(|m| m.phase() == Phase::Transmit) {
+                mechanism.transmit(input, transmitted);
+            }
+            transmitted
+        } else {
+            input
+        };
+        self.dendrite
+            .integrate(&self.wiring, self.state.weights(), arriving, lanes, activations);
+        to_sample_rows(lanes, samples, potential);
+        let neurons = self.config.shape.neuron_count();
+        let rows = score.chunks_exact_mut(neurons).zip(potential.chunks_exact(neurons));
+        for (sample, (score, potential)) in (0u64..).zip(rows) {
+            self.noise
+                .score(potential, self.state.theta(), sample, self.clock, score);
+        }
+    }
+
+    /// Lets `duration_ms` of sleep pass: what waited for it becomes filaments, eligibility decays, and the transient state of every
+    /// sample comes to rest. The clock, which counts steps, stands still. Returns how many synapses changed their filaments.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without consolidation; [`Error::OptionRange`] unless 0 < `duration_ms` <= 10^9. Nothing has changed then.
+    pub fn sleep(&mut self, duration_ms: f32) -> Result<usize> {
+        if self.config.consolidation.is_none() {
+            return Err(Error::Missing {
+                mechanism: "sleep",
+                requires: Consolidation::NAME,
+            });
+        }
+        check_option("duration_ms", duration_ms, f32::MIN_POSITIVE, 1e9)?;
+        for mechanism in &mut self.mechanisms {
+            mechanism.sleep(duration_ms, &mut self.work.drive);
+        }
+        let mut moved = 0;
+        for (neuron, row) in self.work.drive.touched() {
+            moved += self.state.absorb(neuron, row);
+        }
+        self.work.drive.clear();
+        self.rest();
+        Ok(moved)
+    }
+
+    /// Checks this step's part of the state and acts by the policy.
+    fn watch(&mut self, samples: usize) -> Result<()> {
+        let part = self.monitor.part(self.clock);
+        self.work.found.clear();
+        self.state.check(part, &mut self.work.found);
+        for mechanism in &self.mechanisms {
+            mechanism.check(part, &mut self.work.found);
+        }
+        self.monitor
+            .observe(&self.state, &self.work.counts, samples, self.clock, &self.work.found);
+        let Some(&first) = self.work.found.first() else {
+            return Ok(());
+        };
+        let outside = self.work.found.iter().find(|b| b.place.neuron().is_none()).copied();
+        let stop = match self.monitor.policy() {
+            Policy::Report => None,
+            Policy::Stop => Some(first),
+            Policy::Quarantine => {
+                for neuron in self.work.found.iter().filter_map(|b| b.place.neuron()) {
+                    log::warn!("neuron {neuron} is quarantined at step {}: {first}", self.clock);
+                    self.state.quarantine(neuron);
+                    for mechanism in &mut self.mechanisms {
+                        mechanism.reset_neuron(neuron);
+                    }
+                }
+                outside
+            }
+        };
+        match stop {
+            Some(breach) => {
+                self.clock += 1;
+                Err(Error::Stopped { breach })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Puts the transient state of every sample (traces, countdowns, boosts) to rest: between two presentations.
+    /// Weights, residuals, theta, eligibility, the clock and the health sweep go on.
+    pub fn rest(&mut self) {
+        for mechanism in &mut self.mechanisms {
+            mechanism.rest(self.samples);
+        }
+    }
+
+    /// Holds transient state for `samples` samples from now on, all at rest. A batch never changes its size by itself: a
+    /// step with another number of samples is an error.
+    ///
+    /// # Errors
+    /// [`Error::Samples`] unless 1 <= `samples` <= [`MAX_SAMPLES`]; nothing has changed then.
+    pub fn set_samples(&mut self, samples: usize) -> Result<()> {
+        self.samples = check_samples(samples as u64)?;
+        self.rest();
+        Ok(())
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &LayerConfig {
+        &self.config
+    }
+
+    /// The wiring.
+    #[must_use]
+    pub fn wiring(&self) -> &Wiring {
+        &self.wiring
+    }
+
+    /// Filaments, residuals, weights, theta, quarantine.
+    #[must_use]
+    pub fn state(&self) -> &LayerState {
+        &self.state
+    }
+
+    /// Steps taken.
+    #[must_use]
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
+    /// B: the samples that transient state is held for.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The last completed sweep of the health monitor.
+    #[must_use]
+    pub fn health(&self) -> Option<&Report> {
+        self.monitor.report()
+    }
+
+    /// Checks the whole state at once and returns every breach.
+    #[must_use]
+    pub fn check(&self) -> Vec<Breach> {
+        let mut found = Vec::new();
+        self.state.check(Part::WHOLE, &mut found);
+        for mechanism in &self.mechanisms {
+            mechanism.check(Part::WHOLE, &mut found);
+        }
+        found
+    }
+}
+
+fn check_samples(samples: u64) -> Result<usize> {
+    usize::try_from(samples)
+        .ok()
+        .filter(|count| (1..=MAX_SAMPLES).contains(count))
+        .ok_or(Error::Samples {
+            given: samples,
+            max: MAX_SAMPLES,
+        })
+}
+
+fn check_option(option: &'static str, value: f32, low: f32, high: f32) -> Result<()> {
+    if (low..=high).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::OptionRange {
+            option,
+            value,
+            low,
+            high,
+        })
+    }
+}
+
+/// Takes quarantined neurons out of the competition.
+fn withdraw_quarantined(context: &mut StepContext<'_>) {
+    let quarantined = context.state.quarantined();
+    for row in context.score.chunks_exact_mut(quarantined.len()) {
+        for (score, _) in row.iter_mut().zip(quarantined).filter(|(_, flag)| **flag != 0) {
+            *score = f32::NEG_INFINITY;
+        }
+    }
+}
+
+/// Silences what is quarantined, whatever the mechanisms decided, and counts the rest.
+fn count_spikes(context: &mut StepContext<'_>) {
+    let quarantined = context.state.quarantined();
+    context.counts.fill(0);
+    for row in context.spikes.chunks_exact_mut(quarantined.len()) {
+        for ((spike, count), &flag) in row.iter_mut().zip(context.counts.iter_mut()).zip(quarantined) {
+            *spike &= u8::from(flag == 0);
+            *count += u32::from(*spike);
+        }
+    }
+}

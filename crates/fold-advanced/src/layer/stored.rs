@@ -1,0 +1,119 @@
+//! The dynamic state, handed out as named arrays and taken back.
+
+use fold_core::health::Tally;
+use fold_core::invariants::Part;
+use fold_core::state::StoredState;
+use fold_core::{LayerState, Wiring};
+
+use super::{Layer, LayerBuilder, check_samples};
+use crate::config::LayerConfig;
+use crate::stateful::{StateArray, StateSlice, Stored};
+use crate::{Error, Result};
+
+impl Layer {
+    /// Hands every array of the dynamic state to `visit`: name, shape, values. Together with the configuration they are
+    /// the whole layer: [`Layer::restore`] goes on bit-identically.
+    ///
+    /// | name | type, shape |
+    /// |---|---|
+    /// | `filaments`, `internal`, `wiring` | u8, f32, u32 [n, D, S] |
+    /// | `theta`, `quarantined` | f32, u8 \[n\] |
+    /// | `clock`, `seed`, `samples` | u64 \[1\]; (seed, clock) is the position of the random numbers |
+    /// | `health.spikes`, `health.counters` | u32 \[n\], u64 \[3\] (samples, at n_min, at n_max of the running sweep) |
+    /// | `stdp.trace_pre`, `stdp.trace_post` | f32 [B, M], f32 [B, n] |
+    /// | `three_factor.eligibility` | f32 [n, D, S] |
+    /// | `homeostasis.error` | f32 \[n\] |
+    /// | `refractory.countdown`, `refractory.boost` | u32, f32 [B, n] |
+    /// | `short_term.facilitation`, `short_term.depletion` | f32 [B, M] |
+    /// | `bap.exhaustion`, `adaptation.rate` | f32 [B, n] |
+    /// | `feedback.potential`, `feedback.inhibition` | f32 [B, cells] |
+    /// | `neuromodulation.expected` | f32 \[1\] (external) or \[n\] (surprise) |
+    /// | `consolidation.labile`, `pruning.age` | f32, u8 [n, D, S] |
+    ///
+    /// The arrays of a mechanism are there when it is.
+    pub fn visit_state(&self, visit: &mut impl FnMut(&str, &[usize], StateSlice<'_>)) {
+        let synapses = self.config.shape.dims();
+        let neurons = [self.config.shape.neuron_count()];
+        visit("filaments", &synapses, StateSlice::U8(self.state.filaments()));
+        visit("internal", &synapses, StateSlice::F32(self.state.internal()));
+        visit("wiring", &synapses, StateSlice::U32(self.wiring.index()));
+        visit("theta", &neurons, StateSlice::F32(self.state.theta()));
+        visit("quarantined", &neurons, StateSlice::U8(self.state.quarantined()));
+        visit("clock", &[1], StateSlice::U64(&[self.clock]));
+        visit("seed", &[1], StateSlice::U64(&[self.config.seed]));
+        visit("samples", &[1], StateSlice::U64(&[self.samples as u64]));
+        let tally = self.monitor.tally();
+        visit("health.spikes", &neurons, StateSlice::U32(&tally.spikes));
+        let counters = [tally.samples, tally.at_n_min, tally.at_n_max];
+        visit("health.counters", &[3], StateSlice::U64(&counters));
+        for mechanism in &self.mechanisms {
+            mechanism.visit_state(&mut |name, shape, values| visit(name, shape, values));
+        }
+    }
+
+    /// The layer that `config` describes, with the dynamic state that `get` returns by name.
+    ///
+    /// # Errors
+    /// As [`Layer::new`]; an array is missing, or has another type or shape; the stored seed is not the configured one; the
+    /// stored state breaks an invariant.
+    pub fn restore(config: LayerConfig, mut get: impl FnMut(&str) -> Option<StateArray>) -> Result<Self> {
+        config.check()?;
+        let shape = config.shape;
+        let neurons = [shape.neuron_count()];
+        let mut stored = Stored::new(&mut get);
+        let wiring = Wiring::new(shape, config.lines, stored.u32s("wiring", &shape.dims())?)?;
+        let [seed, clock, samples] = [
+            one(stored.u64s("seed", &[1])?),
+            one(stored.u64s("clock", &[1])?),
+            one(stored.u64s("samples", &[1])?),
+        ];
+        if seed != config.seed {
+            return Err(Error::StateConflict {
+                array: "seed",
+                stored: seed,
+                configured: config.seed,
+            });
+        }
+        let arrays = StoredState {
+            filaments: stored.u8s("filaments", &shape.dims())?,
+            internal: stored.f32s("internal", &shape.dims())?,
+            theta: stored.f32s("theta", &neurons)?,
+            quarantined: stored.u8s("quarantined", &neurons)?,
+        };
+        let state = LayerState::restore(shape, &config.filaments, &config.spike, arrays).map_err(invalid)?;
+        let samples = check_samples(samples)?;
+        let builder = LayerBuilder::new(config, wiring)?;
+        let mut layer = builder.assemble(state, samples, clock)?;
+        for mechanism in &mut layer.mechanisms {
+            mechanism.restore(samples, &mut stored)?;
+        }
+        let counters = stored.u64s("health.counters", &[3])?;
+        let [samples_seen, at_n_min, at_n_max] = <[u64; 3]>::try_from(counters).unwrap_or_default();
+        let spikes = stored.u32s("health.spikes", &neurons)?;
+        layer.monitor.restore(Tally {
+            spikes,
+            samples: samples_seen,
+            at_n_min,
+            at_n_max,
+        })?;
+        let mut found = Vec::new();
+        for mechanism in &layer.mechanisms {
+            mechanism.check(Part::WHOLE, &mut found);
+        }
+        match found.first() {
+            Some(&breach) => Err(Error::StateInvalid { breach }),
+            None => Ok(layer),
+        }
+    }
+}
+
+fn one(values: Vec<u64>) -> u64 {
+    values.first().copied().unwrap_or_default()
+}
+
+fn invalid(error: fold_core::Error) -> Error {
+    match error {
+        fold_core::Error::Invariant { breach } => Error::StateInvalid { breach },
+        other => other.into(),
+    }
+}
