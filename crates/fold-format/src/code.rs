@@ -1,8 +1,8 @@
 //! The stable codes that this crate raises: one table for severity, class and meaning.
 //!
 //! A code is never reused and never changes its meaning. The families are those of the command line's contract:
-//! 00xx the caller, 01xx recognising a file, 02xx its structure, 03xx its digests, 04xx the environment. Codes of
-//! other layers (state, store, conversion) are not here; `fold-ops` adds them together with the runbook.
+//! 00xx the caller, 01xx recognising a file, 02xx its structure, 03xx its digests, 04xx the environment, 08xx content of
+//! other programs. Codes of other layers (state, store) are not here; `fold-ops` adds them together with the runbook.
 
 use std::fmt;
 
@@ -134,6 +134,9 @@ codes! {
     SyncFailed "FOLD-E0403" Error Environment "flushing to the disk failed: what was written is not known to be durable";
     NoSpace "FOLD-E0404" Error Environment "the disk or the quota is full";
     Io "FOLD-E0406" Error Environment "another input or output operation failed";
+    ForbiddenPickle "FOLD-E0804" Error Unsupported "a pickle asks for what this reader does not do; nothing of it was executed";
+    BrokenContent "FOLD-E0805" Error Damaged "the content is not what its format says";
+    ForeignContent "FOLD-E0806" Error Unsupported "the content has a type or size that has no counterpart here";
 }
 
 impl fmt::Display for Code {

@@ -1,7 +1,7 @@
 //! The crate's one error type.
 //!
-//! Four kinds, by whose move it is: something is wrong with the file (a [`Finding`]), the caller asked for what cannot
-//! be ([`Misuse`]), the system refused ([`IoFault`]), or the caller stopped the work.
+//! By whose move it is: something is wrong with the file (a [`Finding`], a [`Fault`](interchange::Fault)), the caller asked
+//! for what cannot be ([`Misuse`]), the system refused ([`IoFault`]), or the caller stopped the work.
 
 use std::fmt;
 use std::io;
@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use crate::code::{Class, Code};
 use crate::dtype::Dtype;
 use crate::finding::Finding;
+use crate::interchange;
 use crate::name::Escaped;
 
 /// Why an operation of this crate failed.
@@ -25,6 +26,9 @@ pub enum Error {
     /// The caller asked for what cannot be.
     #[error("{code} {class}: {0}", code = .0.code(), class = .0.code().class())]
     Misuse(Misuse),
+    /// A chunk, or a file of another program, is not what its format says.
+    #[error("{code} {class}: {0}", code = .0.code(), class = .0.code().class())]
+    Content(Box<interchange::Fault>),
     /// The caller's progress callback broke off.
     #[error("{code} {class}: stopped by the caller", code = Code::Cancelled, class = Code::Cancelled.class())]
     Cancelled,
@@ -38,6 +42,7 @@ impl Error {
             Self::Finding(finding) => finding.code(),
             Self::Io(fault) => fault.code(),
             Self::Misuse(misuse) => misuse.code(),
+            Self::Content(fault) => fault.code(),
             Self::Cancelled => Code::Cancelled,
         }
     }
@@ -67,6 +72,12 @@ impl From<Finding> for Error {
 impl From<Box<Finding>> for Error {
     fn from(finding: Box<Finding>) -> Self {
         Self::Finding(finding)
+    }
+}
+
+impl From<interchange::Fault> for Error {
+    fn from(fault: interchange::Fault) -> Self {
+        Self::Content(Box::new(fault))
     }
 }
 

@@ -28,6 +28,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("typed views are slices of the file, which is little-endian: big-endian targets are not supported");
 
+mod archive;
 mod checkpoint;
 mod code;
 mod content;
@@ -40,6 +41,8 @@ mod finding;
 mod geometry;
 mod index;
 mod info;
+pub mod interchange;
+pub mod json;
 pub mod layout;
 mod limits;
 mod mapping;

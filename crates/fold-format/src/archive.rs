@@ -1,0 +1,162 @@
+//! Zip archives, as numpy and torch write them: members by name, bounded, checksums checked.
+//!
+//! The central directory alone is believed; the local headers that torch writes hold neither sizes nor checksums.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::collections::HashMap;
+use std::io::{Read, Seek};
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use crate::interchange::Fault;
+use crate::wire::len_u64;
+
+/// The most members that an archive may have.
+pub(crate) const MAX_MEMBERS: usize = 1 << 20;
+
+/// An archive whose directory has been read: no name twice, no two members on the same bytes.
+pub(crate) struct Archive<R> {
+    zip: ZipArchive<R>,
+    /// Name -> position in the directory.
+    members: HashMap<Box<str>, usize>,
+    /// Names in the order of the directory.
+    names: Vec<Box<str>>,
+}
+
+fn broken(error: &ZipError) -> Fault {
+    Fault::Zip {
+        what: match error {
+            ZipError::UnsupportedArchive(_) => "it uses what is not supported",
+            ZipError::FileNotFound => "a member is missing",
+            ZipError::InvalidPassword => "it is encrypted",
+            ZipError::Io(_) => "it is cut off, or a checksum does not match",
+            _ => "its directory is damaged",
+        },
+    }
+}
+
+impl<R: Read + Seek> Archive<R> {
+    /// Reads the directory.
+    pub(crate) fn open(reader: R) -> Result<Self, Fault> {
+        let mut zip = ZipArchive::new(reader).map_err(|error| broken(&error))?;
+        if zip.len() > MAX_MEMBERS {
+            return Err(Fault::over("zip members", len_u64(zip.len()), len_u64(MAX_MEMBERS)));
+        }
+        if zip.has_duplicate_names() {
+            return Err(Fault::Zip {
+                what: "two members have the same name",
+            });
+        }
+        if zip.has_overlapping_files().map_err(|error| broken(&error))? {
+            return Err(Fault::Zip {
+                what: "two members lie on the same bytes",
+            });
+        }
+        let mut names = Vec::new();
+        for name in zip.file_names() {
+            names.push(Box::<str>::from(name.map_err(|error| broken(&error))?));
+        }
+        let members = names.iter().cloned().zip(0..).collect();
+        Ok(Self { zip, members, names })
+    }
+
+    /// The members' names, in the order of the directory.
+    pub(crate) fn names(&self) -> &[Box<str>] {
+        &self.names
+    }
+
+    /// A member's bytes, its checksum checked. None where there is no such member.
+    ///
+    /// - `max`: more bytes than these are refused before any is decompressed.
+    pub(crate) fn read(&mut self, name: &str, max: u64) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(&at) = self.members.get(name) else {
+            return Ok(None);
+        };
+        let mut member = self.zip.by_index(at).map_err(|error| broken(&error))?;
+        let size = member.size();
+        if size > max {
+            return Err(Fault::over("bytes of a zip member", size, max));
+        }
+        let mut bytes = Vec::new();
+        // One byte more than was claimed is enough to notice that there are more; the buffer grows with what is there.
+        let read = member.by_ref().take(size.saturating_add(1)).read_to_end(&mut bytes);
+        match read {
+            Ok(count) if len_u64(count) == size => Ok(Some(bytes)),
+            Ok(_) => Err(Fault::Member {
+                member: name.into(),
+                what: "it does not have the size that the directory says",
+            }),
+            Err(_) => Err(Fault::Zip {
+                what: "a member is cut off, or its checksum does not match",
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "a test that goes out of bounds has failed"
+)]
+mod tests {
+    use super::*;
+    use std::io::{Cursor, Write};
+    use zip::CompressionMethod;
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    fn archive(members: &[(&str, &[u8], CompressionMethod)]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, bytes, method) in members {
+            let options = SimpleFileOptions::default().compression_method(*method);
+            writer.start_file(*name, options).unwrap();
+            writer.write_all(bytes).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn members_come_back_by_name_and_within_their_bound() {
+        let bytes = archive(&[
+            ("a", b"stored", CompressionMethod::Stored),
+            ("b", &[7; 5000], CompressionMethod::Deflated),
+        ]);
+        let mut archive = Archive::open(Cursor::new(bytes.as_slice())).unwrap();
+        assert_eq!(*archive.names(), [Box::from("a"), Box::from("b")]);
+        assert_eq!(archive.read("a", 6).unwrap().unwrap(), b"stored");
+        assert_eq!(archive.read("b", 5000).unwrap().unwrap(), [7; 5000]);
+        assert!(matches!(
+            archive.read("b", 4999),
+            Err(Fault::OverLimit { value: 5000, .. })
+        ));
+        assert_eq!(archive.read("c", 1).unwrap(), None);
+    }
+
+    #[test]
+    fn every_prefix_and_every_flipped_bit_gets_an_answer() {
+        let whole = archive(&[
+            ("a", b"stored bytes", CompressionMethod::Stored),
+            ("b", &[7; 300], CompressionMethod::Deflated),
+        ]);
+        let all = |bytes: &[u8]| -> Result<Vec<Vec<u8>>, Fault> {
+            let mut archive = Archive::open(Cursor::new(bytes))?;
+            let names = archive.names().to_vec();
+            names
+                .iter()
+                .map(|name| Ok(archive.read(name, 1 << 20)?.unwrap()))
+                .collect()
+        };
+        assert_eq!(all(&whole).unwrap(), [b"stored bytes".to_vec(), vec![7; 300]]);
+        for len in 0..whole.len() {
+            assert!(all(&whole[..len]).is_err(), "{len}");
+        }
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let _ = all(&flipped);
+        }
+    }
+}

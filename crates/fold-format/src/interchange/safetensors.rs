@@ -1,0 +1,418 @@
+//! Arrays as safetensors: a length, a JSON header, the data without gaps.
+//!
+//! Reading checks what the crate's own reader checks and what it does not: a name twice, sums that overflow, dtypes
+//! without a counterpart by their name. Writing builds the header with the `safetensors` crate: tensors by falling
+//! alignment, then by name, as every reader of the format expects.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use safetensors::Dtype as Theirs;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use crate::dtype::{Dtype, Shape};
+use crate::interchange::{Array, Fault};
+use crate::json::{self, Value};
+use crate::wire::len_u64;
+
+/// The longest header that is read: PyFolds' limit, stricter than the format's own.
+pub const MAX_HEADER_LEN: u64 = 64 << 20;
+
+/// The most tensors that are read.
+pub const MAX_TENSORS: u64 = 1_000_000;
+
+/// Bytes of the header's length.
+const PREFIX: u64 = 8;
+
+/// The key of the header that is no tensor.
+const METADATA: &str = "__metadata__";
+
+/// Where one tensor lies in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its elements' type.
+    pub dtype: Dtype,
+    /// Its extents, slowest first.
+    pub shape: Shape,
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// Its bytes.
+    pub len: u64,
+}
+
+/// What a file says about itself.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Header {
+    /// Its tensors, in the order in which they lie.
+    pub entries: Vec<Entry>,
+    /// The `__metadata__`, name -> text.
+    pub metadata: Vec<(Box<str>, Box<str>)>,
+}
+
+/// Bytes of the header behind the first eight, for reading it before the rest of a file.
+///
+/// # Errors
+/// [`Fault::SafetensorsTruncated`], [`Fault::SafetensorsHeader`] when the file has not so many, [`Fault::OverLimit`].
+pub fn header_len(start: &[u8], file_len: u64) -> Result<u64, Fault> {
+    let Some(prefix) = start.first_chunk() else {
+        return Err(Fault::SafetensorsTruncated { len: file_len });
+    };
+    let len = u64::from_le_bytes(*prefix);
+    if len > file_len.saturating_sub(PREFIX) {
+        return Err(Fault::SafetensorsHeader {
+            what: "the header's length is beyond the end",
+        });
+    }
+    if len > MAX_HEADER_LEN {
+        return Err(Fault::over("safetensors header bytes", len, MAX_HEADER_LEN));
+    }
+    Ok(len)
+}
+
+/// Reads a header of the length that [`header_len`] gave, and checks that its tensors fill the file.
+///
+/// # Errors
+/// [`Fault::SafetensorsHeader`], [`Fault::SafetensorsBounds`], [`Fault::SafetensorsDtype`], [`Fault::Rank`],
+/// [`Fault::OverLimit`].
+pub fn read_header(header: &[u8], file_len: u64) -> Result<Header, Fault> {
+    let broken = |what| Fault::SafetensorsHeader { what };
+    let value = json::parse(header).map_err(|fault| match fault {
+        json::Fault::DuplicateKey { .. } => broken("a name is there twice"),
+        _ => broken("it is not JSON"),
+    })?;
+    let listed = value.as_object().ok_or(broken("it is no JSON object"))?;
+    if len_u64(listed.len()) > MAX_TENSORS {
+        return Err(Fault::over("safetensors entries", len_u64(listed.len()), MAX_TENSORS));
+    }
+    let data_start = len_u64(header.len()).saturating_add(PREFIX);
+    let mut entries = Vec::new();
+    let mut metadata = Vec::new();
+    for (name, entry) in listed {
+        if &**name == METADATA {
+            let texts = entry.as_object().ok_or(broken("__metadata__ is no object"))?;
+            for (key, text) in texts {
+                let text = text.as_str().ok_or(broken("__metadata__ holds more than text"))?;
+                metadata.push((key.clone(), text.into()));
+            }
+            continue;
+        }
+        entries.push(read_entry(name, entry, data_start)?);
+    }
+    entries.sort_by_key(|entry| (entry.offset, entry.len));
+    let mut end = data_start;
+    for entry in &entries {
+        if entry.offset != end {
+            return Err(Fault::SafetensorsBounds {
+                tensor: entry.name.clone(),
+            });
+        }
+        // `read_entry` has seen that the sum does not overflow.
+        end = entry.offset.saturating_add(entry.len);
+    }
+    if end != file_len {
+        return Err(Fault::SafetensorsBounds {
+            tensor: entries.last().map_or("".into(), |entry| entry.name.clone()),
+        });
+    }
+    Ok(Header { entries, metadata })
+}
+
+fn read_entry(name: &str, entry: &Value, data_start: u64) -> Result<Entry, Fault> {
+    let broken = Fault::SafetensorsHeader {
+        what: "an entry is not dtype, shape and data_offsets",
+    };
+    let outside = || Fault::SafetensorsBounds { tensor: name.into() };
+    let numbers = |key| -> Option<Vec<u64>> { entry.get(key)?.as_array()?.iter().map(Value::as_u64).collect() };
+    let (Some(dtype), Some(shape), Some(offsets)) = (
+        entry.get("dtype").and_then(Value::as_str),
+        numbers("shape"),
+        numbers("data_offsets"),
+    ) else {
+        return Err(broken);
+    };
+    let &[begin, end] = offsets.as_slice() else {
+        return Err(broken);
+    };
+    let dtype = Dtype::ALL
+        .iter()
+        .copied()
+        .find(|known| theirs(*known).to_string() == dtype)
+        .ok_or_else(|| Fault::SafetensorsDtype {
+            tensor: name.into(),
+            dtype: dtype.into(),
+        })?;
+    let shape = Shape::new(&shape).ok_or_else(|| Fault::Rank {
+        name: name.into(),
+        rank: shape.len(),
+    })?;
+    let len = end.checked_sub(begin).ok_or_else(outside)?;
+    if shape.byte_len(dtype) != Some(len) {
+        return Err(outside());
+    }
+    end.checked_add(data_start).ok_or_else(outside)?;
+    Ok(Entry {
+        name: name.into(),
+        dtype,
+        shape,
+        offset: begin.saturating_add(data_start),
+        len,
+    })
+}
+
+/// Every tensor of a file in memory, borrowing its bytes, in the order in which they lie.
+///
+/// Any bytes may be passed. Never panics; time and memory stay within a small constant of their number.
+///
+/// # Errors
+/// As [`header_len`] and [`read_header`].
+pub fn read(bytes: &[u8]) -> Result<(Vec<Array<'_>>, Header), Fault> {
+    let len = header_len(bytes, len_u64(bytes.len()))?;
+    let end = usize::try_from(len.saturating_add(PREFIX)).unwrap_or(usize::MAX);
+    let text = bytes.get(8..end).unwrap_or_default();
+    let header = read_header(text, len_u64(bytes.len()))?;
+    let place = |entry: &Entry| {
+        let start = usize::try_from(entry.offset).ok()?;
+        bytes.get(start..start.checked_add(usize::try_from(entry.len).ok()?)?)
+    };
+    let arrays = header.entries.iter().map(|entry| {
+        let bytes = place(entry).ok_or_else(|| Fault::SafetensorsBounds {
+            tensor: entry.name.clone(),
+        })?;
+        Ok(Array {
+            name: entry.name.to_string().into(),
+            dtype: entry.dtype,
+            shape: entry.shape,
+            bytes: bytes.into(),
+        })
+    });
+    let arrays = arrays.collect::<Result<_, Fault>>()?;
+    Ok((arrays, header))
+}
+
+const fn theirs(dtype: Dtype) -> Theirs {
+    match dtype {
+        Dtype::Bool => Theirs::BOOL,
+        Dtype::U8 => Theirs::U8,
+        Dtype::I8 => Theirs::I8,
+        Dtype::U16 => Theirs::U16,
+        Dtype::I16 => Theirs::I16,
+        Dtype::U32 => Theirs::U32,
+        Dtype::I32 => Theirs::I32,
+        Dtype::U64 => Theirs::U64,
+        Dtype::I64 => Theirs::I64,
+        Dtype::F16 => Theirs::F16,
+        Dtype::Bf16 => Theirs::BF16,
+        Dtype::F32 => Theirs::F32,
+        Dtype::F64 => Theirs::F64,
+    }
+}
+
+/// The order in which tensors are written: by falling alignment, then by name. Positions into `tensors`.
+#[must_use]
+pub fn order(tensors: &[(&str, Dtype, Shape)]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..tensors.len()).collect();
+    let key = |at: &usize| {
+        tensors
+            .get(*at)
+            .map(|(name, dtype, _)| (std::cmp::Reverse(theirs(*dtype)), *name))
+    };
+    order.sort_by(|left, right| key(left).cmp(&key(right)));
+    order
+}
+
+/// The bytes in front of the data of a file that holds `tensors` in the order given; the data follow without gaps.
+///
+/// # Errors
+/// `InvalidInput` for a name twice or `__metadata__`, and where the sizes overflow.
+pub fn header(tensors: &[(&str, Dtype, Shape)], metadata: &[(&str, &str)]) -> io::Result<Vec<u8>> {
+    let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
+    let mut listed = Vec::new();
+    let mut end = 0_usize;
+    for (name, dtype, shape) in tensors {
+        let len = shape.byte_len(*dtype).and_then(|len| usize::try_from(len).ok());
+        let extents: Option<Vec<usize>> = shape
+            .extents()
+            .iter()
+            .map(|&extent| usize::try_from(extent).ok())
+            .collect();
+        let (Some(len), Some(shape)) = (len, extents) else {
+            return Err(invalid("a tensor is too large"));
+        };
+        let begin = end;
+        end = begin.checked_add(len).ok_or(invalid("the tensors are too large"))?;
+        let info = TensorInfo {
+            dtype: theirs(*dtype),
+            shape,
+            data_offsets: (begin, end),
+        };
+        listed.push(((*name).to_owned(), info));
+    }
+    let names: std::collections::HashSet<_> = listed.iter().map(|(name, _)| name.as_str()).collect();
+    if names.len() != listed.len() || names.contains(METADATA) {
+        return Err(invalid("a tensor's name is there twice, or is __metadata__"));
+    }
+    let metadata: HashMap<String, String> = metadata
+        .iter()
+        .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
+        .collect();
+    let metadata = (!metadata.is_empty()).then_some(metadata);
+    let header = Metadata::new(metadata, listed).map_err(io::Error::other)?;
+    let mut text = serde_json::to_vec(&header).map_err(io::Error::other)?;
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut bytes = len_u64(text.len()).to_le_bytes().to_vec();
+    bytes.append(&mut text);
+    Ok(bytes)
+}
+
+/// Writes a whole file.
+///
+/// # Errors
+/// What `out` says; as [`header`]; `InvalidInput` where an array's bytes are not as many as dtype and shape say.
+pub fn write(out: &mut impl Write, arrays: &[Array<'_>], metadata: &[(&str, &str)]) -> io::Result<()> {
+    let described: Vec<_> = arrays
+        .iter()
+        .map(|array| (&*array.name, array.dtype, array.shape))
+        .collect();
+    let order = order(&described);
+    let ordered: Vec<_> = order.iter().filter_map(|&at| described.get(at).copied()).collect();
+    out.write_all(&header(&ordered, metadata)?)?;
+    for array in order.iter().filter_map(|&at| arrays.get(at)) {
+        if array.shape.byte_len(array.dtype) != Some(len_u64(array.bytes.len())) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the bytes are not as many as dtype and shape say",
+            ));
+        }
+        out.write_all(&array.bytes)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "a test that goes out of bounds has failed"
+)]
+mod tests {
+    use super::*;
+
+    fn array(name: &'static str, dtype: Dtype, shape: &[u64], fill: u8) -> Array<'static> {
+        let shape = Shape::new(shape).unwrap();
+        let len = usize::try_from(shape.byte_len(dtype).unwrap()).unwrap();
+        Array {
+            name: name.into(),
+            dtype,
+            shape,
+            bytes: vec![fill; len].into(),
+        }
+    }
+
+    fn file() -> Vec<u8> {
+        let arrays = [
+            array("b", Dtype::Bool, &[3], 1),
+            array("a", Dtype::F32, &[2, 2], 2),
+            array("c", Dtype::I64, &[], 3),
+            array("none", Dtype::Bf16, &[0, 4], 4),
+        ];
+        let mut file = Vec::new();
+        write(&mut file, &arrays, &[("made_by", "a test")]).unwrap();
+        file
+    }
+
+    #[test]
+    fn written_files_are_read_here_and_by_the_crate() {
+        let file = file();
+        let (arrays, header) = read(&file).unwrap();
+        let names: Vec<_> = arrays.iter().map(|array| &*array.name).collect();
+        assert_eq!(names, ["c", "a", "none", "b"]);
+        assert_eq!(header.metadata, [("made_by".into(), "a test".into())]);
+        let theirs = safetensors::SafeTensors::deserialize(&file).unwrap();
+        for array in &arrays {
+            assert_eq!(theirs.tensor(&array.name).unwrap().data(), &*array.bytes);
+        }
+        assert_eq!((file.len() - 8 - 16 - 3) % 8, 0, "the data begin on a multiple of 8");
+    }
+
+    fn made(header: &str, data: usize) -> Vec<u8> {
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend_from_slice(header.as_bytes());
+        file.resize(file.len() + data, 0);
+        file
+    }
+
+    fn fault(header: &str, data: usize) -> Fault {
+        read(&made(header, data)).unwrap_err()
+    }
+
+    #[test]
+    fn hostile_headers_are_refused_by_kind() {
+        let one = |dtype: &str, shape: &str, offsets: &str| {
+            format!(r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}"#)
+        };
+        assert!(read(&made(&one("F32", "[2]", "[0,8]"), 8)).is_ok());
+        assert!(matches!(
+            fault(&one("F32", "[2]", "[0,8]"), 9),
+            Fault::SafetensorsBounds { .. }
+        ));
+        assert!(matches!(
+            fault(&one("F32", "[2]", "[4,12]"), 12),
+            Fault::SafetensorsBounds { .. }
+        ));
+        assert!(matches!(
+            fault(&one("F32", "[3]", "[0,8]"), 8),
+            Fault::SafetensorsBounds { .. }
+        ));
+        assert!(matches!(
+            fault(&one("U8", "[18446744073709551615]", "[0,18446744073709551615]"), 8),
+            Fault::SafetensorsBounds { .. }
+        ));
+        assert!(matches!(
+            fault(&one("F32", "[4294967296,4294967296]", "[0,0]"), 0),
+            Fault::SafetensorsBounds { .. }
+        ));
+        assert!(matches!(
+            fault(&one("F8_E4M3", "[2]", "[0,2]"), 2),
+            Fault::SafetensorsDtype { .. }
+        ));
+        assert!(matches!(
+            fault(&one("F32", "[-2]", "[0,8]"), 8),
+            Fault::SafetensorsHeader { .. }
+        ));
+        assert!(matches!(fault("[]", 0), Fault::SafetensorsHeader { .. }));
+        let twice = r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
+        assert!(matches!(fault(twice, 1), Fault::SafetensorsHeader { .. }));
+        assert!(matches!(
+            read(b"abc").unwrap_err(),
+            Fault::SafetensorsTruncated { len: 3 }
+        ));
+        let mut huge = (1_u64 << 63).to_le_bytes().to_vec();
+        huge.push(b'{');
+        assert!(matches!(read(&huge).unwrap_err(), Fault::SafetensorsHeader { .. }));
+    }
+
+    #[test]
+    fn every_prefix_is_refused_and_every_flipped_bit_answered() {
+        let whole = file();
+        for len in 0..whole.len() {
+            assert!(read(&whole[..len]).is_err(), "{len}");
+        }
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let _ = read(&flipped);
+        }
+    }
+
+    #[test]
+    fn a_name_twice_is_not_written() {
+        let twice = [array("a", Dtype::U8, &[1], 0), array("a", Dtype::U8, &[1], 1)];
+        assert!(write(&mut Vec::new(), &twice, &[]).is_err());
+    }
+}
