@@ -1,15 +1,22 @@
 //! The soak from the command line: `cargo run --release -p fold-advanced --example soak -- 1000000 [SEED]`.
 //!
-//! Ends with exit code 1 and the failure on stderr when an invariant breaks.
+//! Half of the steps with every mechanism but the three-factor rule and its neuromodulation, half with these too. Ends with exit code 1 and the failure on stderr when an invariant breaks.
 
 use std::io::Write as _;
 
+use fold_advanced::adaptation::AdaptationParams;
+use fold_advanced::bap::BapParams;
+use fold_advanced::consolidation::ConsolidationParams;
+use fold_advanced::feedback::FeedbackParams;
 use fold_advanced::homeostasis::HomeostasisParams;
 use fold_advanced::inhibition::{Contenders, InhibitionParams, Winners};
+use fold_advanced::neuromodulation::{NeuromodulationParams, Signal};
+use fold_advanced::pruning::PruningParams;
 use fold_advanced::refractory::RefractoryParams;
+use fold_advanced::short_term::ShortTermParams;
 use fold_advanced::stdp::StdpParams;
 use fold_advanced::{Layer, LayerConfig, soak};
-use fold_core::params::SpikeParams;
+use fold_core::params::{DendriteParams, Integration, SpikeParams};
 use fold_core::three_factor::ThreeFactorParams;
 use fold_core::{Shape, Wiring};
 
@@ -46,6 +53,34 @@ fn config(with_credit: bool, seed: u64) -> LayerConfig {
             tau_rate_ms: 10.0,
             ..HomeostasisParams::default()
         }),
+        short_term: Some(ShortTermParams::default()),
+        bap: Some(BapParams::default()),
+        neuromodulation: with_credit.then(|| NeuromodulationParams {
+            signal: Signal::Surprise,
+            ..NeuromodulationParams::default()
+        }),
+        consolidation: Some(ConsolidationParams {
+            share: 0.5,
+            ..ConsolidationParams::default()
+        }),
+        pruning: Some(PruningParams {
+            keep: 4,
+            ..PruningParams::default()
+        }),
+        adaptation: Some(AdaptationParams::default()),
+        feedback: Some(FeedbackParams {
+            cells: 2,
+            ..FeedbackParams::default()
+        }),
+        dendrite: DendriteParams {
+            threshold: 1.0,
+            integration: if with_credit {
+                Integration::WtaSoft
+            } else {
+                Integration::NmdaShunting
+            },
+            ..DendriteParams::default()
+        },
         ..LayerConfig::new(shape, 24, seed)
     }
 }

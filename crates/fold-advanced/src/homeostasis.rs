@@ -160,3 +160,131 @@ impl Mechanism for Homeostasis {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quickcheck::quickcheck;
+
+    const SPIKE: SpikeParams = SpikeParams {
+        theta_init: 4.0,
+        theta_min: 0.0625,
+        theta_max: 8.0,
+        width: 0.0,
+    };
+
+    fn law(ki: f64, kp: f64, a: f64) -> Homeostasis {
+        let params = HomeostasisParams {
+            rate_target: 0.5,
+            ki: ki as f32,
+            kp: kp as f32,
+            tau_rate_ms: if a < 1.0 { (-1.0 / (1.0 - a).ln()) as f32 } else { 0.0 },
+        };
+        let shape = fold_core::Shape {
+            neurons: 1,
+            dendrites: 1,
+            synapses: 1,
+        };
+        Homeostasis::new(&params, 1.0, &SPIKE, shape)
+    }
+
+    /// theta - theta* on the linear plant r = r* - g (theta - theta*), from `start` on.
+    fn trajectory(law: &Homeostasis, g: f64, start: f64, steps: usize) -> Vec<f64> {
+        let (mut error, mut theta) = (0.0, (4.0 + start) as f32);
+        (0..steps)
+            .map(|_| {
+                let rate = 0.5 - g * (f64::from(theta) - 4.0);
+                (error, theta) = law.regulate(rate as f32, error, theta);
+                f64::from(theta) - 4.0
+            })
+            .collect()
+    }
+
+    fn unit(k: u8) -> f64 {
+        f64::from(k) / 255.0
+    }
+
+    quickcheck! {
+        /// P2 at nine tenths and eleven tenths of the stated limit.
+        fn stable_inside_the_stated_region_and_not_outside(a: u8, share: u8, g: u8) -> bool {
+            let (a, g) = (0.05 + 0.95 * unit(a), 0.2 + unit(g));
+            let share = 0.9 * unit(share);
+            let at = |factor: f64| {
+                let total = factor * (4.0 - 2.0 * a) / (a * g);
+                trajectory(&law((1.0 - share) * total, share * total / 2.0, a), g, 1e-3, 4000)
+            };
+            let late = |offsets: &[f64]| offsets[3800..].iter().fold(0.0f64, |most, x| most.max(x.abs()));
+            late(&at(0.9)) < 1e-4 && late(&at(1.1)) > 0.1
+        }
+
+        /// No overshoot up to the stated gain, and some at one and a half times that.
+        fn no_overshoot_within_the_proved_bound(a: u8, g: u8) -> bool {
+            let (a, g) = (0.05 + 0.95 * unit(a), 0.2 + 0.2 * unit(g));
+            let limit = (1.0 - (1.0 - a).sqrt()).powi(2) / a;
+            let over = |factor: f64| {
+                let offsets = trajectory(&law(factor * limit / g, 0.0, a), g, -1.0, 4000);
+                offsets.into_iter().fold(f64::MIN, f64::max)
+            };
+            over(0.99) < 1e-5 && over(1.5) > 1e-5
+        }
+
+        /// The step grows with the rate error, for every gain and state.
+        fn theta_does_not_decrease_with_the_rate(ki: u8, kp: u8, a: u8, error: i8, rates: (u8, u8)) -> bool {
+            let law = law(unit(ki) + 0.001, unit(kp), 0.05 + 0.95 * unit(a));
+            let (low, high) = (rates.0.min(rates.1), rates.0.max(rates.1));
+            let theta = |rate: u8| law.regulate(unit(rate) as f32, f32::from(error) / 128.0, 4.0).1;
+            theta(low) <= theta(high)
+        }
+    }
+
+    /// Steps from the turn of the error until theta has left its lower bound, after `saturated` silent steps.
+    fn steps_to_leave(mut law: impl FnMut(f32) -> f32, saturated: usize) -> usize {
+        (0..saturated).for_each(|_| {
+            law(0.0);
+        });
+        (1..1_000_000)
+            .find(|_| law(1.0) > SPIKE.theta_min)
+            .unwrap_or(usize::MAX)
+    }
+
+    /// P4: at most ceil(ln((E0 + d) / d) / -ln(1 - a)) steps, here with E0 = d = 1/2, whatever came before.
+    fn bound(a: f64) -> usize {
+        if a < 1.0 {
+            (2f64.ln() / -(1.0 - a).ln()).ceil() as usize
+        } else {
+            1
+        }
+    }
+
+    #[test]
+    fn a_saturated_threshold_is_left_within_the_proved_number_of_steps() {
+        for a in [1.0, 0.5, 0.1, 0.01] {
+            for saturated in [500, 50_000] {
+                let law = law(0.02, 0.0, a);
+                let (mut error, mut theta) = (0.0, 4.0);
+                let steps = steps_to_leave(
+                    |rate| {
+                        (error, theta) = law.regulate(rate, error, theta);
+                        theta
+                    },
+                    saturated,
+                );
+                // One step more where f32 rounds the filtered error across zero.
+                assert!(steps <= bound(a) + 1, "a = {a}: {steps} steps, proved {}", bound(a));
+            }
+        }
+    }
+
+    /// The mutant of P4: an integrator that does not know of the clamp.
+    #[test]
+    fn an_integrator_beside_theta_winds_up_and_fails_the_bound() {
+        for saturated in [500, 50_000] {
+            let mut integral = 0.0f32;
+            let winding = |rate: f32| {
+                integral += rate - 0.5;
+                (4.0 + 0.1 * (rate - 0.5) + 0.02 * integral).clamp(SPIKE.theta_min, SPIKE.theta_max)
+            };
+            assert!(steps_to_leave(winding, saturated) > 10 * (bound(1.0) + 1));
+        }
+    }
+}

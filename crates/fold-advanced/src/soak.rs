@@ -72,7 +72,8 @@ pub enum Failure {
     },
 }
 
-/// Runs `steps` steps on `layer` with inputs between the extremes, every seventh one preceded by a hostile one.
+/// Runs `steps` steps on `layer` with inputs between the extremes, every seventh one preceded by a hostile one. Every thousand steps the layer
+/// sleeps, or rests where it cannot.
 ///
 /// The whole state is checked every `check_every` steps and at the end (0 = only at the end), and compared around every 64th
 /// refused input.
@@ -99,7 +100,11 @@ pub fn soak(layer: &mut Layer, steps: u64, check_every: u64, seed: u64) -> std::
         outcome.spikes += taken.counts.iter().map(|&k| u64::from(k)).sum::<u64>();
         outcome.steps += 1;
         if step % 1000 == 999 {
-            layer.rest();
+            if layer.config().consolidation.is_some() {
+                layer.sleep(1e5).map_err(|source| Failure::Refused { step, source })?;
+            } else {
+                layer.rest();
+            }
         }
         if check_every > 0 && step % check_every == check_every - 1 {
             check(layer, step)?;

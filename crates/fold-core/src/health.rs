@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::LayerState;
+use crate::input::InputPolicy;
 use crate::invariants::{Breach, Part};
 use crate::params::{Range, Violations};
 
@@ -38,6 +39,8 @@ crate::parameters! {
     choices {
         /// What happens on a breach.
         policy: Policy = Policy::Stop;
+        /// What happens to an input that is not a number of [0, 1].
+        input: InputPolicy = InputPolicy::Reject;
     }
 }
 
@@ -48,14 +51,16 @@ impl HealthParams {
     }
 }
 
-/// How a layer fared over one sweep.
-#[derive(Debug, Clone, PartialEq)]
+/// How a layer fared over one sweep. Serialised, its fields are the keys.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// The step clock at the sweep's end.
     pub clock: u64,
     /// Samples seen in the sweep, over all its steps.
     pub samples: u64,
+    /// Samples among them whose input was not valid and was taken as silent.
+    pub silenced: u64,
     /// Fraction of the neurons that never fired.
     pub dead: f64,
     /// Fraction of the neurons at or above `saturated_rate`.
@@ -76,6 +81,74 @@ pub struct Report {
     pub breach_count: u64,
 }
 
+/// One number of a report, ready for a monitoring system.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Metric {
+    /// Its name, unit last.
+    pub name: &'static str,
+    /// What it says, in one sentence.
+    pub help: &'static str,
+    /// Its value; a gauge.
+    pub value: f64,
+}
+
+impl Report {
+    /// Every number of the report as a gauge, in a fixed order.
+    #[must_use]
+    pub fn metrics(&self) -> [Metric; 11] {
+        let metric = |name, help, value| Metric { name, help, value };
+        [
+            metric(
+                "fold_layer_clock_steps",
+                "Steps taken at the end of the last health sweep.",
+                self.clock as f64,
+            ),
+            metric(
+                "fold_layer_sweep_samples",
+                "Samples seen in the sweep.",
+                self.samples as f64,
+            ),
+            metric(
+                "fold_layer_silenced_samples",
+                "Samples of the sweep whose input was not valid and was taken as silent.",
+                self.silenced as f64,
+            ),
+            metric(
+                "fold_layer_dead_ratio",
+                "Neurons that never fired in the sweep.",
+                self.dead,
+            ),
+            metric(
+                "fold_layer_saturated_ratio",
+                "Neurons at or above the saturated rate.",
+                self.saturated,
+            ),
+            metric(
+                "fold_layer_n_min_ratio",
+                "Synapses with the fewest filaments.",
+                self.at_n_min,
+            ),
+            metric(
+                "fold_layer_n_max_ratio",
+                "Synapses with the most filaments.",
+                self.at_n_max,
+            ),
+            metric("fold_layer_theta_mean", "Mean threshold.", self.theta_mean),
+            metric("fold_layer_rate_mean", "Spikes per neuron and sample.", self.rate_mean),
+            metric(
+                "fold_layer_quarantined_neurons",
+                "Neurons in quarantine.",
+                self.quarantined.len() as f64,
+            ),
+            metric(
+                "fold_layer_breaches",
+                "Broken invariants found in the sweep.",
+                self.breach_count as f64,
+            ),
+        ]
+    }
+}
+
 /// What the running sweep has counted: dynamic state, stored with a checkpoint so that a resumed run reports alike.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tally {
@@ -87,6 +160,8 @@ pub struct Tally {
     pub at_n_min: u64,
     /// Synapses found at n_max.
     pub at_n_max: u64,
+    /// Samples silenced.
+    pub silenced: u64,
 }
 
 /// The monitor of one layer.
@@ -109,6 +184,7 @@ impl Monitor {
             samples: 0,
             at_n_min: 0,
             at_n_max: 0,
+            silenced: 0,
         };
         Self {
             params: *params,
@@ -124,6 +200,17 @@ impl Monitor {
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.params.policy
+    }
+
+    /// What to do with an invalid input.
+    #[must_use]
+    pub fn input_policy(&self) -> InputPolicy {
+        self.params.input
+    }
+
+    /// Counts samples that were taken as silent.
+    pub fn note_silenced(&mut self, samples: usize) {
+        self.tally.silenced += samples as u64;
     }
 
     /// The part of the state to check in the step that ends at `clock`.
@@ -169,6 +256,7 @@ impl Monitor {
         let report = Report {
             clock: clock + 1,
             samples: self.tally.samples,
+            silenced: self.tally.silenced,
             dead: share(&|k| k == 0),
             saturated: share(&|k| f64::from(k) / samples >= f64::from(self.params.saturated_rate)),
             at_n_min: self.tally.at_n_min as f64 / synapses,
@@ -185,6 +273,7 @@ impl Monitor {
             samples: 0,
             at_n_min: 0,
             at_n_max: 0,
+            silenced: 0,
             spikes: std::mem::take(&mut self.tally.spikes),
         };
     }
@@ -263,6 +352,30 @@ mod tests {
         assert_eq!((report.theta_mean, report.rate_mean), (1.0, 0.5));
         assert_eq!(report.breach_count, 0);
         assert_eq!(monitor.tally().samples, 0, "the next sweep starts from nothing");
+    }
+
+    #[test]
+    fn a_report_is_json_and_gauges() {
+        let params = HealthParams {
+            sweep_steps: 2,
+            ..HealthParams::default()
+        };
+        let monitor = run(params, 2, |_, state| state.theta_mut()[3] = f32::NAN);
+        let report = monitor.report().unwrap();
+        let json = serde_json::to_value(report).unwrap();
+        let breach = serde_json::json!({
+            "invariant": "theta-in-bounds", "array": "theta", "place": "[3]", "value": null
+        });
+        assert_eq!(json["breaches"], serde_json::json!([breach]));
+        assert_eq!((&json["samples"], &json["dead"]), (&4.into(), &0.25.into()));
+        let metrics = report.metrics();
+        let value = |name| metrics.iter().find(|m| m.name == name).unwrap().value;
+        assert_eq!(value("fold_layer_dead_ratio"), 0.25);
+        assert_eq!(value("fold_layer_breaches"), 1.0);
+        let mut names: Vec<&str> = metrics.iter().map(|m| m.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), metrics.len());
     }
 
     #[test]

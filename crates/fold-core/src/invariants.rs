@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 use crate::Shape;
 
 /// What must always hold.
@@ -159,8 +161,21 @@ impl fmt::Display for Place {
     }
 }
 
-/// One broken invariant.
-#[derive(Debug, Clone, Copy, PartialEq)]
+impl Serialize for Invariant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// As it is displayed: `[0, 1, 2]`.
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One broken invariant. In JSON a value that is no number is `null`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Breach {
     /// Which.
     pub invariant: Invariant,

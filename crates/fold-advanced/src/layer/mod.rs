@@ -138,7 +138,9 @@ impl Layer {
                 given: samples,
             });
         }
-        input::accept(x, samples, self.wiring.lines() as usize, &mut self.work.input)?;
+        let policy = self.monitor.input_policy();
+        let silenced = input::accept(x, samples, self.wiring.lines() as usize, policy, &mut self.work.input)?;
+        self.monitor.note_silenced(silenced);
         self.work.fit(self.config.shape, samples, self.needs);
         self.integrate(samples);
         let mut context = StepContext {

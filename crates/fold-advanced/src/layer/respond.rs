@@ -1,7 +1,7 @@
 //! Reading: what the neurons answer to an input, without a step.
 
 use fold_core::dendrite::to_sample_rows;
-use fold_core::input;
+use fold_core::input::{self, InputPolicy};
 use fold_core::lanes::{LANES, Lane, Lanes};
 use fold_core::spike;
 
@@ -56,7 +56,8 @@ impl Layer {
             }
             .into());
         }
-        input::accept(x, samples, self.wiring.lines() as usize, &mut scratch.input)?;
+        let lines = self.wiring.lines() as usize;
+        input::accept(x, samples, lines, InputPolicy::Reject, &mut scratch.input)?;
         scratch.lanes.resize(neurons * samples.div_ceil(LANES), [0.0; LANES]);
         let weights = self.state.weights();
         self.dendrite

@@ -1,6 +1,7 @@
 //! The dynamic state, handed out as named arrays and taken back.
 
 use fold_core::health::Tally;
+use fold_core::input::InputPolicy;
 use fold_core::invariants::Part;
 use fold_core::state::StoredState;
 use fold_core::{LayerState, Wiring};
@@ -20,6 +21,7 @@ impl Layer {
     /// | `theta`, `quarantined` | f32, u8 \[n\] |
     /// | `clock`, `seed`, `samples` | u64 \[1\]; (seed, clock) is the position of the random numbers |
     /// | `health.spikes`, `health.counters` | u32 \[n\], u64 \[3\] (samples, at n_min, at n_max of the running sweep) |
+    /// | `health.silenced` | u64 \[1\]; under the input policy `silence` |
     /// | `stdp.trace_pre`, `stdp.trace_post` | f32 [B, M], f32 [B, n] |
     /// | `three_factor.eligibility` | f32 [n, D, S] |
     /// | `homeostasis.error` | f32 \[n\] |
@@ -46,6 +48,9 @@ impl Layer {
         visit("health.spikes", &neurons, StateSlice::U32(&tally.spikes));
         let counters = [tally.samples, tally.at_n_min, tally.at_n_max];
         visit("health.counters", &[3], StateSlice::U64(&counters));
+        if self.monitor.input_policy() == InputPolicy::Silence {
+            visit("health.silenced", &[1], StateSlice::U64(&[tally.silenced]));
+        }
         for mechanism in &self.mechanisms {
             mechanism.visit_state(&mut |name, shape, values| visit(name, shape, values));
         }
@@ -90,11 +95,16 @@ impl Layer {
         let counters = stored.u64s("health.counters", &[3])?;
         let [samples_seen, at_n_min, at_n_max] = <[u64; 3]>::try_from(counters).unwrap_or_default();
         let spikes = stored.u32s("health.spikes", &neurons)?;
+        let silenced = match layer.monitor.input_policy() {
+            InputPolicy::Silence => one(stored.u64s("health.silenced", &[1])?),
+            InputPolicy::Reject => 0,
+        };
         layer.monitor.restore(Tally {
             spikes,
             samples: samples_seen,
             at_n_min,
             at_n_max,
+            silenced,
         })?;
         let mut found = Vec::new();
         for mechanism in &layer.mechanisms {

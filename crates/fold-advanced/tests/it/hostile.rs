@@ -1,7 +1,8 @@
 //! Inputs and options that no step may accept, and the soak.
 
 use fold_advanced::soak::{fingerprint, soak};
-use fold_advanced::{Error, MAX_SAMPLES, StepOptions};
+use fold_advanced::{Error, MAX_SAMPLES, StateData, StepOptions};
+use fold_core::input::InputPolicy;
 
 use super::{build, everything, input};
 
@@ -58,6 +59,38 @@ fn a_refused_step_leaves_every_bit_where_it_was() {
     assert!(matches!(layer.set_samples(0), Err(Error::Samples { given: 0, .. })));
     assert!(layer.set_samples(MAX_SAMPLES + 1).is_err());
     assert_eq!(fingerprint(&layer), before);
+}
+
+#[test]
+fn a_silenced_sample_is_a_silent_one_and_is_reported() {
+    let mut config = everything(2);
+    config.health.input = InputPolicy::Silence;
+    config.health.sweep_steps = 10;
+    let (mut hostile, mut silent) = (build(config.clone(), 3), build(config.clone(), 3));
+    for t in 0..40 {
+        let mut x = input(3, 6, t);
+        let bad = t % 4 == 1;
+        if bad {
+            x[6 + (t as usize % 6)] = [f32::NAN, f32::INFINITY, -1.0][t as usize % 3];
+        }
+        let spikes = hostile.step(&x, 3, StepOptions::default()).unwrap().spikes.to_vec();
+        if bad {
+            x[6..12].fill(0.0);
+        }
+        assert_eq!(silent.step(&x, 3, StepOptions::default()).unwrap().spikes, spikes);
+        assert_eq!(hostile.state(), silent.state());
+        assert!(hostile.check().is_empty());
+    }
+    // Steps 33 and 37 had a bad sample.
+    assert_eq!(hostile.health().unwrap().silenced, 2);
+    let mut array = None;
+    hostile.step(&[f32::NAN; 18], 3, StepOptions::default()).unwrap();
+    hostile.visit_state(&mut |name, _, values| {
+        if name == "health.silenced" {
+            array = Some(values.to_data());
+        }
+    });
+    assert_eq!(array, Some(StateData::U64(vec![3])));
 }
 
 #[test]

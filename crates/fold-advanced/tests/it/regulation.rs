@@ -95,21 +95,21 @@ fn nothing_winds_up_while_theta_is_clamped() {
     }
 }
 
-/// P5: PyFolds settled at 0.419 for B = 1 and 0.171 for B = 8.
+/// P5: PyFolds settled at 0.419 for B = 1 and 0.171 for B = 8. Here the mean rate is within 2 % of the target for every B.
 #[test]
 fn the_fixed_point_does_not_depend_on_the_batch() {
-    for samples in [1, 8, 32] {
+    for samples in [1, 8, 32, 256] {
         let mut layer = build(regulated(0.1, 0.02, 0.25, 2), samples);
-        let (mut fired, steps) = (0u64, 20_000 / samples as u64 + 2000);
+        let (mut fired, warm, steps) = (0u64, 3000, 20_000);
         let x = vec![0.8; 6 * samples];
-        for t in 0..2 * steps {
+        for t in 0..warm + steps {
             let counts = layer.step(&x, samples, StepOptions::default()).unwrap().counts;
-            if t >= steps {
+            if t >= warm {
                 fired += counts.iter().map(|&k| u64::from(k)).sum::<u64>();
             }
         }
         let rate = fired as f64 / (2 * samples as u64 * steps) as f64;
-        assert!((rate - 0.1).abs() < 0.006, "B = {samples}: {rate}");
+        assert!((rate - 0.1).abs() < 0.002, "B = {samples}: {rate}");
     }
 }
 
