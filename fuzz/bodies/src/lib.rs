@@ -1,9 +1,21 @@
 //! What the fuzz targets do with their input, apart from libFuzzer, so that `cargo test` replays every committed input.
 //!
-//! A body panics when a promise is broken; a typed error is a good answer to any bytes.
+//! A body panics when a promise is broken; a typed error is a good answer to any bytes. Beside the bodies: a second
+//! reader written from the specification (`slow`), and a mutator that knows the records and mends the digests (`mutate`).
 #![forbid(unsafe_code)]
 
-use fold_format::{Checkpoint, ChunkKind, Depth, OpenOptions, Verdict, VerifyOptions, verify_source};
+mod layouts;
+mod mutate;
+mod random;
+pub mod slow;
+mod writer;
+
+use fold_format::{Checkpoint, ChunkKind, Code, Depth, OpenMode, OpenOptions, Verdict, VerifyOptions, verify_source};
+
+pub use layouts::{Layout, layouts};
+pub use mutate::{mutate, mutate_in_place, seal};
+pub use random::Random;
+pub use writer::{Bytes, Memory, writer};
 
 /// Opens any bytes, reads every tensor and chunk, and verifies them all.
 ///
@@ -13,7 +25,8 @@ use fold_format::{Checkpoint, ChunkKind, Depth, OpenOptions, Verdict, VerifyOpti
 pub fn fold_reader(bytes: &[u8]) {
     let report = verify_source(bytes, Depth::All, VerifyOptions::default());
     let whole = report.as_ref().is_ok_and(|report| report.verdict == Verdict::Ok);
-    let checkpoint = match Checkpoint::open_source(bytes, &OpenOptions::default()) {
+    let options = OpenOptions::default().mode(if whole { OpenMode::Strict } else { OpenMode::Degraded });
+    let checkpoint = match Checkpoint::open_source(bytes, &options) {
         Ok(checkpoint) => checkpoint,
         Err(error) => {
             assert!(!whole, "verified as whole, yet it does not open: {error}");
@@ -39,4 +52,96 @@ pub fn fold_reader(bytes: &[u8]) {
             assert!(!whole, "verified as whole, yet chunk {name} cannot be read: {error}");
         }
     }
+}
+
+/// Any bytes through both readers, which must agree: on whether every byte is as the specification says, on whether the
+/// file opens, and on every byte that both hand out.
+///
+/// # Panics
+/// When they do not agree.
+pub fn differential(bytes: &[u8]) {
+    if let Some(what) = disagreement(bytes, slow::whole(bytes)) {
+        panic!("{what}");
+    }
+}
+
+/// As [`differential`], with a bug planted in the second reader: it does not look at padding. Fuzzing that does not
+/// find this within a minute is not fuzzing.
+///
+/// # Panics
+/// When the bug is found.
+pub fn canary(bytes: &[u8]) {
+    let blind = match slow::whole(bytes) {
+        Err("padding is zero") => slow::open(bytes),
+        honest => honest,
+    };
+    if let Some(what) = disagreement(bytes, blind) {
+        panic!("{what}");
+    }
+}
+
+/// In what the two readers differ.
+fn disagreement(bytes: &[u8], whole: Result<slow::Contents, slow::Broken>) -> Option<String> {
+    let report = verify_source(bytes, Depth::All, VerifyOptions::default()).expect("memory can be read");
+    match (report.verdict == Verdict::Ok, &whole) {
+        (true, Err(rule)) => return Some(format!("verified, but the second reader misses: {rule}")),
+        (false, Ok(_)) => return Some(format!("the second reader finds nothing, but: {:?}", report.findings)),
+        _ => {}
+    }
+    let opened = Checkpoint::open_source(bytes, &OpenOptions::default());
+    let slow = slow::open(bytes);
+    let (fast, slow) = match (opened, slow) {
+        (Err(_), Err(_)) => return None,
+        (Ok(fast), Ok(slow)) => (fast, slow),
+        (Err(error), Ok(_)) => return Some(format!("the second reader opens it, but: {error}")),
+        // Two damaged copies may have been put together again, which the second reader does not try.
+        (Ok(fast), Err("a copy of index and digest table is whole")) => {
+            let merged = fast
+                .findings()
+                .iter()
+                .any(|finding| finding.code() == Code::IndexDigest);
+            return (!merged).then(|| "opened without a whole copy of the metadata".to_owned());
+        }
+        (Ok(_), Err(rule)) => return Some(format!("opened, but the second reader misses: {rule}")),
+    };
+    if fast.metadata() != slow.metadata
+        || !fast
+            .chunks()
+            .map(|chunk| chunk.name)
+            .eq(slow.chunks.iter().map(|c| &*c.name))
+    {
+        return Some("metadata or names of chunks differ".to_owned());
+    }
+    for chunk in slow.chunks.iter().filter(|chunk| chunk.kind != 1) {
+        let differs = match (fast.chunk(&chunk.name), &chunk.content) {
+            (Ok(bytes), Ok(second)) => bytes != *second,
+            (Err(_), Err(_)) => false,
+            _ => true,
+        };
+        if differs {
+            return Some(format!("chunk {:?} is read differently", chunk.name));
+        }
+    }
+    let tensors = match (fast.tensors(), &slow.tensors) {
+        (Err(_), Err(_)) => return None,
+        (Ok(tensors), Ok(second)) => tensors.zip(second).collect::<Vec<_>>(),
+        (Ok(_), Err(rule)) => return Some(format!("tensors are listed, but the second reader misses: {rule}")),
+        (Err(error), Ok(_)) => return Some(format!("the second reader lists tensors, but: {error}")),
+    };
+    for (tensor, second) in tensors {
+        if (tensor.name, tensor.dtype.to_byte(), tensor.shape.extents())
+            != (&*second.name, second.dtype, &second.shape[..])
+        {
+            return Some(format!("tensor {:?} is described differently", second.name));
+        }
+        let differs = match (fast.tensor(tensor.name), &second.bytes) {
+            (Ok(read), Ok(bytes)) => read.as_bytes() != bytes.as_slice(),
+            (Err(_), Err(_)) => false,
+            _ => true,
+        };
+        if differs {
+            return Some(format!("tensor {:?} is read differently", second.name));
+        }
+    }
+    None
 }

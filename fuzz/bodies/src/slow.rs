@@ -1,0 +1,574 @@
+//! A second reader of the container, plain and slow, written from `docs/format/SPEC.md` alone.
+//!
+//! It shares no code with `fold-format`: its own offsets, arithmetic in 128 bits instead of checked 64, whole files in
+//! memory, recursion and copies where they are the obvious thing. What the two readers do not agree on is a defect of one
+//! of them or of the document. Rules are answered by their text, so that a disagreement says which one it is about.
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128, xxh3_128_with_seed};
+
+/// The rule that a file breaks.
+pub type Broken = &'static str;
+
+/// Bytes of a superblock, of a prologue and of a page.
+pub const PAGE: usize = 4096;
+
+/// Feature bits of `required_features`.
+const SEALED: u64 = 1 << 2;
+/// The bits that this reader knows.
+const KNOWN: u64 = 0;
+
+/// A chunk as its record describes it.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// The chunk's name.
+    pub name: String,
+    /// 1 TENS, 2 JSON, 3 BYTE.
+    pub kind: u8,
+    /// The bytes of the decoded content, padding not included.
+    pub content: Result<Vec<u8>, Broken>,
+    offset: usize,
+    stored_len: usize,
+    first_block: usize,
+    block_count: usize,
+    tensor_count: u64,
+}
+
+/// A tensor as its record describes it.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    /// The tensor's name.
+    pub name: String,
+    /// The number of its dtype.
+    pub dtype: u8,
+    /// Its extents.
+    pub shape: Vec<u64>,
+    /// Its bytes, where every block that they lie on matches its digest.
+    pub bytes: Result<Vec<u8>, Broken>,
+    chunk: usize,
+    offset: usize,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// The text of the metadata.
+    pub metadata: String,
+    /// By name.
+    pub chunks: Vec<Chunk>,
+    /// By name; or the rule that a record breaks.
+    pub tensors: Result<Vec<Tensor>, Broken>,
+}
+
+fn need(kept: bool, rule: Broken) -> Result<(), Broken> {
+    if kept { Ok(()) } else { Err(rule) }
+}
+
+/// `len` bytes, 1 to 8, as a number.
+fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
+    let field = bytes[at..at + len].iter().rev();
+    field.fold(0, |value, &byte| value << 8 | u64::from(byte))
+}
+
+fn up(value: u128) -> u128 {
+    value.div_ceil(4096) * 4096
+}
+
+fn zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == 0)
+}
+
+/// The digests of one file.
+pub(crate) struct Digests {
+    pub(crate) uuid: Vec<u8>,
+    pub(crate) kind: u8,
+}
+
+impl Digests {
+    fn place(&self, domain: u64, position: u64) -> [u8; 32] {
+        let place = [&self.uuid[..], &domain.to_le_bytes(), &position.to_le_bytes()].concat();
+        place.try_into().expect("16 + 8 + 8 bytes")
+    }
+
+    /// A digest field: what is used of it, then zeros.
+    pub(crate) fn node(&self, domain: u64, position: u64, bytes: &[u8]) -> Vec<u8> {
+        let place = self.place(domain, position);
+        if self.kind == 2 {
+            return blake3::keyed_hash(&place, bytes).as_bytes().to_vec();
+        }
+        let mut field = xxh3_128_with_seed(bytes, xxh3_64(&place)).to_le_bytes().to_vec();
+        field.resize(32, 0);
+        field
+    }
+
+    /// An entry of the digest table.
+    pub(crate) fn block(&self, position: u64, bytes: &[u8]) -> Vec<u8> {
+        if self.kind == 2 {
+            return self.node(1, position, bytes);
+        }
+        xxh3_64_with_seed(bytes, xxh3_64(&self.place(1, position)))
+            .to_le_bytes()
+            .to_vec()
+    }
+
+    /// Bytes of an entry of the digest table.
+    pub(crate) fn entry_len(&self) -> usize {
+        if self.kind == 2 { 32 } else { 8 }
+    }
+}
+
+/// The superblock's own digest.
+pub(crate) fn own_digest(superblock: &[u8]) -> Vec<u8> {
+    xxh3_128(&superblock[..4080]).to_le_bytes().to_vec()
+}
+
+/// Section 2: magic and own digest, which make a copy a whole one.
+fn is_whole(superblock: &[u8]) -> bool {
+    superblock.len() == PAGE && superblock[..8] == *b"\x89FOLD\r\n\x1a" && superblock[4080..] == own_digest(superblock)
+}
+
+/// The facts of a superblock that keeps all rules of sections 1 and 2.
+struct Superblock {
+    digests: Digests,
+    block_len: usize,
+    block_count: usize,
+    payload: usize,
+    payload_len: usize,
+    index: [usize; 2],
+    index_len: usize,
+    table: [usize; 2],
+    table_len: usize,
+    index_digest: Vec<u8>,
+    table_digest: Vec<u8>,
+    file_len: u128,
+    /// Whether reserved bytes must be zero.
+    strict: bool,
+}
+
+fn superblock(bytes: &[u8]) -> Result<Superblock, Broken> {
+    let field = |at: usize, len: usize| number(bytes, at, len);
+    need(field(8, 2) == 2, "version_major is 2")?;
+    let (required, optional) = (field(16, 8), field(24, 8));
+    need(required & !KNOWN == 0, "no unknown required feature")?;
+    let digests = Digests {
+        uuid: bytes[40..56].to_vec(),
+        kind: if required & SEALED == 0 { 1 } else { 2 },
+    };
+    need(bytes[256..288] == digests.node(5, 0, &bytes[..256]), "root_digest")?;
+    let strict = field(10, 2) == 0 && optional == 0;
+    need(field(12, 4) == 4096, "superblock_len is 4096")?;
+    need((12..=20).contains(&bytes[64]), "block_log2 is 12 to 20")?;
+    need(bytes[65] == digests.kind, "digest_kind goes with the features")?;
+    need(
+        usize::from(bytes[66]) == digests.entry_len(),
+        "leaf_digest_len goes with the kind",
+    )?;
+    need(
+        bytes[67] == if digests.kind == 2 { 32 } else { 16 },
+        "node_digest_len goes with the kind",
+    )?;
+    need(
+        zero(&bytes[208..226]) && zero(&bytes[228..248]),
+        "no parity field without parity",
+    )?;
+    need(zero(&bytes[288..305]), "no signature field without a signature")?;
+    if strict {
+        let reserved = [68..72, 226..228, 248..256, 305..4080];
+        need(
+            reserved.into_iter().all(|range| zero(&bytes[range])),
+            "reserved bytes are zero",
+        )?;
+    }
+    if digests.kind == 1 {
+        need(
+            zero(&bytes[160..176]) && zero(&bytes[192..208]),
+            "the rest of a digest field is zero",
+        )?;
+    }
+
+    let wide = |at: usize| u128::from(field(at, 8));
+    let (index_len, block_count, payload_len) = (wide(112), wide(72), wide(88));
+    need(index_len >= 64, "index_len is at least 64")?;
+    need(payload_len % 4096 == 0, "payload_len is a multiple of 4096")?;
+    let digests_len = block_count * digests.entry_len() as u128;
+    let digests_offset = up(4096 + index_len);
+    let payload_offset = up(digests_offset + digests_len);
+    let index_mirror = payload_offset + payload_len;
+    let digests_mirror = up(index_mirror + index_len);
+    let file_len = up(digests_mirror + digests_len) + 4096;
+    for (at, expected) in [
+        (96, 4096),
+        (120, digests_offset),
+        (80, payload_offset),
+        (104, index_mirror),
+        (128, digests_mirror),
+        (32, file_len),
+        (136, digests_len),
+    ] {
+        need(wide(at) == expected, "offsets and lengths are those of section 1")?;
+    }
+    // Every one of them is equal to a field of 64 bits; that memory holds them is known once the file is as long.
+    Ok(Superblock {
+        digests,
+        block_len: 1 << bytes[64],
+        block_count: block_count as usize,
+        payload: payload_offset as usize,
+        payload_len: payload_len as usize,
+        index: [4096, index_mirror as usize],
+        index_len: index_len as usize,
+        table: [digests_offset as usize, digests_mirror as usize],
+        table_len: digests_len as usize,
+        index_digest: bytes[144..176].to_vec(),
+        table_digest: bytes[176..208].to_vec(),
+        file_len,
+        strict,
+    })
+}
+
+/// The superblock to use: A if it is whole, else B; and the rules, which a whole copy must keep.
+fn choose_superblock(file: &[u8]) -> Result<Superblock, Broken> {
+    let a = file.get(..PAGE).unwrap_or(&[]);
+    let b = file.len().checked_sub(PAGE).map_or(&[][..], |start| &file[start..]);
+    let chosen = [a, b].into_iter().find(|copy| is_whole(copy));
+    let chosen = superblock(chosen.ok_or("a superblock is whole")?)?;
+    need(chosen.file_len == file.len() as u128, "file_len is the file's length")?;
+    Ok(chosen)
+}
+
+/// The first copy that matches.
+fn choose_copy(file: &[u8], copies: [usize; 2], len: usize, matches: impl Fn(&[u8]) -> bool) -> Result<&[u8], Broken> {
+    let mut copies = copies.into_iter().map(|start| &file[start..start + len]);
+    copies
+        .find(|copy| matches(copy))
+        .ok_or("a copy of index and digest table is whole")
+}
+
+/// Section 3: names are UTF-8, 1 to 255 bytes, without control characters.
+fn name(bytes: &[u8]) -> Result<String, Broken> {
+    let name = std::str::from_utf8(bytes).map_err(|_| "a name is UTF-8")?;
+    need((1..=255).contains(&name.len()), "a name has 1 to 255 bytes")?;
+    need(!name.chars().any(char::is_control), "a name has no control characters")?;
+    Ok(name.to_owned())
+}
+
+/// Opens a file and reads whatever of it is whole, as section 6 says.
+///
+/// # Errors
+/// The first rule that keeps it from being opened.
+pub fn open(file: &[u8]) -> Result<Contents, Broken> {
+    let superblock = choose_superblock(file)?;
+    let digests = &superblock.digests;
+    let index = choose_copy(file, superblock.index, superblock.index_len, |copy| {
+        digests.node(3, 0, copy) == superblock.index_digest
+    })?;
+    let table = choose_copy(file, superblock.table, superblock.table_len, |copy| {
+        digests.node(4, 0, copy) == superblock.table_digest
+    })?;
+
+    need(index[..8] == *b"FOLDidx2", "the index' magic")?;
+    need(
+        !superblock.strict || zero(&index[12..16]) && zero(&index[40..64]),
+        "reserved bytes of the index header are zero",
+    )?;
+    let chunk_count = number(index, 8, 4) as usize;
+    let (tensor_count, strings_len, metadata_len) = (number(index, 16, 8), number(index, 24, 8), number(index, 32, 8));
+    let records = 128 * (chunk_count as u128 + u128::from(tensor_count));
+    let total = 64 + records + u128::from(strings_len) + u128::from(metadata_len);
+    need(
+        total == index.len() as u128,
+        "the parts of the index add up to index_len",
+    )?;
+    let (chunk_records, rest) = index[64..].split_at(128 * chunk_count);
+    let (tensor_records, rest) = rest.split_at(128 * tensor_count as usize);
+    let (strings, metadata) = rest.split_at(strings_len as usize);
+    let metadata = std::str::from_utf8(metadata)
+        .map_err(|_| "metadata are UTF-8")?
+        .to_owned();
+
+    let chunks = chunks(&superblock, chunk_records, strings, tensor_count)?;
+    let read = |chunk: &Chunk, from: usize, to: usize| verified(file, &superblock, table, chunk, from, to);
+    let tensors = tensors(&superblock, tensor_records, strings, &chunks, read);
+    let with_content = chunks.into_iter().map(|mut chunk| {
+        chunk.content = read(&chunk, 0, chunk.stored_len);
+        chunk
+    });
+    Ok(Contents {
+        metadata,
+        chunks: with_content.collect(),
+        tensors,
+    })
+}
+
+fn chunks(superblock: &Superblock, records: &[u8], strings: &[u8], tensor_count: u64) -> Result<Vec<Chunk>, Broken> {
+    let mut chunks: Vec<Chunk> = Vec::new();
+    let (mut names, mut offset, mut blocks, mut tensors) = (0, superblock.payload as u128, 0_u128, 0_u128);
+    for record in records.chunks(128) {
+        let field = |at: usize| number(record, at, 8);
+        let name_len = number(record, 4, 2) as usize;
+        need(
+            number(record, 0, 4) == names as u64,
+            "a name begins where the one before ends",
+        )?;
+        let name = name(
+            strings
+                .get(names..names + name_len)
+                .ok_or("a name lies in the string table")?,
+        )?;
+        if let Some(before) = chunks.last() {
+            need(before.name.as_bytes() < name.as_bytes(), "chunk records ascend by name")?;
+        }
+        let kind = record[6];
+        need((1..=3).contains(&kind), "a chunk's kind is TENS, JSON or BYTE")?;
+        need(record[7] == 0, "a chunk's encoding is raw")?;
+        need(
+            !superblock.strict || zero(&record[88..128]),
+            "reserved bytes of a chunk record are zero",
+        )?;
+        need(
+            superblock.digests.kind == 2 || zero(&record[72..88]),
+            "the rest of a digest field is zero",
+        )?;
+        let stored_len = u128::from(field(16));
+        need(
+            u128::from(field(8)) == offset,
+            "a chunk begins where the one before ends",
+        )?;
+        offset += 4096 + up(stored_len);
+        need(
+            offset <= (superblock.payload + superblock.payload_len) as u128,
+            "a chunk lies in the payload",
+        )?;
+        need(field(24) == field(16), "a raw chunk's content_len is its stored_len")?;
+        let block_count = up(stored_len).div_ceil(superblock.block_len as u128);
+        need(
+            u128::from(field(32)) == blocks,
+            "first_block is the number of blocks before",
+        )?;
+        need(
+            u128::from(field(40)) == block_count,
+            "block_count is that of the stored bytes",
+        )?;
+        need(kind == 1 || field(48) == 0, "tensors lie in TENS chunks only")?;
+        chunks.push(Chunk {
+            name,
+            kind,
+            content: Err("not read yet"),
+            offset: field(8) as usize,
+            stored_len: stored_len as usize,
+            first_block: blocks as usize,
+            block_count: block_count as usize,
+            tensor_count: field(48),
+        });
+        names += name_len;
+        blocks += block_count;
+        tensors += u128::from(field(48));
+    }
+    need(
+        offset == (superblock.payload + superblock.payload_len) as u128,
+        "the last chunk ends with the payload",
+    )?;
+    need(
+        blocks == superblock.block_count as u128,
+        "the blocks of the chunks are those of the file",
+    )?;
+    need(
+        tensors == u128::from(tensor_count),
+        "the tensors of the chunks are those of the file",
+    )?;
+    Ok(chunks)
+}
+
+/// The numbers of dtypes and their bytes.
+const DTYPE_LEN: [u128; 14] = [0, 1, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8];
+
+fn tensors(
+    superblock: &Superblock,
+    records: &[u8],
+    strings: &[u8],
+    chunks: &[Chunk],
+    read: impl Fn(&Chunk, usize, usize) -> Result<Vec<u8>, Broken>,
+) -> Result<Vec<Tensor>, Broken> {
+    let mut tensors: Vec<Tensor> = Vec::new();
+    let mut names = chunks.iter().map(|chunk| chunk.name.len()).sum::<usize>();
+    // The end of the last tensor of every chunk, and how many it has.
+    let mut ends = vec![(0_u128, 0_u64); chunks.len()];
+    for record in records.chunks(128) {
+        let field = |at: usize| number(record, at, 8);
+        let name_len = number(record, 4, 2) as usize;
+        need(
+            number(record, 0, 4) == names as u64,
+            "a name begins where the one before ends",
+        )?;
+        let name = name(
+            strings
+                .get(names..names + name_len)
+                .ok_or("a name lies in the string table")?,
+        )?;
+        if let Some(before) = tensors.last() {
+            need(
+                before.name.as_bytes() < name.as_bytes(),
+                "tensor records ascend by name",
+            )?;
+        }
+        names += name_len;
+        let (dtype, rank) = (record[6], usize::from(record[7]));
+        need((1..=13).contains(&dtype), "a tensor's dtype is in the table")?;
+        need(rank <= 8, "a tensor has up to 8 dimensions")?;
+        need(
+            !superblock.strict || zero(&record[12..16]) && zero(&record[96..128]),
+            "reserved bytes of a tensor record are zero",
+        )?;
+        need(zero(&record[32 + 8 * rank..96]), "extents past the rank are zero")?;
+        let shape = (0..rank).map(|axis| field(32 + 8 * axis)).collect::<Vec<_>>();
+        let extents = shape.iter().filter(|&&extent| extent != 0);
+        let product = extents.fold(DTYPE_LEN[usize::from(dtype)], |product, &extent| {
+            product.saturating_mul(u128::from(extent))
+        });
+        need(product <= u128::from(u64::MAX), "the shape does not overflow")?;
+        let len = if shape.contains(&0) { 0 } else { product };
+        need(u128::from(field(24)) == len, "len is that of shape and dtype")?;
+        let number = number(record, 8, 4) as usize;
+        let chunk = chunks.get(number).ok_or("a tensor's chunk exists")?;
+        need(chunk.kind == 1, "a tensor's chunk is of kind TENS")?;
+        let (end, count) = &mut ends[number];
+        let offset = u128::from(field(16));
+        let expected = if *count == 0 { 0 } else { end.div_ceil(64) * 64 };
+        need(
+            offset == expected,
+            "a tensor begins behind the one before, aligned to 64",
+        )?;
+        (*end, *count) = (offset + len, *count + 1);
+        need(*end <= chunk.stored_len as u128, "a tensor lies in its chunk")?;
+        let from = offset as usize;
+        tensors.push(Tensor {
+            bytes: read(chunk, from, from + len as usize),
+            name,
+            dtype,
+            shape,
+            chunk: number,
+            offset: from,
+        });
+    }
+    need(names == strings.len(), "the string table ends with the last name")?;
+    for (chunk, (end, count)) in chunks.iter().zip(ends) {
+        need(chunk.tensor_count == count, "a chunk has the tensors that it says")?;
+        need(
+            chunk.kind != 1 || chunk.stored_len as u128 == end,
+            "the last tensor ends with the chunk",
+        )?;
+    }
+    Ok(tensors)
+}
+
+/// Bytes `from..to` of a chunk's content, if every block that they lie on matches.
+fn verified(
+    file: &[u8],
+    superblock: &Superblock,
+    table: &[u8],
+    chunk: &Chunk,
+    from: usize,
+    to: usize,
+) -> Result<Vec<u8>, Broken> {
+    let start = chunk.offset + PAGE;
+    let content = &file[start..start + up(chunk.stored_len as u128) as usize];
+    let entry_len = superblock.digests.entry_len();
+    for (at, block) in content.chunks(superblock.block_len).enumerate() {
+        let range = at * superblock.block_len..at * superblock.block_len + block.len();
+        if range.start < to && from < range.end && from < to {
+            let number = chunk.first_block + at;
+            let entry = &table[entry_len * number..entry_len * (number + 1)];
+            need(
+                superblock.digests.block(number as u64, block) == entry,
+                "a block matches its digest",
+            )?;
+        }
+    }
+    Ok(content[from..to].to_vec())
+}
+
+/// Reads a file of which every byte is as the document says.
+///
+/// # Errors
+/// The first rule that is broken anywhere.
+pub fn whole(file: &[u8]) -> Result<Contents, Broken> {
+    let contents = open(file)?;
+    let superblock = choose_superblock(file)?;
+    let digests = &superblock.digests;
+    need(
+        file[..PAGE] == file[file.len() - PAGE..],
+        "the superblocks are identical",
+    )?;
+    let mut covered = vec![0..PAGE, file.len() - PAGE..file.len()];
+    for ([first, second], len) in [
+        (superblock.index, superblock.index_len),
+        (superblock.table, superblock.table_len),
+    ] {
+        need(
+            file[first..first + len] == file[second..second + len],
+            "the copies of the metadata are identical",
+        )?;
+        covered.extend([first..first + len, second..second + len]);
+    }
+    let table = &file[superblock.table[0]..][..superblock.table_len];
+    let records = &file[superblock.index[0] + 64..];
+    let tensors = contents.tensors.clone()?;
+    for (number, chunk) in contents.chunks.iter().enumerate() {
+        chunk.content.clone()?;
+        let record = &records[128 * number..128 * (number + 1)];
+        let entries =
+            digests.entry_len() * chunk.first_block..digests.entry_len() * (chunk.first_block + chunk.block_count);
+        need(
+            digests.node(2, number as u64, &table[entries]) == record[56..88],
+            "a chunk's digest is that of its entries",
+        )?;
+        let expected = prologue(file, &superblock, record, number, chunk);
+        need(
+            file[chunk.offset..chunk.offset + PAGE] == expected,
+            "a prologue follows from the index",
+        )?;
+        covered.push(chunk.offset..chunk.offset + PAGE);
+        let content = chunk.offset + PAGE;
+        if chunk.kind == 1 {
+            // What no tensor covers is padding.
+            let own = tensors.iter().filter(|tensor| tensor.chunk == number);
+            for tensor in own {
+                tensor.bytes.clone()?;
+                let start = content + tensor.offset;
+                covered.push(start..start + tensor.bytes.as_ref().map_or(0, Vec::len));
+            }
+        } else {
+            covered.push(content..content + chunk.stored_len);
+        }
+        // A block that no byte was asked of: all of them are read and match.
+        verified(
+            file,
+            &superblock,
+            table,
+            chunk,
+            0,
+            up(chunk.stored_len as u128) as usize,
+        )?;
+    }
+    covered.sort_by_key(|range| (range.start, range.end));
+    let mut end = 0;
+    for range in covered {
+        need(zero(&file[end.min(range.start)..range.start]), "padding is zero")?;
+        end = end.max(range.end);
+    }
+    Ok(contents)
+}
+
+/// Section 4: the prologue follows from the index.
+fn prologue(file: &[u8], superblock: &Superblock, record: &[u8], number: usize, chunk: &Chunk) -> Vec<u8> {
+    let mut bytes = b"FOLDchk2".to_vec();
+    bytes.extend(&file[40..56]);
+    bytes.extend((number as u32).to_le_bytes());
+    bytes.extend([record[6], record[7], file[64], superblock.digests.kind]);
+    // stored_len, content_len, first_block, block_count, tensor_count, chunk_digest: in the order of the record.
+    bytes.extend(&record[16..88]);
+    bytes.extend((chunk.name.len() as u16).to_le_bytes());
+    bytes.extend(chunk.name.as_bytes());
+    bytes.resize(4064, 0);
+    let own = superblock.digests.node(6, number as u64, &bytes);
+    bytes.extend(own);
+    bytes
+}
