@@ -123,6 +123,14 @@ pub enum Error {
         /// The value configured.
         configured: u64,
     },
+    /// PyFolds' consolidation of an eligibility that is not finite: it cannot be rounded to filaments.
+    #[error("synapse {synapse} has eligibility {eligibility}, whose transfer to filaments is not finite")]
+    Consolidation {
+        /// Flat index into [D, S].
+        synapse: usize,
+        /// The eligibility found.
+        eligibility: f32,
+    },
     /// A stored state breaks an invariant.
     #[error("stored state: {breach}")]
     StateInvalid {
@@ -144,7 +152,7 @@ impl Error {
             Self::StateMissing { .. } => "FOLD-E0501",
             Self::StateType { .. } | Self::StateShape { .. } => "FOLD-E0502",
             Self::StateConflict { .. } => "FOLD-E0503",
-            Self::Stopped { .. } | Self::StateInvalid { .. } => "FOLD-E0505",
+            Self::Stopped { .. } | Self::StateInvalid { .. } | Self::Consolidation { .. } => "FOLD-E0505",
         }
     }
 }

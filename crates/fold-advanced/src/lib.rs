@@ -31,6 +31,7 @@ mod config;
 mod error;
 mod layer;
 mod per_sample;
+mod semantics;
 
 pub mod adaptation;
 pub mod bap;
@@ -42,6 +43,7 @@ pub mod inhibition;
 pub mod mechanism;
 pub mod neuromodulation;
 pub mod pruning;
+pub mod pyfolds;
 pub mod refractory;
 pub mod short_term;
 pub mod soak;
@@ -52,6 +54,7 @@ pub use config::{DT_MS, LayerConfig};
 pub use error::Error;
 pub use layer::{Layer, LayerBuilder, MAX_SAMPLES, Response, Scratch, Step};
 pub use mechanism::{Mechanism, Phase, StepOptions, Thresholds};
+pub use semantics::{Semantics, UnknownSemantics};
 pub use stateful::{Dtype, StateArray, StateData, StateSlice};
 
 /// The result of a fallible operation of this crate.
