@@ -8,11 +8,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Which arithmetic a neuron follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Semantics {
     /// The laws of `docs/numerics`, with their invariants: for new work.
-    #[default]
     #[serde(rename = "sound")]
     Sound,
     /// What PyFolds 1.0.2 computes, defects included: to continue, compare or examine what it has produced.
