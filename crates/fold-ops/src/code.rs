@@ -53,6 +53,7 @@ macro_rules! codes {
 codes! {
     BadConfiguration "FOLD-E0001" Error Misuse "a setting is outside its range or does not go with another";
     UnknownKey "FOLD-E0002" Error Misuse "the configuration has a key that this release does not know";
+    InputMismatch "FOLD-E0008" Error Misuse "an input array is missing, does not fit the case, or holds what cannot be";
     Locked "FOLD-E0105" Error Environment "another process is writing to the checkpoint directory";
     StateMissing "FOLD-E0501" Error Damaged "the checkpoint lacks tensors that the state needs";
     StateMismatch "FOLD-E0502" Error Damaged "a tensor has another type or shape than the state needs";

@@ -65,6 +65,9 @@ pub enum Error {
         /// Its name.
         array: Box<str>,
     },
+    /// A simulation was refused, or could not go on.
+    #[error("{code} {class}: {0}", code = self.code(), class = self.class())]
+    Simulation(Box<crate::simulate::Fault>),
     /// A plan is not carried out, since the checkpoint that it relies on is not valid any more.
     #[error("{code} {class}: nothing removed, {} is not valid any more and was to be the newest valid checkpoint", shown(.path), code = self.code(), class = self.class())]
     LastValid {
@@ -117,6 +120,8 @@ pub enum DirectoryOperation {
     Rename,
     /// Removing a file from it.
     Remove,
+    /// Writing a file into it.
+    Write,
 }
 
 impl fmt::Display for DirectoryOperation {
@@ -130,7 +135,14 @@ impl fmt::Display for DirectoryOperation {
             Self::Open => "open",
             Self::Rename => "rename",
             Self::Remove => "remove",
+            Self::Write => "write",
         })
+    }
+}
+
+impl From<crate::simulate::Fault> for Error {
+    fn from(fault: crate::simulate::Fault) -> Self {
+        Self::Simulation(Box::new(fault))
     }
 }
 
@@ -165,6 +177,7 @@ impl Error {
             Self::StateMismatch(_) => Code::StateMismatch,
             Self::Layer { source, .. } => Code::find(source.code()).unwrap_or(Code::Internal),
             Self::UnknownArray { .. } => Code::Internal,
+            Self::Simulation(fault) => fault.code(),
             Self::LastValid { .. } => Code::LastValid,
         }
     }

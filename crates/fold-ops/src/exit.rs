@@ -88,7 +88,9 @@ impl Code {
     pub const fn exit(self) -> ExitCode {
         use fold_format::Code as F;
         match self {
-            Self::BadConfiguration | Self::UnknownKey | Self::Format(F::NoSuchEntry) => ExitCode::Usage,
+            Self::BadConfiguration | Self::UnknownKey | Self::InputMismatch | Self::Format(F::NoSuchEntry) => {
+                ExitCode::Usage
+            }
             Self::Format(F::NotContainer | F::Absent) => ExitCode::Absent,
             Self::Locked => ExitCode::Locked,
             Self::Format(F::NewerVersion | F::UnknownFeature) => ExitCode::Newer,

@@ -4,6 +4,7 @@
 //!   valid one.
 //! - [`bridge`]: a layer's whole dynamic state to a chunk of tensors and back, bit for bit.
 //! - [`check`], [`mod@inspect`]: answers about a file or a directory as values that serialise to the documented JSON.
+//! - [`mod@simulate`]: a neuron replayed over an input, its trajectory as arrays.
 //! - [`Code`], [`ExitCode`]: one table of every code that this release can raise, and the exit code that it ends a command
 //!   with.
 //!
@@ -18,6 +19,7 @@ mod error;
 mod exit;
 pub mod inspect;
 mod json;
+pub mod simulate;
 mod store;
 
 pub use code::Code;

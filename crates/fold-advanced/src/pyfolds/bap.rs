@@ -87,11 +87,7 @@ impl Bap {
             let mean = sum((0..samples).map(base)) / count(samples);
             *a += at_most(signal * mean, single(p.backprop_max_amp));
         }
-        let source = if event.contribution.is_empty() {
-            &event.v
-        } else {
-            &event.contribution
-        };
+        let source = if proportional { &event.contribution } else { &event.v };
         let threshold = single(p.backprop_active_threshold);
         for (z, &activity) in self.trace.chunks_exact_mut(p.synapses()).zip(source) {
             for z in z {

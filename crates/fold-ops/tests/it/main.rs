@@ -5,5 +5,7 @@
 mod bridge;
 mod check;
 mod crash;
+mod pyfolds;
+mod simulate;
 mod store;
 mod written;

@@ -1,0 +1,229 @@
+//! A layer of one neuron under the sound semantics, on the same program.
+//!
+//! PyFolds' parameters have no counterpart one by one, so `overrides` is not read here; the case's `sound` object holds sections of
+//! the layer's configuration instead. A sound layer learns from the mean over the batch at every step, so BATCH is ONLINE and
+//! `p` has nothing left to do.
+
+use std::collections::BTreeMap;
+
+use fold_advanced::homeostasis::HomeostasisParams;
+use fold_advanced::pyfolds::Mode;
+use fold_advanced::refractory::RefractoryParams;
+use fold_advanced::stdp::StdpParams;
+use fold_advanced::{Layer, LayerConfig, StateArray, StateData, StateSlice, StepOptions, Thresholds};
+use fold_core::three_factor::ThreeFactorParams;
+use fold_core::{Shape, Wiring};
+use serde_json::{Map, Value};
+
+use super::arrays::Arrays;
+use super::case::{Case, NeuronClass, Row};
+use super::fault::{Fault, RowFault};
+use super::trace::{Trace, Values};
+use super::{Forward, StepFault, Visit};
+
+/// The layer.
+pub(super) struct Subject {
+    layer: Layer,
+    mode: Mode,
+    batch: usize,
+    padded: BTreeMap<String, Vec<usize>>,
+    not_applied: Vec<String>,
+}
+
+impl Subject {
+    /// The layer of `case`, with the filaments that `input` gives.
+    pub(super) fn new(case: &Case, input: &Arrays) -> Result<Self, Fault> {
+        let config = config(case)?;
+        let wiring = Wiring::shared(config.shape).map_err(|error| Fault::Parameters(error.into()))?;
+        let mut layer = Layer::new(config.clone(), wiring).map_err(Fault::Parameters)?;
+        if case.batch == 0 {
+            return Err(Fault::Row {
+                row: 0,
+                what: RowFault::NoSamples,
+            });
+        }
+        layer.set_samples(case.batch).map_err(Fault::Parameters)?;
+        let mut arrays = BTreeMap::new();
+        layer.visit_state(&mut |name: &str, shape: &[usize], values: StateSlice<'_>| {
+            let array = StateArray {
+                shape: shape.to_vec(),
+                data: values.to_data(),
+            };
+            arrays.insert(name.to_owned(), array);
+        });
+        let padded = arrays
+            .iter()
+            .map(|(name, array)| (name.clone(), array.shape.clone()))
+            .collect();
+        if let Some(filaments) = filaments(case, &config, input)? {
+            if let Some(array) = arrays.get_mut("filaments") {
+                array.data = StateData::U8(filaments);
+            }
+            layer = Layer::restore(config, |name| arrays.remove(name)).map_err(Fault::Parameters)?;
+        }
+        let overrides = case.overrides.keys().map(|name| format!("overrides.{name}"));
+        let initial = input
+            .initial()
+            .filter(|name| *name != "N")
+            .map(|name| format!("init.{name}"));
+        let not_applied = overrides.chain(initial).collect();
+        Ok(Self {
+            layer,
+            mode: Mode::Online,
+            batch: case.batch,
+            padded,
+            not_applied,
+        })
+    }
+}
+
+/// The configuration: what goes with the class, and the case's sections over it.
+fn config(case: &Case) -> Result<LayerConfig, Fault> {
+    let [dendrites, synapses] = case.shape;
+    let shape = Shape {
+        neurons: 1,
+        dendrites,
+        synapses,
+    };
+    shape.check().map_err(|error| Fault::Parameters(error.into()))?;
+    let mut config = LayerConfig::new(shape, dendrites * synapses, case.seed);
+    // The defaults are made for dendrites of 16 synapses.
+    config.dendrite.threshold = synapses as f32 / 4.0;
+    config.spike.theta_max = config.spike.theta_max.max(dendrites as f32 + 1.0);
+    config.stdp = Some(StdpParams {
+        a_minus: 0.1,
+        ..StdpParams::default()
+    });
+    config.three_factor = Some(ThreeFactorParams::default());
+    config.homeostasis = Some(HomeostasisParams::default());
+    if case.class == NeuronClass::Advanced {
+        config.refractory = Some(RefractoryParams::default());
+    }
+    if let Some(dt) = case.program.iter().find_map(|row| match row {
+        Row::Forward { dt, .. } => Some(*dt),
+        _ => None,
+    }) {
+        config.dt_ms = dt as f32;
+    }
+    let wrong = |source: serde_json::Error| {
+        let unknown_key = source.to_string().starts_with("unknown field");
+        Fault::Case { source, unknown_key }
+    };
+    let mut whole = serde_json::to_value(&config).map_err(wrong)?;
+    if let Value::Object(sections) = &mut whole {
+        lay_over(sections, &case.sound);
+    }
+    serde_json::from_value(whole).map_err(wrong)
+}
+
+/// Lays `over` over `under`, object by object.
+fn lay_over(under: &mut Map<String, Value>, over: &Map<String, Value>) {
+    for (key, value) in over {
+        match (under.get_mut(key), value) {
+            (Some(Value::Object(under)), Value::Object(over)) => lay_over(under, over),
+            _ => {
+                under.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// `init.N` as the layer's filaments.
+fn filaments(case: &Case, config: &LayerConfig, input: &Arrays) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(given) = input.i32s("init.N", &case.dims())? else {
+        return Ok(None);
+    };
+    let bounds = config.filaments.n_min..=config.filaments.n_max;
+    let convert = |(index, &n): (usize, &i32)| {
+        u8::try_from(n)
+            .ok()
+            .filter(|n| bounds.contains(n))
+            .ok_or(Fault::ArrayValue {
+                array: "init.N",
+                value: n.into(),
+                index,
+                rule: "must be in [filaments.n_min, filaments.n_max]",
+            })
+    };
+    given
+        .iter()
+        .enumerate()
+        .map(convert)
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+impl super::Subject for Subject {
+    fn forward(&mut self, forward: Forward<'_>, trace: &mut Trace) -> Result<u64, StepFault> {
+        if forward.samples == 0 {
+            return Err(StepFault::Asked(RowFault::NoSamples));
+        }
+        let layer_ms = self.layer.config().dt_ms;
+        if forward.dt as f32 != layer_ms {
+            return Err(StepFault::Asked(RowFault::Duration {
+                dt_ms: forward.dt,
+                layer_ms,
+            }));
+        }
+        if forward.samples != self.layer.samples() {
+            self.layer.set_samples(forward.samples)?;
+        }
+        let mode = forward.mode.unwrap_or(self.mode);
+        let learns = forward.collect_stats && matches!(mode, Mode::Online | Mode::Batch);
+        let regulates = forward.collect_stats && mode != Mode::Inference;
+        let default = StepOptions::default();
+        let options = StepOptions {
+            plasticity: if learns { 1.0 } else { 0.0 },
+            modulator: forward
+                .reward
+                .map_or(default.modulator, |reward| reward.clamp(-1.0, 1.0) as f32),
+            thresholds: if regulates { Thresholds::Adapt } else { Thresholds::Hold },
+        };
+        let full = self.layer.config().filaments.n_max;
+        let filaments = self.layer.state().filaments();
+        let saturation = filaments.iter().filter(|n| **n == full).count() as f64 / filaments.len() as f64;
+        let step = self.layer.step(forward.x, forward.samples, options)?;
+        let spikes = step.spikes.iter().map(|&spike| u64::from(spike)).sum::<u64>();
+        trace.push("step.spikes", &[self.batch], Values::U8(step.spikes));
+        trace.push("step.u", &[self.batch], Values::F32(step.potential));
+        trace.push("step.theta", &[], Values::F32(self.layer.state().theta()));
+        trace.push(
+            "step.spike_rate",
+            &[],
+            Values::F64(&[spikes as f64 / forward.samples as f64]),
+        );
+        trace.push("step.saturation_ratio", &[], Values::F64(&[saturation]));
+        Ok(spikes)
+    }
+
+    fn set_mode(&mut self, mode: Mode) -> Result<(), StepFault> {
+        self.mode = mode;
+        Ok(())
+    }
+
+    fn apply(&mut self, _dt: f64, _reward: Option<f64>) -> Result<(), StepFault> {
+        Ok(())
+    }
+
+    fn sleep(&mut self, _duration: f64) -> Result<(), StepFault> {
+        Ok(())
+    }
+
+    fn visit_state(&self, visit: &mut Visit<'_>) {
+        self.layer
+            .visit_state(&mut |name: &str, shape: &[usize], values: StateSlice<'_>| {
+                let values = match values {
+                    StateSlice::U8(values) => Values::U8(values),
+                    StateSlice::U32(values) => Values::U32(values),
+                    StateSlice::U64(values) => Values::U64(values),
+                    StateSlice::F32(values) => Values::F32(values),
+                    _ => return,
+                };
+                visit(name, shape, self.padded.get(name).map_or(shape, Vec::as_slice), values);
+            });
+    }
+
+    fn not_applied(&self) -> Vec<String> {
+        self.not_applied.clone()
+    }
+}
