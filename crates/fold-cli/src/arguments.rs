@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fold_ops::Semantics;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the answer is no (damage found), 2 usage, 10 absent or not a container, 11 locked, \
 12 needs a newer release, 20 damaged and cannot go on, 21 refused for safety, 74 input/output error, 101 bug, 130 interrupted.";
@@ -65,6 +66,9 @@ pub(crate) enum Command {
     /// Measure a checkpoint's accuracy on the held-out images.
     #[command(after_help = "Example: fold eval runs/digits/step-00000008.fold --data digits")]
     Eval(Eval),
+    /// Replay a neuron over an input, and write every step and state as arrays.
+    #[command(after_help = "Example: fold simulate --config case.json --input case.npz --output trace.npz")]
+    Simulate(Simulate),
     /// Say what a checkpoint holds. Digests are shown as recorded; `fold verify` checks them.
     #[command(after_help = "Example: fold inspect runs/digits/step-00000008.fold --tensor layer0.filaments --stats")]
     Inspect(Inspect),
@@ -117,6 +121,25 @@ pub(crate) struct Eval {
     /// The data set it was trained on: digits.
     #[arg(long)]
     pub(crate) data: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// The case, JSON: class, shape, batch, parameters, program of steps.
+    #[arg(long, value_name = "CASE.json")]
+    pub(crate) config: PathBuf,
+    /// The input, npz: x [T, B, D, S] and, optionally, the initial state as init.*.
+    #[arg(long, value_name = "CASE.npz")]
+    pub(crate) input: PathBuf,
+    /// Where the trace goes, npz: step.*, snap.*, final.*; must not exist.
+    #[arg(long, value_name = "TRACE.npz")]
+    pub(crate) output: PathBuf,
+    /// Which arithmetic: sound or pyfolds-1.0.2.
+    #[arg(long, value_name = "NAME", default_value_t = Semantics::PyFolds102)]
+    pub(crate) semantics: Semantics,
+    /// Forward steps between snapshots; the case's own, else 10.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) snapshot_every: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -42,6 +42,7 @@ fn run(arguments: &Arguments, output: &mut Output) -> Result<fold_ops::ExitCode,
     match &arguments.command {
         Command::Train(train) => commands::train::run(train, global, output),
         Command::Eval(eval) => commands::eval::run(eval, global, output),
+        Command::Simulate(simulate) => commands::simulate::run(simulate, global, output),
         Command::Inspect(inspect) => commands::inspect::run(inspect, global, output),
         Command::Verify(verify) => commands::verify::run(verify, global, output),
         Command::Explain(explain) => commands::explain::run(explain, global, output),

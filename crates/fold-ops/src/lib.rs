@@ -25,6 +25,8 @@ mod store;
 pub use code::Code;
 pub use error::{DirectoryOperation, Error, Mismatch};
 pub use exit::ExitCode;
+/// Which arithmetic a neuron follows.
+pub use fold_advanced::Semantics;
 /// The container's types that a layer above needs to save and read checkpoints through this crate.
 pub use fold_format::{Checkpoint, Class, Content, Disk, Escaped, Saved, Severity, TensorSource};
 pub use json::Int;

@@ -3,5 +3,6 @@
 pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod inspect;
+pub(crate) mod simulate;
 pub(crate) mod train;
 pub(crate) mod verify;

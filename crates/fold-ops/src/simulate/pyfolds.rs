@@ -3,7 +3,7 @@
 use fold_advanced::pyfolds::advanced::AdvancedState;
 use fold_advanced::pyfolds::{self, AdvancedNeuron, Mode, Neuron, NeuronState, Parameters, Step};
 
-use super::arrays::Arrays;
+use super::arrays::{Arrays, INIT};
 use super::case::{Case, NeuronClass};
 use super::fault::Fault;
 use super::trace::{Trace, Values};
@@ -45,7 +45,9 @@ impl Subject {
         let advanced = case.class == NeuronClass::Advanced;
         let known = |name: &&str| BASE.contains(name) || (advanced && ADVANCED.contains(name));
         if let Some(array) = input.initial().find(|name| !known(name)) {
-            return Err(Fault::ArrayUnknown { array: array.into() });
+            return Err(Fault::ArrayUnknown {
+                array: format!("{INIT}{array}").into(),
+            });
         }
         let state = initial(&p, case.seed, input)?;
         let neuron = if advanced {

@@ -6,9 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use fold_advanced::adaptation::AdaptationParams;
+use fold_advanced::bap::BapParams;
+use fold_advanced::consolidation::ConsolidationParams;
 use fold_advanced::homeostasis::HomeostasisParams;
 use fold_advanced::pyfolds::Mode;
 use fold_advanced::refractory::RefractoryParams;
+use fold_advanced::short_term::ShortTermParams;
 use fold_advanced::stdp::StdpParams;
 use fold_advanced::{Layer, LayerConfig, StateArray, StateData, StateSlice, StepOptions, Thresholds};
 use fold_core::three_factor::ThreeFactorParams;
@@ -87,6 +91,12 @@ fn config(case: &Case) -> Result<LayerConfig, Fault> {
     };
     shape.check().map_err(|error| Fault::Parameters(error.into()))?;
     let mut config = LayerConfig::new(shape, dendrites * synapses, case.seed);
+    if let Some(dt) = case.program.iter().find_map(|row| match row {
+        Row::Forward { dt, .. } => Some(*dt),
+        _ => None,
+    }) {
+        config.dt_ms = dt as f32;
+    }
     // The defaults are made for dendrites of 16 synapses.
     config.dendrite.threshold = synapses as f32 / 4.0;
     config.spike.theta_max = config.spike.theta_max.max(dendrites as f32 + 1.0);
@@ -95,16 +105,25 @@ fn config(case: &Case) -> Result<LayerConfig, Fault> {
         ..StdpParams::default()
     });
     config.three_factor = Some(ThreeFactorParams::default());
-    config.homeostasis = Some(HomeostasisParams::default());
+    config.consolidation = Some(ConsolidationParams {
+        share: 0.5,
+        ..ConsolidationParams::default()
+    });
     if case.class == NeuronClass::Advanced {
+        config.short_term = Some(ShortTermParams::default());
+        config.bap = Some(BapParams::default());
+        config.adaptation = Some(AdaptationParams {
+            strength: dendrites as f32 / 4.0,
+            ..AdaptationParams::default()
+        });
         config.refractory = Some(RefractoryParams::default());
     }
-    if let Some(dt) = case.program.iter().find_map(|row| match row {
-        Row::Forward { dt, .. } => Some(*dt),
-        _ => None,
-    }) {
-        config.dt_ms = dt as f32;
-    }
+    // Short steps make a rate per step small; half of what the refractory period leaves possible is reachable.
+    let default = HomeostasisParams::default();
+    config.homeostasis = Some(HomeostasisParams {
+        rate_target: default.rate_target.min(config.rate_max() as f32 / 2.0),
+        ..default
+    });
     let wrong = |source: serde_json::Error| {
         let unknown_key = source.to_string().starts_with("unknown field");
         Fault::Case { source, unknown_key }
@@ -205,7 +224,8 @@ impl super::Subject for Subject {
         Ok(())
     }
 
-    fn sleep(&mut self, _duration: f64) -> Result<(), StepFault> {
+    fn sleep(&mut self, duration: f64) -> Result<(), StepFault> {
+        self.layer.sleep(duration as f32)?;
         Ok(())
     }
 
