@@ -3,11 +3,13 @@
 //! The central directory alone is believed; the local headers that torch writes hold neither sizes nor checksums.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{Read, Seek};
+use std::io::{Cursor, Read, Seek};
 
-use zip::ZipArchive;
+use zip::read::ZipReadOptions;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 use crate::interchange::Fault;
 use crate::wire::len_u64;
@@ -66,6 +68,14 @@ impl<R: Read + Seek> Archive<R> {
         &self.names
     }
 
+    /// Bytes of a member when decompressed, as the directory says. None where there is no such member.
+    pub(crate) fn size(&mut self, name: &str) -> Result<Option<u64>, Fault> {
+        let Some(&at) = self.members.get(name) else {
+            return Ok(None);
+        };
+        Ok(Some(self.zip.by_index_raw(at).map_err(|error| broken(&error))?.size()))
+    }
+
     /// A member's bytes, its checksum checked. None where there is no such member.
     ///
     /// - `max`: more bytes than these are refused before any is decompressed.
@@ -94,17 +104,54 @@ impl<R: Read + Seek> Archive<R> {
     }
 }
 
+impl<'a> Archive<Cursor<&'a [u8]>> {
+    /// A member's bytes: borrowed where they are stored without compression.
+    ///
+    /// - `whole`: the archive's bytes. A checksum of zero counts as none: torch can be told to write none.
+    pub(crate) fn view(&mut self, whole: &'a [u8], name: &str, max: u64) -> Result<Option<Cow<'a, [u8]>>, Fault> {
+        let Some(&at) = self.members.get(name) else {
+            return Ok(None);
+        };
+        let options = ZipReadOptions::new().ignore_crc32(true);
+        let member = self
+            .zip
+            .by_index_with_options(at, options)
+            .map_err(|error| broken(&error))?;
+        if member.compression() != CompressionMethod::Stored || member.encrypted() {
+            drop(member);
+            return Ok(self.read(name, max)?.map(Cow::Owned));
+        }
+        let range = member
+            .data_start()
+            .and_then(|start| usize::try_from(start).ok())
+            .zip(usize::try_from(member.size()).ok())
+            .and_then(|(start, len)| whole.get(start..start.checked_add(len)?));
+        match range {
+            Some(bytes) if member.compressed_size() == member.size() => {
+                if member.crc32() != 0 && crc32fast::hash(bytes) != member.crc32() {
+                    return Err(Fault::Zip {
+                        what: "a member's checksum does not match",
+                    });
+                }
+                Ok(Some(Cow::Borrowed(bytes)))
+            }
+            _ => Err(Fault::Zip {
+                what: "a member lies outside of it",
+            }),
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
-    reason = "a test that goes out of bounds has failed"
+    reason = "tests may panic"
 )]
 mod tests {
     use super::*;
-    use std::io::{Cursor, Write};
-    use zip::CompressionMethod;
+    use std::io::Write;
     use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
 
@@ -126,8 +173,15 @@ mod tests {
         ]);
         let mut archive = Archive::open(Cursor::new(bytes.as_slice())).unwrap();
         assert_eq!(*archive.names(), [Box::from("a"), Box::from("b")]);
-        assert_eq!(archive.read("a", 6).unwrap().unwrap(), b"stored");
+        assert_eq!(
+            archive.view(&bytes, "a", 0).unwrap().unwrap(),
+            Cow::Borrowed(&b"stored"[..])
+        );
         assert_eq!(archive.read("b", 5000).unwrap().unwrap(), [7; 5000]);
+        assert_eq!(
+            archive.view(&bytes, "b", 5000).unwrap().unwrap(),
+            Cow::<[u8]>::Owned(vec![7; 5000])
+        );
         assert!(matches!(
             archive.read("b", 4999),
             Err(Fault::OverLimit { value: 5000, .. })
@@ -146,7 +200,7 @@ mod tests {
             let names = archive.names().to_vec();
             names
                 .iter()
-                .map(|name| Ok(archive.read(name, 1 << 20)?.unwrap()))
+                .map(|name| Ok(archive.view(bytes, name, 1 << 20)?.unwrap().into_owned()))
                 .collect()
         };
         assert_eq!(all(&whole).unwrap(), [b"stored bytes".to_vec(), vec![7; 300]]);

@@ -117,6 +117,7 @@ codes! {
     NewerVersion "FOLD-E0102" Error Unsupported "the container's version is newer than this reader";
     Absent "FOLD-E0103" Error Environment "the file does not exist";
     UnknownFeature "FOLD-E0104" Error Unsupported "the container requires a feature that this reader does not have";
+    UnknownMinor "FOLD-W0107" Warning Unsupported "the file names a version of its format that nothing is known to have written";
     IndexDigest "FOLD-E0201" Error Damaged "a copy of the index or of the digest table does not match its digest";
     WrongLength "FOLD-E0202" Error Damaged "bytes are missing from the end of the file, or follow it";
     OutOfBounds "FOLD-E0203" Error Damaged "an offset or a length points outside its region, or overflows";
@@ -128,9 +129,20 @@ codes! {
     CopiesDiffer "FOLD-E0209" Error Damaged "the two copies of the metadata are each whole but differ";
     Prologue "FOLD-E0210" Error Damaged "a chunk's prologue does not agree with the index";
     Malformed "FOLD-E0211" Error Damaged "a field holds a value that the format does not allow";
+    MissingChunk "FOLD-E0221" Error Damaged "the metadata name a chunk that the index does not have";
+    UnclaimedBytes "FOLD-W0222" Warning Damaged "bytes of the file belong to nothing, and nothing speaks for them";
+    HashAbsent "FOLD-W0223" Warning Damaged "the metadata carry no hash of themselves: nothing speaks for them";
     BlockDigest "FOLD-E0301" Error Damaged "a block does not match its digest";
+    ReadThroughParity "FOLD-W0302" Warning Damaged "damaged bytes are read through their parity";
+    BeyondParity "FOLD-E0303" Error Damaged "more is damaged than the parity restores";
     RootDigest "FOLD-E0304" Error Damaged "the root digest does not match the superblock it covers";
+    Decompression "FOLD-E0305" Error Damaged "compressed bytes do not decode to what the index says";
+    Signature "FOLD-E0306" Error Damaged "a signature does not match";
     ChunkDigest "FOLD-E0307" Error Damaged "a chunk's digest does not match the digests of its blocks";
+    KeyNeeded "FOLD-E0311" Error Unsupported "a key is needed to read or to verify this, and none was given";
+    Decryption "FOLD-E0312" Error Damaged "a chunk does not decrypt: another key was given, or its bytes were altered";
+    Unkeyed "FOLD-E0313" Error Damaged "a digest is made without the integrity key that was given";
+    ParityDamaged "FOLD-W0314" Warning Damaged "parity is damaged; what it protects is whole";
     SyncFailed "FOLD-E0403" Error Environment "flushing to the disk failed: what was written is not known to be durable";
     NoSpace "FOLD-E0404" Error Environment "the disk or the quota is full";
     Io "FOLD-E0406" Error Environment "another input or output operation failed";

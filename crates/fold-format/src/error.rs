@@ -12,6 +12,7 @@ use crate::dtype::Dtype;
 use crate::finding::Finding;
 use crate::interchange;
 use crate::name::Escaped;
+use crate::v1;
 
 /// Why an operation of this crate failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum Error {
     /// The caller asked for what cannot be.
     #[error("{code} {class}: {0}", code = .0.code(), class = .0.code().class())]
     Misuse(Misuse),
+    /// A version 1 file is damaged, or needs a key.
+    #[error("{0}")]
+    Version1(Box<v1::Finding>),
     /// A chunk, or a file of another program, is not what its format says.
     #[error("{code} {class}: {0}", code = .0.code(), class = .0.code().class())]
     Content(Box<interchange::Fault>),
@@ -42,6 +46,7 @@ impl Error {
             Self::Finding(finding) => finding.code(),
             Self::Io(fault) => fault.code(),
             Self::Misuse(misuse) => misuse.code(),
+            Self::Version1(finding) => finding.code(),
             Self::Content(fault) => fault.code(),
             Self::Cancelled => Code::Cancelled,
         }
@@ -72,6 +77,12 @@ impl From<Finding> for Error {
 impl From<Box<Finding>> for Error {
     fn from(finding: Box<Finding>) -> Self {
         Self::Finding(finding)
+    }
+}
+
+impl From<Box<v1::Finding>> for Error {
+    fn from(finding: Box<v1::Finding>) -> Self {
+        Self::Version1(finding)
     }
 }
 

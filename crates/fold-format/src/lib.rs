@@ -60,6 +60,7 @@ mod superblock;
 mod task;
 mod tensor;
 mod tensor_records;
+pub mod v1;
 mod verify;
 mod wire;
 mod write;

@@ -17,6 +17,10 @@ pub struct Limits {
     pub max_tensors: u64,
     /// Bytes of the metadata text. Default 64 MiB.
     pub max_metadata_bytes: u64,
+    /// Bytes of a version 1 file's index. Default 100 MiB, as PyFolds has it.
+    pub max_v1_index_bytes: u64,
+    /// Bytes of a version 1 chunk, as stored and as payload, and of its parity. Default 2 GiB, as PyFolds has it.
+    pub max_v1_chunk_bytes: u64,
 }
 
 impl Limits {
@@ -27,6 +31,8 @@ impl Limits {
         max_chunks: 1 << 16,
         max_tensors: 1 << 21,
         max_metadata_bytes: 64 << 20,
+        max_v1_index_bytes: 100 << 20,
+        max_v1_chunk_bytes: 2 << 30,
     };
 }
 

@@ -1,6 +1,8 @@
 //! What is wrong with the bytes of another program's format.
 
 use crate::code::Code;
+use crate::dtype::Dtype;
+use crate::json;
 use crate::name::Escaped;
 
 /// Why bytes cannot be read as the format they are said to be in. Nothing in them was executed.
@@ -59,6 +61,82 @@ pub enum Fault {
         /// As the header says it.
         dtype: Box<str>,
     },
+    /// A pickle that names what this reader does not know. It was not looked up, let alone called.
+    #[error("the pickle asks for {}, which is not one of the few names that are read", Escaped(&format!("{module}.{name}")))]
+    ForbiddenGlobal {
+        /// The module.
+        module: Box<str>,
+        /// The name in it.
+        name: Box<str>,
+    },
+    /// A pickle instruction that tensors do not need.
+    #[error("the pickle has instruction 0x{opcode:02x} at byte {offset}, which tensors do not need")]
+    PickleOpcode {
+        /// The instruction.
+        opcode: u8,
+        /// Where it is.
+        offset: usize,
+    },
+    /// A pickle of another protocol than 2.
+    #[error("the pickle does not begin as protocol 2")]
+    PickleProtocol,
+    /// A call that builds no tensor, storage or empty ordered dict.
+    #[error("the pickle calls what it may name in a way that builds no tensor")]
+    PickleCall,
+    /// Attributes for something that gets none.
+    #[error("the pickle sets attributes other than a state_dict's _metadata")]
+    PickleBuild,
+    /// A memory slot that nothing was put into.
+    #[error("the pickle reads the memory slot {slot}, into which nothing was put")]
+    PickleMemo {
+        /// Its number.
+        slot: u32,
+    },
+    /// A pickle that ends early, or takes from an empty stack.
+    #[error("the pickle is cut off or takes what is not there, at byte {offset}")]
+    PickleTruncated {
+        /// Where.
+        offset: usize,
+    },
+    /// A tensor's storage that is not in the archive.
+    #[error("storage {} is not in the archive", Escaped(.key))]
+    StorageMissing {
+        /// Its key.
+        key: Box<str>,
+    },
+    /// A storage with another length than the tensor says.
+    #[error("storage {} has {actual} bytes, the tensor says {expected:?}", Escaped(.key))]
+    StorageSize {
+        /// Its key.
+        key: Box<str>,
+        /// Bytes by the pickle; none where they overflow.
+        expected: Option<u64>,
+        /// Bytes in the archive.
+        actual: u64,
+    },
+    /// A tensor that reaches out of its storage.
+    #[error("tensor {} reaches out of its storage", Escaped(.tensor))]
+    TensorBounds {
+        /// Its name.
+        tensor: Box<str>,
+    },
+    /// An archive of torch that is no saved state.
+    #[error("not a saved state of torch: {what}")]
+    TorchLayout {
+        /// What is missing or too much.
+        what: &'static str,
+    },
+    /// A dtype that torch's storages do not have.
+    #[error("tensor {} has dtype {dtype}, for which torch has no storage", Escaped(.tensor))]
+    TorchDtype {
+        /// The tensor's name.
+        tensor: Box<str>,
+        /// Its dtype.
+        dtype: Dtype,
+    },
+    /// A JSON chunk that is not JSON.
+    #[error(transparent)]
+    Json(json::Fault),
     /// More than the reader's limits allow.
     #[error("{value} exceeds the limit {limit} = {max}")]
     OverLimit {
@@ -85,13 +163,56 @@ impl Fault {
     pub const fn code(&self) -> Code {
         match self {
             Self::OverLimit { .. } => Code::OverLimit,
-            Self::NpyDtype { .. } | Self::SafetensorsDtype { .. } | Self::Rank { .. } => Code::ForeignContent,
-            Self::Zip { .. }
+            Self::TorchDtype { .. } | Self::NpyDtype { .. } | Self::SafetensorsDtype { .. } | Self::Rank { .. } => {
+                Code::ForeignContent
+            }
+            Self::ForbiddenGlobal { .. }
+            | Self::PickleOpcode { .. }
+            | Self::PickleProtocol
+            | Self::PickleCall
+            | Self::PickleBuild => Code::ForbiddenPickle,
+            Self::PickleMemo { .. }
+            | Self::PickleTruncated { .. }
+            | Self::StorageMissing { .. }
+            | Self::StorageSize { .. }
+            | Self::TensorBounds { .. }
+            | Self::TorchLayout { .. }
+            | Self::Json(_)
+            | Self::Zip { .. }
             | Self::Member { .. }
             | Self::NpyHeader { .. }
             | Self::SafetensorsTruncated { .. }
             | Self::SafetensorsHeader { .. }
             | Self::SafetensorsBounds { .. } => Code::BrokenContent,
+        }
+    }
+
+    /// The kind's name in the description of version 1, for example `pickle_forbidden_global`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Zip { .. } => "bad_zip",
+            Self::Member { .. } | Self::NpyHeader { .. } => "npz_member",
+            Self::NpyDtype { .. } => "npz_dtype",
+            Self::SafetensorsTruncated { .. } => "sten_truncated",
+            Self::SafetensorsHeader { .. } => "sten_header",
+            Self::SafetensorsBounds { .. } => "sten_bounds",
+            Self::SafetensorsDtype { .. } => "sten_dtype",
+            Self::ForbiddenGlobal { .. } => "pickle_forbidden_global",
+            Self::PickleOpcode { .. } => "pickle_opcode",
+            Self::PickleProtocol => "pickle_protocol",
+            Self::PickleCall => "pickle_reduce",
+            Self::PickleBuild => "pickle_build",
+            Self::PickleMemo { .. } => "pickle_memo",
+            Self::PickleTruncated { .. } => "pickle_truncated",
+            Self::StorageMissing { .. } => "storage_missing",
+            Self::StorageSize { .. } => "storage_size",
+            Self::TensorBounds { .. } => "tensor_bounds",
+            Self::TorchLayout { .. } => "tsav_layout",
+            Self::TorchDtype { .. } => "tsav_dtype",
+            Self::Json(_) => "bad_json",
+            Self::OverLimit { .. } => "over_limit",
+            Self::Rank { .. } => "rank",
         }
     }
 

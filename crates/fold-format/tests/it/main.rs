@@ -11,3 +11,4 @@ mod golden;
 mod hostile;
 mod partial;
 mod round_trip;
+mod v1;

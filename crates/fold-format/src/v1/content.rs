@@ -1,0 +1,144 @@
+//! What a payload holds, by its type: a state, safetensors, arrays, JSON.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+
+use super::chunk::Payload;
+use super::torch::{self, TorchState};
+use crate::interchange::{Array, Fault, npz, safetensors};
+use crate::json::{self, Value};
+use crate::source::ReadAt;
+use crate::wire::len_u64;
+
+/// A payload that was understood.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Content<'a> {
+    /// `TSAV`: a state that torch saved.
+    State(TorchState<'a>),
+    /// `STEN`: safetensors.
+    Safetensors(Vec<Array<'a>>),
+    /// `NPZ0`: numpy's archive.
+    Arrays(Vec<Array<'a>>),
+    /// `JSON`.
+    Json(Value),
+    /// Any other type: bytes.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Content<'a> {
+    /// Reads a payload. Nothing in it is executed.
+    ///
+    /// - `ctype`: the chunk's type. - `max_bytes`: the most bytes that arrays may be decompressed to.
+    ///
+    /// # Errors
+    /// [`Fault`]: what is wrong with it, or refused.
+    pub fn read(ctype: &str, payload: &'a [u8], max_bytes: u64) -> Result<Self, Fault> {
+        Ok(match ctype {
+            "TSAV" => Self::State(torch::read(payload)?),
+            "STEN" => Self::Safetensors(safetensors::read(payload)?.0),
+            "NPZ0" => Self::Arrays(npz::read_all(payload, max_bytes)?),
+            "JSON" => Self::Json(json::parse(payload).map_err(Fault::Json)?),
+            _ => Self::Bytes(payload),
+        })
+    }
+
+    /// The tensors, where it holds some.
+    #[must_use]
+    pub fn tensors(&self) -> &[Array<'a>] {
+        match self {
+            Self::State(state) => &state.tensors,
+            Self::Safetensors(arrays) | Self::Arrays(arrays) => arrays,
+            Self::Json(_) | Self::Bytes(_) => &[],
+        }
+    }
+}
+
+/// The largest JSON chunk that a verification parses; a larger one is read as bytes.
+const MAX_JSON_BYTES: u64 = 64 << 20;
+
+/// Checks a payload of a known type in bounded memory. Says how many tensors it holds; none where it holds no tensors or
+/// is of another type.
+pub(crate) fn check<S: ReadAt + ?Sized>(
+    ctype: &str,
+    payload: &Payload,
+    source: &S,
+    max_bytes: u64,
+) -> Result<Option<u64>, Fault> {
+    match payload {
+        Payload::Memory(bytes) => check_reader(ctype, Cursor::new(bytes.as_slice()), len_u64(bytes.len()), max_bytes),
+        Payload::InFile(range) => {
+            let section = Section {
+                source,
+                start: range.start,
+                len: range.end.saturating_sub(range.start),
+                at: 0,
+            };
+            let len = section.len;
+            check_reader(ctype, io::BufReader::new(section), len, max_bytes)
+        }
+    }
+}
+
+fn check_reader<R: Read + Seek>(ctype: &str, mut reader: R, len: u64, max_bytes: u64) -> Result<Option<u64>, Fault> {
+    let cut_off = |_| Fault::Zip {
+        what: "it cannot be read",
+    };
+    let mut start = |count: u64| -> Result<Vec<u8>, Fault> {
+        let mut bytes = Vec::new();
+        reader.by_ref().take(count).read_to_end(&mut bytes).map_err(cut_off)?;
+        Ok(bytes)
+    };
+    match ctype {
+        "TSAV" => torch::check(reader, len).map(Some),
+        "STEN" => {
+            let header_len = safetensors::header_len(&start(8)?, len)?;
+            let header = safetensors::read_header(&start(header_len)?, len)?;
+            Ok(Some(len_u64(header.entries.len())))
+        }
+        "NPZ0" => {
+            let mut npz = npz::Npz::open(reader, max_bytes)?;
+            let names = npz.names().to_vec();
+            for name in &names {
+                npz.array(name)?;
+            }
+            Ok(Some(len_u64(names.len())))
+        }
+        "JSON" if len <= MAX_JSON_BYTES => json::parse(&start(len)?).map(|_| None).map_err(Fault::Json),
+        _ => Ok(None),
+    }
+}
+
+/// A range of a source as something to read and seek in.
+struct Section<'a, S: ?Sized> {
+    source: &'a S,
+    start: u64,
+    len: u64,
+    at: u64,
+}
+
+impl<S: ReadAt + ?Sized> Read for Section<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let wanted = left.min(buffer.len());
+        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = self
+            .source
+            .read_at(buffer, self.start.saturating_add(self.at))?
+            .min(wanted);
+        self.at = self.at.saturating_add(len_u64(read));
+        Ok(read)
+    }
+}
+
+impl<S: ReadAt + ?Sized> Seek for Section<'_, S> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.len.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}

@@ -1,0 +1,323 @@
+//! `TSAV`: a state that `torch.save` wrote, a zip archive with a pickle and one member per storage.
+//!
+//! The pickle is read by a restricted unpickler that knows tensors and plain values and runs nothing.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+mod pickle;
+mod save;
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::io::{Cursor, Read, Seek};
+
+use self::pickle::{Id, MAX_KEY_LEN, Node, Unpickled, View, unpickle};
+use crate::archive::Archive;
+use crate::dtype::{Dtype, Shape};
+use crate::interchange::{Array, Fault};
+use crate::json::Value;
+use crate::wire::len_u64;
+
+pub use save::save;
+
+/// The longest pickle that is read.
+const MAX_PICKLE_BYTES: u64 = 256 << 20;
+
+/// How deep the values of a configuration may be nested.
+const MAX_DEPTH: u32 = 64;
+
+/// How often the bytes of a tensor may exceed those of its archive: views may show one element many times.
+const MAX_EXPANSION: u64 = 16;
+
+/// How often the values beside the tensors may exceed the pickle.
+const PLAIN_EXPANSION: usize = 8;
+
+/// Bytes of tensors that are always allowed.
+const FREE_BYTES: u64 = 1 << 20;
+
+/// A saved state: its tensors in their order, and what else stood beside them.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TorchState<'a> {
+    /// The state_dict, row-major; borrowed where a storage holds the tensor as it is.
+    pub tensors: Vec<Array<'a>>,
+    /// The other keys, for example `config`, `mode`, `step_id`.
+    pub others: Vec<(Box<str>, Value)>,
+}
+
+impl TorchState<'_> {
+    /// One of the other keys.
+    #[must_use]
+    pub fn other(&self, key: &str) -> Option<&Value> {
+        self.others
+            .iter()
+            .find(|(name, _)| &**name == key)
+            .map(|(_, value)| value)
+    }
+}
+
+/// A tensor of the pickle, checked against its storage.
+struct Tensor {
+    name: Box<str>,
+    dtype: Dtype,
+    shape: Shape,
+    /// Bytes when row-major.
+    len: u64,
+    /// The member that holds its storage.
+    member: Box<str>,
+    /// In elements.
+    offset: u64,
+    strides: Vec<u64>,
+}
+
+/// Everything that an archive describes, with not a byte of a tensor read yet.
+struct Described {
+    tensors: Vec<Tensor>,
+    others: Vec<(Box<str>, Value)>,
+}
+
+/// Checks an archive without materialising a tensor: the pickle, and that every tensor lies in its storage. Says how many
+/// tensors there are. The members' checksums are not checked: the chunk's digest has spoken for them.
+pub(crate) fn check<R: Read + Seek>(reader: R, len: u64) -> Result<u64, Fault> {
+    let described = describe(&mut Archive::open(reader)?, len)?;
+    Ok(len_u64(described.tensors.len()))
+}
+
+/// Reads an archive. Any bytes may be passed. Never panics; runs nothing; memory stays within a small constant of their
+/// number.
+///
+/// # Errors
+/// [`Fault`]: what is refused and by which name.
+pub fn read(bytes: &[u8]) -> Result<TorchState<'_>, Fault> {
+    let mut archive = Archive::open(Cursor::new(bytes))?;
+    let described = describe(&mut archive, len_u64(bytes.len()))?;
+    let mut storages: HashMap<Box<str>, Cow<'_, [u8]>> = HashMap::new();
+    let mut tensors = Vec::with_capacity(described.tensors.len());
+    for tensor in described.tensors {
+        if !storages.contains_key(&tensor.member) {
+            let storage = archive.view(
+                bytes,
+                &tensor.member,
+                len_u64(bytes.len()).saturating_mul(MAX_EXPANSION),
+            )?;
+            let storage = storage.ok_or(Fault::StorageMissing {
+                key: tensor.member.clone(),
+            })?;
+            storages.insert(tensor.member.clone(), storage);
+        }
+        let storage = storages.get(&tensor.member);
+        let materialised = match storage {
+            Some(Cow::Borrowed(storage)) => materialise(&tensor, storage),
+            Some(Cow::Owned(storage)) => materialise(&tensor, storage).map(|bytes| Cow::Owned(bytes.into_owned())),
+            None => None,
+        };
+        let outside = || Fault::TensorBounds {
+            tensor: tensor.name.clone(),
+        };
+        tensors.push(Array {
+            bytes: materialised.ok_or_else(outside)?,
+            name: tensor.name.to_string().into(),
+            dtype: tensor.dtype,
+            shape: tensor.shape,
+        });
+    }
+    Ok(TorchState {
+        tensors,
+        others: described.others,
+    })
+}
+
+fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Described, Fault> {
+    let layout = |what| Fault::TorchLayout { what };
+    let names = archive.names();
+    let root = names
+        .iter()
+        .find_map(|name| name.strip_suffix("/data.pkl"))
+        .filter(|root| root.len() <= MAX_KEY_LEN)
+        .ok_or(layout("it has no data.pkl"))?
+        .to_owned();
+    if let Some(order) = archive.read(&format!("{root}/byteorder"), 16)?
+        && order.as_slice() != b"little"
+    {
+        return Err(layout("its byte order is not little"));
+    }
+    let pickle = archive.read(&format!("{root}/data.pkl"), MAX_PICKLE_BYTES)?;
+    let pickle = pickle.ok_or(layout("it has no data.pkl"))?;
+    let unpickled = unpickle(&pickle)?;
+    let Node::Dict(entries) = unpickled.node(unpickled.root) else {
+        return Err(layout("the pickle is no dict"));
+    };
+    let mut state = None;
+    let mut others = Vec::new();
+    let mut budget = pickle.len().saturating_mul(PLAIN_EXPANSION);
+    for &(key, value) in entries {
+        let Node::Text(key) = unpickled.node(key) else {
+            return Err(layout("a key is no text"));
+        };
+        match unpickled.node(value) {
+            Node::Ordered(tensors) | Node::Dict(tensors) if &**key == "state_dict" => state = Some(tensors),
+            _ => others.push((key.clone(), plain(&unpickled, value, 0, &mut budget)?)),
+        }
+    }
+    let state = state.ok_or(layout("it has no state_dict"))?;
+    let mut seen = HashSet::new();
+    let mut left = len.saturating_mul(MAX_EXPANSION).saturating_add(FREE_BYTES);
+    let mut tensors = Vec::with_capacity(state.len());
+    for &(name, value) in state {
+        let (Node::Text(name), Node::Tensor(view)) = (unpickled.node(name), unpickled.node(value)) else {
+            return Err(layout("the state_dict holds more than tensors under names"));
+        };
+        if !seen.insert(&**name) {
+            return Err(layout("two tensors have the same name"));
+        }
+        let member = format!("{root}/data/{}", view.storage.key);
+        let tensor = place(name, view, member.into(), archive)?;
+        left = left
+            .checked_sub(tensor.len)
+            .ok_or_else(|| Fault::over("bytes of all tensors", tensor.len, left))?;
+        tensors.push(tensor);
+    }
+    Ok(Described { tensors, others })
+}
+
+/// Holds a view against its storage.
+fn place<R: Read + Seek>(name: &str, view: &View, member: Box<str>, archive: &mut Archive<R>) -> Result<Tensor, Fault> {
+    let outside = || Fault::TensorBounds { tensor: name.into() };
+    let key = &view.storage.key;
+    let actual = archive
+        .size(&member)?
+        .ok_or_else(|| Fault::StorageMissing { key: key.clone() })?;
+    let dtype = view.storage.dtype;
+    let numel = view.storage.numel.ok_or_else(outside)?;
+    let expected = numel.checked_mul(dtype.size_bytes());
+    if expected != Some(actual) {
+        return Err(Fault::StorageSize {
+            key: key.clone(),
+            expected,
+            actual,
+        });
+    }
+    let numbers = |numbers: &[Option<u64>]| numbers.iter().copied().collect::<Option<Vec<u64>>>();
+    let offset = view.offset.ok_or_else(outside)?;
+    let size = numbers(&view.size).ok_or_else(outside)?;
+    let strides = numbers(&view.stride).ok_or_else(outside)?;
+    let shape = Shape::new(&size).ok_or_else(|| Fault::Rank {
+        name: name.into(),
+        rank: size.len(),
+    })?;
+    if size.len() != strides.len() {
+        return Err(outside());
+    }
+    let len = shape.byte_len(dtype).ok_or_else(outside)?;
+    if len > 0 {
+        let last = size.iter().zip(&strides).try_fold(offset, |sum, (extent, stride)| {
+            sum.checked_add(extent.checked_sub(1)?.checked_mul(*stride)?)
+        });
+        if last.is_none_or(|last| last >= numel) {
+            return Err(outside());
+        }
+    }
+    Ok(Tensor {
+        name: name.into(),
+        dtype,
+        shape,
+        len,
+        member,
+        offset,
+        strides,
+    })
+}
+
+/// The tensor row-major; none where it leaves its storage, which [`place`] has ruled out.
+fn materialise<'a>(tensor: &Tensor, storage: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    if tensor.len == 0 {
+        return Some(Cow::Borrowed(&[]));
+    }
+    let size = usize::try_from(tensor.dtype.size_bytes()).ok()?;
+    let start = usize::try_from(tensor.offset).ok()?.checked_mul(size)?;
+    let len = usize::try_from(tensor.len).ok()?;
+    let extents = tensor.shape.extents();
+    let mut stride = 1_u64;
+    let contiguous = extents.iter().zip(&tensor.strides).rev().all(|(&extent, &own)| {
+        let matches = extent == 1 || own == stride;
+        stride = stride.saturating_mul(extent);
+        matches
+    });
+    if contiguous {
+        return Some(Cow::Borrowed(storage.get(start..start.checked_add(len)?)?));
+    }
+    let mut bytes = Vec::with_capacity(len);
+    let mut index = vec![0_u64; extents.len()];
+    while bytes.len() < len {
+        let element = index
+            .iter()
+            .zip(&tensor.strides)
+            .try_fold(tensor.offset, |sum, (at, stride)| {
+                sum.checked_add(at.checked_mul(*stride)?)
+            })?;
+        let at = usize::try_from(element).ok()?.checked_mul(size)?;
+        bytes.extend_from_slice(storage.get(at..at.checked_add(size)?)?);
+        for (at, extent) in index.iter_mut().zip(extents).rev() {
+            *at = at.saturating_add(1);
+            if *at < *extent {
+                break;
+            }
+            *at = 0;
+        }
+    }
+    Some(Cow::Owned(bytes))
+}
+
+/// A plain value of the pickle; tuples become arrays, keys that are no text their text.
+///
+/// - `budget`: how many values and bytes of text may still be copied. A pickle can say one value many times over.
+fn plain(unpickled: &Unpickled, id: Id, depth: u32, budget: &mut usize) -> Result<Value, Fault> {
+    let over = |limit, max: u64| Fault::over(limit, max.saturating_add(1), max);
+    let mut spend = |cost: usize| {
+        *budget = budget.checked_sub(cost).ok_or(over("copies of a pickle's values", 0))?;
+        Ok::<(), Fault>(())
+    };
+    spend(1)?;
+    if let Node::Text(text) | Node::Int(text) = unpickled.node(id) {
+        spend(text.len())?;
+    }
+    if depth >= MAX_DEPTH {
+        return Err(over("depth of a pickle", u64::from(MAX_DEPTH)));
+    }
+    let deeper = depth.saturating_add(1);
+    Ok(match unpickled.node(id) {
+        Node::None => Value::Null,
+        Node::Bool(value) => Value::Bool(*value),
+        Node::Int(digits) => Value::Int(digits.clone()),
+        Node::Float(value) => Value::Float(*value),
+        Node::Text(text) => Value::String(text.clone()),
+        Node::Tuple(items) | Node::List(items) => {
+            let values = items.iter().map(|&item| plain(unpickled, item, deeper, budget));
+            Value::Array(values.collect::<Result<_, _>>()?)
+        }
+        Node::Dict(entries) | Node::Ordered(entries) => {
+            let mut object = Vec::with_capacity(entries.len());
+            for &(key, value) in entries {
+                let key = match unpickled.node(key) {
+                    Node::Text(text) | Node::Int(text) => {
+                        *budget = budget
+                            .checked_sub(text.len())
+                            .ok_or(over("copies of a pickle's values", 0))?;
+                        text.clone()
+                    }
+                    _ => {
+                        return Err(Fault::TorchLayout {
+                            what: "a key is no text",
+                        });
+                    }
+                };
+                object.push((key, plain(unpickled, value, deeper, budget)?));
+            }
+            Value::Object(object)
+        }
+        Node::Global(_) | Node::Storage(_) | Node::Tensor(_) => {
+            return Err(Fault::TorchLayout {
+                what: "a tensor outside of the state_dict",
+            });
+        }
+    })
+}

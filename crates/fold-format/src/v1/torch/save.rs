@@ -1,0 +1,234 @@
+//! Writing a state as `torch.save` does, so that torch loads it with `weights_only=True`.
+
+use std::io::{self, Cursor, Write};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use crate::dtype::Dtype;
+use crate::interchange::{Array, Fault};
+use crate::json::Value;
+use crate::wire::len_u64;
+
+/// Where torch wants a storage to begin.
+const ALIGN: u16 = 64;
+
+/// The class of a storage of this dtype; none for the unsigned integers beyond a byte.
+const fn storage(dtype: Dtype) -> Option<&'static str> {
+    Some(match dtype {
+        Dtype::F32 => "FloatStorage",
+        Dtype::F64 => "DoubleStorage",
+        Dtype::F16 => "HalfStorage",
+        Dtype::Bf16 => "BFloat16Storage",
+        Dtype::I64 => "LongStorage",
+        Dtype::I32 => "IntStorage",
+        Dtype::I16 => "ShortStorage",
+        Dtype::I8 => "CharStorage",
+        Dtype::U8 => "ByteStorage",
+        Dtype::Bool => "BoolStorage",
+        Dtype::U16 | Dtype::U32 | Dtype::U64 => return None,
+    })
+}
+
+/// A state as the bytes of a `TSAV` chunk. The same state gives the same bytes.
+///
+/// - `others`: what stands beside the `state_dict`, in their order.
+///
+/// # Errors
+/// [`Fault::TorchDtype`] for u16, u32 and u64, [`Fault::TorchLayout`] for what a zip archive cannot hold.
+pub fn save(tensors: &[Array<'_>], others: &[(Box<str>, Value)]) -> Result<Vec<u8>, Fault> {
+    let mut pickle = Pickler { out: vec![0x80, 2] };
+    pickle.out.extend_from_slice(b"}(");
+    pickle.text("state_dict");
+    pickle.ordered_dict();
+    pickle.out.push(b'(');
+    for (key, array) in tensors.iter().enumerate() {
+        pickle.text(&array.name);
+        pickle.tensor(key, array)?;
+    }
+    pickle.out.push(b'u');
+    for (key, value) in others {
+        pickle.text(key);
+        pickle.value(value)?;
+    }
+    pickle.out.extend_from_slice(b"u.");
+    archive(&pickle.out, tensors).map_err(|_| Fault::TorchLayout {
+        what: "a zip archive cannot hold it",
+    })
+}
+
+fn archive(pickle: &[u8], tensors: &[Array<'_>]) -> io::Result<Vec<u8>> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .with_alignment(ALIGN);
+    let mut add = |name: &str, bytes: &[u8]| -> io::Result<()> {
+        let large = len_u64(bytes.len()) > u64::from(u32::MAX >> 1);
+        zip.start_file(format!("archive/{name}"), options.large_file(large))
+            .map_err(io::Error::other)?;
+        zip.write_all(bytes)
+    };
+    add("data.pkl", pickle)?;
+    add("byteorder", b"little")?;
+    for (key, array) in tensors.iter().enumerate() {
+        add(&format!("data/{key}"), &array.bytes)?;
+    }
+    add("version", b"3\n")?;
+    Ok(zip.finish().map_err(io::Error::other)?.into_inner())
+}
+
+/// Protocol 2 without its memory: every value is said where it stands.
+struct Pickler {
+    out: Vec<u8>,
+}
+
+impl Pickler {
+    fn text(&mut self, text: &str) {
+        self.out.push(b'X');
+        // A name of more than 4 GiB would not be one of this crate's.
+        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        self.out.extend_from_slice(&len.to_le_bytes());
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn global(&mut self, module: &str, name: &str) {
+        self.out.push(b'c');
+        self.out.extend_from_slice(format!("{module}\n{name}\n").as_bytes());
+    }
+
+    fn ordered_dict(&mut self) {
+        self.global("collections", "OrderedDict");
+        self.out.extend_from_slice(b")R");
+    }
+
+    fn integer(&mut self, value: i128) {
+        if let Ok(value) = i32::try_from(value) {
+            self.out.push(b'J');
+            self.out.extend_from_slice(&value.to_le_bytes());
+            return;
+        }
+        let bytes = value.to_le_bytes();
+        // Sixteen bytes are always enough; Python takes redundant ones.
+        self.out.extend_from_slice(&[0x8a, 16]);
+        self.out.extend_from_slice(&bytes);
+    }
+
+    fn integers(&mut self, values: &[u64]) {
+        self.out.push(b'(');
+        values.iter().for_each(|&value| self.integer(value.into()));
+        self.out.push(b't');
+    }
+
+    /// `_rebuild_tensor_v2((storage), 0, size, stride, False, OrderedDict())`.
+    fn tensor(&mut self, key: usize, array: &Array<'_>) -> Result<(), Fault> {
+        let class = storage(array.dtype).ok_or_else(|| Fault::TorchDtype {
+            tensor: (&*array.name).into(),
+            dtype: array.dtype,
+        })?;
+        let extents = array.shape.extents();
+        let mut stride = 1_u64;
+        let mut strides: Vec<u64> = extents
+            .iter()
+            .rev()
+            .map(|&extent| {
+                let own = stride;
+                stride = stride.saturating_mul(extent.max(1));
+                own
+            })
+            .collect();
+        strides.reverse();
+        let numel: u64 = extents.iter().product();
+        self.global("torch._utils", "_rebuild_tensor_v2");
+        self.out.extend_from_slice(b"((");
+        self.text("storage");
+        self.global("torch", class);
+        self.text(&key.to_string());
+        self.text("cpu");
+        self.integer(numel.into());
+        self.out.extend_from_slice(b"tQ");
+        self.integer(0);
+        self.integers(extents);
+        self.integers(&strides);
+        self.out.push(0x89);
+        self.ordered_dict();
+        self.out.extend_from_slice(b"tR");
+        Ok(())
+    }
+
+    fn value(&mut self, value: &Value) -> Result<(), Fault> {
+        match value {
+            Value::Null => self.out.push(b'N'),
+            Value::Bool(true) => self.out.push(0x88),
+            Value::Bool(false) => self.out.push(0x89),
+            Value::Int(digits) => self.integer(digits.parse().map_err(|_| Fault::TorchLayout {
+                what: "an integer has more than 127 bits",
+            })?),
+            Value::Float(value) => {
+                self.out.push(b'G');
+                self.out.extend_from_slice(&value.to_be_bytes());
+            }
+            Value::String(text) => self.text(text),
+            Value::Array(items) => {
+                self.out.extend_from_slice(b"](");
+                items.iter().try_for_each(|item| self.value(item))?;
+                self.out.push(b'e');
+            }
+            Value::Object(entries) => {
+                self.out.extend_from_slice(b"}(");
+                for (key, value) in entries {
+                    self.text(key);
+                    self.value(value)?;
+                }
+                self.out.push(b'u');
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "tests may panic"
+)]
+mod tests {
+    use super::super::read;
+    use super::*;
+    use crate::dtype::Shape;
+    use crate::json;
+
+    #[test]
+    fn a_saved_state_is_read_back() {
+        let array = |name: &'static str, dtype: Dtype, shape: &[u64], fill: u8| {
+            let shape = Shape::new(shape).unwrap();
+            let len = usize::try_from(shape.byte_len(dtype).unwrap()).unwrap();
+            Array {
+                name: name.into(),
+                dtype,
+                shape,
+                bytes: vec![fill; len].into(),
+            }
+        };
+        let tensors = [
+            array("a.N", Dtype::I32, &[1], 3),
+            array("scalar", Dtype::I64, &[], 4),
+            array("b", Dtype::Bf16, &[2, 3, 4], 5),
+            array("none", Dtype::F32, &[0, 7], 0),
+            array("flag", Dtype::Bool, &[2], 1),
+        ];
+        let others = json::parse(
+            br#"{"config":{"x":[1,-7,18446744073709551615,1.5,null,true,"e"]},"mode":"online","step_id":16}"#,
+        );
+        let others = others.unwrap().as_object().unwrap().to_vec();
+        let bytes = save(&tensors, &others).unwrap();
+        let state = read(&bytes).unwrap();
+        assert_eq!(state.tensors, tensors);
+        assert_eq!(state.others, others);
+        assert_eq!(save(&tensors, &others).unwrap(), bytes);
+        let refused = save(&[array("u", Dtype::U32, &[1], 0)], &[]);
+        assert!(matches!(refused, Err(Fault::TorchDtype { .. })));
+    }
+}
