@@ -2,9 +2,11 @@
 //!
 //! Opening reads the superblock, one copy of the index and one of the digest table, and verifies them. Reading a tensor
 //! reads and verifies exactly the blocks it lies on, every time: bytes are compared in the memory that they are handed
-//! out from. Only the last block that was needed in part is remembered, so that small neighbours do not read it again.
+//! out from. Only the last block and the last frame that were needed in part are remembered, so that small neighbours do
+//! not read them again. How content is read is in `read`.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -12,16 +14,14 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use rayon::prelude::*;
-
-use crate::copies::{read_range, unreadable};
 use crate::directory::{Directory, OpenMode};
 use crate::error::{Error, IoFault, Misuse, Operation};
 use crate::finding::{Cause, Finding, Foreign, Region};
 use crate::index::Chunk;
 use crate::info::{ChunkInfo, Info, TensorInfo};
 use crate::limits::Limits;
-use crate::source::{ReadAt, read_full};
+use crate::restore::RestoredBlocks;
+use crate::source::ReadAt;
 use crate::tensor::Tensor;
 use crate::tensor_records::TensorEntry;
 use crate::wire::len_u64;
@@ -74,7 +74,11 @@ pub struct Checkpoint<S = File> {
     /// Whether every tensor record was checked, and what is wrong with them.
     structure: OnceLock<Result<(), Box<Finding>>>,
     /// The last block that was read for a part of it: its number and verified bytes.
-    edge: Mutex<Option<(u64, Vec<u8>)>>,
+    pub(crate) edge: Mutex<Option<(u64, Vec<u8>)>>,
+    /// The last frame that was decoded for a part of it.
+    pub(crate) frame: Mutex<Option<DecodedFrame>>,
+    /// By parity group: the lost blocks that were restored for a read; none where the group lost too many.
+    pub(crate) restored: Mutex<BTreeMap<u32, Option<RestoredBlocks>>>,
 }
 
 /// The facts; neither the source nor the index' bytes.
@@ -86,6 +90,13 @@ impl<S> fmt::Debug for Checkpoint<S> {
             .field("findings", &self.findings)
             .finish_non_exhaustive()
     }
+}
+
+/// A decoded frame of a compressed chunk.
+pub(crate) struct DecodedFrame {
+    /// The chunk, by the place of its prologue, and the frame's number in it.
+    pub(crate) key: (u64, u64),
+    pub(crate) content: Vec<u8>,
 }
 
 /// Fewer bytes than this are read and hashed by the calling thread: waking others would take longer.
@@ -156,12 +167,22 @@ impl<S: ReadAt> Checkpoint<S> {
     pub fn open_source(source: S, options: &OpenOptions) -> Result<Self, Error> {
         let (directory, findings) = Directory::open(&source, &options.limits, options.mode)?;
         Ok(Self {
+            findings,
+            ..Self::of(source, directory)
+        })
+    }
+
+    /// A source and its verified metadata.
+    pub(crate) fn of(source: S, directory: Directory) -> Self {
+        Self {
             source,
             directory,
-            findings,
+            findings: Vec::new(),
             structure: OnceLock::new(),
             edge: Mutex::new(None),
-        })
+            frame: Mutex::new(None),
+            restored: Mutex::new(BTreeMap::new()),
+        }
     }
 
     /// What was wrong with copies of the metadata that opening got around, or with the length in
@@ -169,6 +190,24 @@ impl<S: ReadAt> Checkpoint<S> {
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// The blocks that reads so far could only have from parity, `FOLD-W0302` each. Not empty means: repair the file.
+    ///
+    /// A read that meets a lost block of a file with parity looks at its whole group and restores what the group lost;
+    /// the restored blocks are kept. Nothing is handed out that does not match its digest.
+    #[must_use]
+    pub fn restored_blocks(&self) -> Vec<Finding> {
+        let restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers = restored.values().flatten().flat_map(BTreeMap::keys);
+        let findings = numbers.map(|&number| {
+            let range = self.directory.block_range(number);
+            let finding = Finding::new(Cause::ThroughParity, Region::Content, range).block(number);
+            let chunk = self.directory.chunk_of(number);
+            let name = chunk.map_or("", |chunk| self.directory.index.chunk_name(chunk));
+            finding.chunk(name).repairable(true)
+        });
+        findings.collect()
     }
 
     /// Facts about the whole file.
@@ -234,7 +273,7 @@ impl<S: ReadAt> Checkpoint<S> {
     pub fn tensor(&self, name: &str) -> Result<Tensor, Error> {
         let entry = self.directory.tensor(name)?;
         let (reading, range) = self.locate(&entry)?;
-        self.require(&range)?;
+        self.require(reading.chunk, &range)?;
         let out_of_memory = || IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into());
         let len = usize::try_from(entry.len).map_err(|_| out_of_memory())?;
         let mut tensor = Tensor::zeroed(entry.dtype, entry.shape, len).map_err(|_| out_of_memory())?;
@@ -242,7 +281,7 @@ impl<S: ReadAt> Checkpoint<S> {
         Ok(tensor)
     }
 
-    /// What a finding about a tensor names, and where in the file the tensor lies.
+    /// What a finding about a tensor names, and where in its chunk's content the tensor lies.
     pub(crate) fn locate<'a>(&'a self, entry: &TensorEntry<'a>) -> Result<(Reading<'a>, Range<u64>), Error> {
         let (chunk, range) = self.directory.tensor_place(entry).ok_or(Misuse::TooLarge)?;
         let reading = Reading {
@@ -277,11 +316,9 @@ impl<S: ReadAt> Checkpoint<S> {
     /// As [`Checkpoint::tensor`]; [`Misuse::NoSuchChunk`].
     pub fn chunk(&self, name: &str) -> Result<Vec<u8>, Error> {
         let (_, chunk) = self.directory.chunk(name)?;
-        let start = chunk.content_offset();
-        let range = start..start.saturating_add(chunk.stored_len);
-        self.require(&range)?;
+        self.require(chunk, &(0..chunk.content_len))?;
         let out_of_memory = || IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into());
-        let len = usize::try_from(chunk.stored_len).map_err(|_| out_of_memory())?;
+        let len = usize::try_from(chunk.content_len).map_err(|_| out_of_memory())?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| out_of_memory())?;
         bytes.resize(len, 0);
@@ -291,14 +328,20 @@ impl<S: ReadAt> Checkpoint<S> {
                 chunk_name: name,
                 tensor: None,
             },
-            start,
+            0,
             &mut bytes,
         )?;
         Ok(bytes)
     }
 
-    /// Refuses a range that the source does not have, before memory is taken for it.
-    fn require(&self, range: &Range<u64>) -> Result<(), Error> {
+    /// Refuses content that the source does not have, before memory is taken for it. What a compressed chunk decodes to is
+    /// bounded by its stored bytes; those must be there.
+    fn require(&self, chunk: &Chunk, content: &Range<u64>) -> Result<(), Error> {
+        let range = match &chunk.framing {
+            None => chunk.in_file(content),
+            Some(_) if content.is_empty() => return Ok(()),
+            Some(_) => chunk.in_file(&(0..chunk.stored_len)),
+        };
         let actual = self
             .source
             .len()
@@ -310,99 +353,6 @@ impl<S: ReadAt> Checkpoint<S> {
             };
             return Err(Finding::new(cause, Region::File, actual.max(range.start)..range.end).into());
         }
-        Ok(())
-    }
-
-    /// Fills `buffer` with the content from the file offset `start` on, every block of it verified: whole blocks in
-    /// place and in parallel, the two at the edges by way of the remembered block.
-    fn read_content(&self, reading: Reading<'_>, start: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let block_len = self.directory.superblock.block_len();
-        let blocks = reading
-            .chunk
-            .blocks_of(&(start..start.saturating_add(len_u64(buffer.len()))), block_len);
-        let mut rest = buffer;
-        let mut at = start;
-        let mut number = blocks.start;
-        while !rest.is_empty() {
-            let block = reading.chunk.block_bytes(number, block_len);
-            let whole_blocks = usize::try_from(block_len)
-                .ok()
-                .and_then(|len| rest.len().checked_div(len))
-                .unwrap_or(0);
-            let taken = if at == block.start && whole_blocks > 0 {
-                let len = usize::try_from(len_u64(whole_blocks).saturating_mul(block_len)).unwrap_or(rest.len());
-                let (whole, behind) = std::mem::take(&mut rest).split_at_mut_checked(len).unwrap_or_default();
-                self.read_whole_blocks(reading, number, whole)?;
-                rest = behind;
-                number = number.saturating_add(len_u64(whole_blocks));
-                len
-            } else {
-                let len = usize::try_from(block.end.saturating_sub(at)).map_or(rest.len(), |len| len.min(rest.len()));
-                let (part, behind) = std::mem::take(&mut rest).split_at_mut_checked(len).unwrap_or_default();
-                self.read_part_of_block(reading, number, at, part)?;
-                rest = behind;
-                number = number.saturating_add(1);
-                len
-            };
-            at = at.saturating_add(len_u64(taken));
-        }
-        Ok(())
-    }
-
-    /// Reads and verifies whole blocks from block `first` on; of several bad ones, the first is reported.
-    fn read_whole_blocks(&self, reading: Reading<'_>, first: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let block_len = self.directory.superblock.block_len();
-        let step = usize::try_from(block_len).unwrap_or(usize::MAX);
-        let read = |(position, block): (usize, &mut [u8])| {
-            let number = first.saturating_add(len_u64(position));
-            self.read_block(reading, number, block)
-                .err()
-                .map(|finding| (number, finding))
-        };
-        let bad = if buffer.len() < PARALLEL_LEN {
-            buffer.chunks_mut(step).enumerate().find_map(read)
-        } else {
-            buffer
-                .par_chunks_mut(step)
-                .enumerate()
-                .filter_map(read)
-                .min_by_key(|(number, _)| *number)
-        };
-        bad.map_or(Ok(()), |(_, finding)| Err(finding.into()))
-    }
-
-    /// Reads and verifies one block into memory of its length.
-    fn read_block(&self, reading: Reading<'_>, number: u64, buffer: &mut [u8]) -> Result<(), Box<Finding>> {
-        let bytes = reading.chunk.block_bytes(number, self.directory.superblock.block_len());
-        let checked = match read_full(&self.source, buffer, bytes.start) {
-            Ok(true) => self.directory.check_block(number, buffer),
-            Ok(false) => Err(Cause::Length {
-                expected: bytes.end,
-                actual: self.source.len().unwrap_or(bytes.start),
-            }),
-            Err(error) => Err(unreadable(&error)),
-        };
-        checked.map_err(|cause| Box::new(reading.finding(number, bytes, cause)))
-    }
-
-    /// Copies a part of a block, from the remembered block where it is that one. Nothing is locked while reading.
-    fn read_part_of_block(&self, reading: Reading<'_>, number: u64, at: u64, part: &mut [u8]) -> Result<(), Error> {
-        let bytes = reading.chunk.block_bytes(number, self.directory.superblock.block_len());
-        let edge = || self.edge.lock().unwrap_or_else(PoisonError::into_inner);
-        let remembered = edge().take_if(|(remembered, _)| *remembered == number);
-        let block = match remembered {
-            Some((_, block)) => block,
-            None => {
-                let read = read_range(&self.source, &bytes)?;
-                let checked = read.and_then(|block| self.directory.check_block(number, &block).map(|()| block));
-                checked.map_err(|cause| reading.finding(number, bytes.clone(), cause))?
-            }
-        };
-        let from = usize::try_from(at.saturating_sub(bytes.start)).unwrap_or(usize::MAX);
-        if let Some(source) = from.checked_add(part.len()).and_then(|to| block.get(from..to)) {
-            part.copy_from_slice(source);
-        }
-        *edge() = Some((number, block));
         Ok(())
     }
 }

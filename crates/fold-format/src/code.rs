@@ -129,6 +129,7 @@ codes! {
     CopiesDiffer "FOLD-E0209" Error Damaged "the two copies of the metadata are each whole but differ";
     Prologue "FOLD-E0210" Error Damaged "a chunk's prologue does not agree with the index";
     Malformed "FOLD-E0211" Error Damaged "a field holds a value that the format does not allow";
+    TensorDirectory "FOLD-E0212" Error Damaged "a chunk's tensor directory does not agree with the index";
     MissingChunk "FOLD-E0221" Error Damaged "the metadata name a chunk that the index does not have";
     UnclaimedBytes "FOLD-W0222" Warning Damaged "bytes of the file belong to nothing, and nothing speaks for them";
     HashAbsent "FOLD-W0223" Warning Damaged "the metadata carry no hash of themselves: nothing speaks for them";

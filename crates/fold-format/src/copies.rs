@@ -110,9 +110,7 @@ impl SuperblockCopy {
     fn own_digest_cause(&self) -> Cause {
         let magic = low_bits(&field::MAGIC, &self.bytes);
         let covered = self.bytes.get(..SELF_DIGEST_COVERS).unwrap_or(&[]);
-        let stored = field::SELF_DIGEST
-            .array16(&self.bytes)
-            .map(|bytes| Digest::node(u128::from_le_bytes(bytes)));
+        let stored = field::SELF_DIGEST.bytes(&self.bytes).map(Digest::from_entry);
         match (stored, superblock_digest(covered)) {
             (Some(stored), computed) if stored != computed => Cause::Digest {
                 of: Digested::Superblock,

@@ -8,13 +8,14 @@ use std::ops::Range;
 
 use crate::copies::{Mirrored, Superblocks, check_limits, length_finding};
 
-use crate::digest::{Digest, Hasher, table_entries, table_entry};
+use crate::digest::{Digest, Hasher, table_entries};
 use crate::error::{Error, IoFault, Misuse, Operation};
 use crate::finding::{Cause, Digested, Finding, Region};
 use crate::index::{Chunk, Index};
-use crate::info::{ChunkInfo, DigestKind, Info, TensorInfo};
+use crate::info::{ChunkInfo, Info, TensorInfo};
 use crate::layout::VERSION_MAJOR;
 use crate::limits::Limits;
+use crate::prologue::Prologue;
 use crate::source::ReadAt;
 use crate::superblock::Superblock;
 use crate::tensor_records::TensorEntry;
@@ -62,7 +63,7 @@ impl Directory {
             findings.push(finding);
         }
         check_limits(superblock, limits)?;
-        let hasher = Hasher::new(superblock.uuid);
+        let hasher = superblock.hasher();
         let mut loaded = |mirrored: Mirrored<'_>| -> Result<(Region, Vec<u8>), Error> {
             let loaded = mirrored.load(source, source_len, &hasher, false)?;
             match loaded.whole {
@@ -106,8 +107,8 @@ impl Directory {
             version_minor: superblock.version_minor,
             uuid: superblock.uuid,
             created_unix_ns: superblock.created_unix_ns,
-            digest_kind: DigestKind::Xxh3,
-            required_features: 0,
+            digest_kind: superblock.digest_kind,
+            required_features: superblock.required_features,
             optional_features: superblock.optional_features,
             block_bytes: superblock.block_len(),
             block_count: superblock.block_count,
@@ -115,9 +116,11 @@ impl Directory {
             index_bytes,
             chunk_count: len_u64(index.chunks.len()),
             tensor_count: index.tensor_count,
+            parity: superblock.parity,
+            signed_by: superblock.signature.map(|signature| signature.public_key),
             root: superblock.root,
         };
-        let hasher = Hasher::new(superblock.uuid);
+        let hasher = superblock.hasher();
         Ok(Self {
             superblock,
             index,
@@ -156,18 +159,17 @@ impl Directory {
             .map_err(|flaw| flaw.into_finding(Region::Index1, offset))?)
     }
 
-    /// Where a tensor's bytes lie: its chunk and the range of the file.
+    /// Where a tensor's bytes lie: its chunk and the range of the chunk's content.
     pub(crate) fn tensor_place(&self, tensor: &TensorEntry<'_>) -> Option<(&Chunk, Range<u64>)> {
         let chunk = self.index.chunks.get(tensor.chunk)?;
-        let start = chunk.content_offset().checked_add(tensor.offset)?;
-        Some((chunk, start..start.checked_add(tensor.len)?))
+        Some((chunk, tensor.offset..tensor.offset.checked_add(tensor.len)?))
     }
 
     pub(crate) fn chunk_info<'a>(&'a self, chunk: &'a Chunk) -> ChunkInfo<'a> {
         ChunkInfo {
             name: self.index.chunk_name(chunk),
             kind: chunk.kind,
-            encoding: chunk.encoding,
+            encoding: chunk.encoding(),
             offset: chunk.content_offset(),
             stored_bytes: chunk.stored_len,
             bytes: chunk.content_len,
@@ -185,7 +187,10 @@ impl Directory {
             dtype: tensor.dtype,
             shape: tensor.shape,
             chunk: place.as_ref().map_or("", |(chunk, _)| self.index.chunk_name(chunk)),
-            offset: place.map_or(0, |(_, range)| range.start),
+            offset: place.map_or(0, |(chunk, range)| match &chunk.framing {
+                None => chunk.in_file(&range).start,
+                Some(_) => range.start,
+            }),
             bytes: tensor.len,
         }
     }
@@ -196,19 +201,71 @@ impl Directory {
     /// The two digests.
     pub(crate) fn check_block(&self, number: u64, bytes: &[u8]) -> Result<(), Cause> {
         let computed = self.hasher.block(number, bytes);
-        match table_entry(&self.digests, number) {
-            Some(stored) if stored == computed => Ok(()),
-            stored => Err(Cause::Digest {
-                of: Digested::Block,
-                stored: Digest::leaf(stored.unwrap_or(0)),
-                computed: Digest::leaf(computed),
-            }),
+        let stored = table_entries(&self.digests, self.hasher.kind.leaf_len(), number, 1).unwrap_or(&[]);
+        if stored == computed.as_bytes() {
+            return Ok(());
         }
+        Err(Cause::Digest {
+            of: Digested::Block,
+            stored: Digest::from_entry(stored),
+            computed,
+        })
+    }
+
+    /// The chunk that holds a block of content.
+    pub(crate) fn chunk_of(&self, block: u64) -> Option<&Chunk> {
+        let chunks = &self.index.chunks;
+        let number = chunks.partition_point(|chunk| chunk.blocks().end <= block);
+        chunks.get(number).filter(|chunk| chunk.blocks().contains(&block))
+    }
+
+    /// The bytes of a block in the file: of content, or of parity behind it. Empty where the file has no such block.
+    pub(crate) fn block_range(&self, number: u64) -> Range<u64> {
+        let block_len = self.superblock.block_len();
+        let parity = &self.superblock.geometry.parity;
+        match number.checked_sub(self.superblock.block_count) {
+            Some(position) => {
+                let start = position
+                    .saturating_mul(block_len)
+                    .saturating_add(parity.start)
+                    .min(parity.end);
+                start..start.saturating_add(block_len).min(parity.end)
+            }
+            None => self
+                .chunk_of(number)
+                .map_or(0..0, |chunk| chunk.block_bytes(number, block_len)),
+        }
+    }
+
+    /// A chunk's prologue as the index makes it.
+    pub(crate) fn prologue(&self, number: usize, chunk: &Chunk) -> Vec<u8> {
+        Prologue {
+            uuid: self.superblock.uuid,
+            number: u32::try_from(number).unwrap_or(u32::MAX),
+            name: self.index.chunk_name(chunk),
+            kind: chunk.kind,
+            framing: chunk.framing,
+            block_log2: self.superblock.block_log2,
+            stored_len: chunk.stored_len,
+            content_len: chunk.content_len,
+            first_block: chunk.first_block,
+            block_count: chunk.block_count,
+            tensor_count: chunk.tensor_count,
+            directory_len: chunk.directory_len,
+            digest: chunk.digest,
+        }
+        .encode(&self.hasher)
+    }
+
+    /// The digest table.
+    pub(crate) fn digest_table(&self) -> &[u8] {
+        &self.digests
     }
 
     /// A chunk's digest as the digest table makes it.
     pub(crate) fn chunk_digest(&self, number: u32, chunk: &Chunk) -> Digest {
-        let entries = table_entries(&self.digests, chunk.first_block, chunk.block_count);
+        let leaf_len = self.hasher.kind.leaf_len();
+        let entries = table_entries(&self.digests, leaf_len, chunk.first_block, chunk.block_count);
         self.hasher.chunk(number, entries.unwrap_or(&[]))
     }
 }

@@ -12,6 +12,7 @@ use crate::dtype::Dtype;
 use crate::finding::Finding;
 use crate::interchange;
 use crate::name::Escaped;
+use crate::parity::Unsuited;
 use crate::v1;
 
 /// Why an operation of this crate failed.
@@ -276,6 +277,21 @@ pub enum Misuse {
         /// The power of two.
         log2: u8,
     },
+    /// A frame size outside 2^12 to 2^20.
+    #[error("a frame size of 2^{log2} is not allowed: 2^12 to 2^20")]
+    FrameSize {
+        /// The power of two.
+        log2: u8,
+    },
+    /// Parity that these blocks cannot have.
+    #[error("no such parity: {0}")]
+    Parity(Unsuited),
+    /// A view of a tensor that is not stored as it is.
+    #[error("tensor {} is compressed and cannot be viewed in the file: read it instead", Escaped(.name))]
+    Compressed {
+        /// The tensor's name.
+        name: Box<str>,
+    },
     /// More than the format's fields can count.
     #[error("the content is larger than the format can hold")]
     TooLarge,
@@ -328,9 +344,13 @@ impl Misuse {
             | Self::ByteLength { .. }
             | Self::InvalidJson { .. }
             | Self::BlockSize { .. }
+            | Self::FrameSize { .. }
+            | Self::Parity(_)
             | Self::TooLarge => Code::InvalidContent,
             Self::NoSuchTensor { .. } | Self::NoSuchChunk { .. } => Code::NoSuchEntry,
-            Self::WrongDtype { .. } | Self::BufferLength { .. } | Self::Unaligned { .. } => Code::WrongView,
+            Self::WrongDtype { .. } | Self::BufferLength { .. } | Self::Unaligned { .. } | Self::Compressed { .. } => {
+                Code::WrongView
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::code::{Class, Code, Severity};
 use crate::digest::Digest;
+use crate::frames::FrameFault;
 use crate::layout::{REQUIRED_FEATURES, VERSION_MAJOR, VERSION_MINOR};
 use crate::name::Escaped;
 
@@ -31,8 +32,10 @@ pub enum Region {
     Digests2,
     /// The first 4096 bytes of a chunk.
     Prologue,
-    /// A chunk's content: tensors, text or bytes, and the padding between and behind them.
+    /// A chunk's stored bytes: tensors, text or bytes, frames, the tensor directory, and the padding between and behind.
     Content,
+    /// The parity blocks.
+    Parity,
     /// Zeros between an index or a digest table and the next region.
     Padding,
 }
@@ -49,6 +52,7 @@ impl fmt::Display for Region {
             Self::Digests2 => "digest table 2",
             Self::Prologue => "prologue",
             Self::Content => "content",
+            Self::Parity => "parity",
             Self::Padding => "padding",
         })
     }
@@ -179,6 +183,17 @@ pub enum Cause {
     CopiesDiffer,
     /// A prologue that is not the one that the index describes.
     Prologue,
+    /// A chunk's tensor directory that is not the one that the index describes.
+    TensorDirectory,
+    /// A frame of a compressed chunk that does not decode to what the index says, although its bytes match their digests.
+    Frame {
+        /// The frame's number in its chunk.
+        frame: u64,
+        /// What is wrong with it.
+        fault: FrameFault,
+    },
+    /// A lost block that was restored from parity for a read.
+    ThroughParity,
     /// Bytes that the system did not deliver.
     Unreadable {
         /// The kind of the error.
@@ -215,6 +230,9 @@ impl Cause {
             Self::NonZeroPadding => Code::NonZeroPadding,
             Self::CopiesDiffer => Code::CopiesDiffer,
             Self::Prologue => Code::Prologue,
+            Self::TensorDirectory => Code::TensorDirectory,
+            Self::Frame { .. } => Code::Decompression,
+            Self::ThroughParity => Code::ReadThroughParity,
             Self::Unreadable { .. } => Code::Io,
         }
     }
@@ -276,7 +294,9 @@ impl fmt::Display for Cause {
             Self::Contradiction { field, value, expected } => write!(f, "{field} = {value}, must be {expected}"),
             Self::NonZeroPadding => f.write_str("padding is not zero"),
             Self::CopiesDiffer => f.write_str("differs from the other copy although both are whole"),
-            Self::Prologue => f.write_str("does not agree with the index"),
+            Self::Prologue | Self::TensorDirectory => f.write_str("does not agree with the index"),
+            Self::ThroughParity => f.write_str("lost, restored from parity for this read"),
+            Self::Frame { frame, fault } => write!(f, "frame {frame}: {fault}"),
             Self::Unreadable {
                 kind,
                 errno: Some(errno),
@@ -396,8 +416,8 @@ mod tests {
         let finding = Finding::new(
             Cause::Digest {
                 of: Digested::Block,
-                stored: Digest::leaf(1),
-                computed: Digest::leaf(2),
+                stored: Digest::from_entry(&1_u64.to_le_bytes()),
+                computed: Digest::from_entry(&2_u64.to_le_bytes()),
             },
             Region::Content,
             81920..86016,

@@ -23,26 +23,44 @@ pub(crate) struct Geometry {
     pub(crate) index_1: Range<u64>,
     pub(crate) digests_1: Range<u64>,
     pub(crate) payload: Range<u64>,
+    /// Whole blocks; empty where there is no parity.
+    pub(crate) parity: Range<u64>,
     pub(crate) index_2: Range<u64>,
     pub(crate) digests_2: Range<u64>,
     pub(crate) superblock_b: Range<u64>,
 }
 
+/// The lengths that decide where everything lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lengths {
+    pub(crate) index: u64,
+    pub(crate) digests: u64,
+    /// Bytes kept for digest table 1: as many as the table has, or more where the chunks' sizes were not known when the
+    /// payload's place had to be.
+    pub(crate) digests_reserved: u64,
+    /// Whole pages.
+    pub(crate) payload: u64,
+    pub(crate) parity: u64,
+}
+
 impl Geometry {
-    /// The regions for an index and a digest table of these lengths and a payload of whole pages; `None` on overflow.
-    pub(crate) fn new(index_len: u64, digests_len: u64, payload_len: u64) -> Option<Self> {
+    /// The regions for these lengths; `None` on overflow.
+    pub(crate) fn new(lengths: Lengths) -> Option<Self> {
         let region = |start: u64, len: u64| Some(start..start.checked_add(len)?);
         let after = |region: &Range<u64>| align_up(region.end, PAGE_LEN);
-        let index_1 = region(SUPERBLOCK_BYTES, index_len)?;
-        let digests_1 = region(after(&index_1)?, digests_len)?;
-        let payload = region(after(&digests_1)?, payload_len)?;
-        let index_2 = region(after(&payload)?, index_len)?;
-        let digests_2 = region(after(&index_2)?, digests_len)?;
+        let index_1 = region(SUPERBLOCK_BYTES, lengths.index)?;
+        let digests_1 = region(after(&index_1)?, lengths.digests)?;
+        let reserved = region(digests_1.start, lengths.digests_reserved.max(lengths.digests))?;
+        let payload = region(after(&reserved)?, lengths.payload)?;
+        let parity = region(after(&payload)?, lengths.parity)?;
+        let index_2 = region(after(&parity)?, lengths.index)?;
+        let digests_2 = region(after(&index_2)?, lengths.digests)?;
         let superblock_b = region(after(&digests_2)?, SUPERBLOCK_BYTES)?;
         Some(Self {
             index_1,
             digests_1,
             payload,
+            parity,
             index_2,
             digests_2,
             superblock_b,
@@ -75,15 +93,30 @@ impl Geometry {
 mod tests {
     use super::*;
 
+    fn geometry(index: u64, digests: u64, slack: u64, payload: u64, parity: u64) -> Option<Geometry> {
+        Geometry::new(Lengths {
+            index,
+            digests,
+            digests_reserved: digests.saturating_add(slack),
+            payload,
+            parity,
+        })
+    }
+
     #[test]
     fn regions_fill_the_file_and_the_smallest_is_the_smallest() {
-        let least = Geometry::new(64, 0, 0).unwrap();
-        assert_eq!(least.file_len(), MIN_FILE_LEN);
-        for (index, digests, payload) in [(64, 0, 0), (4096, 8, 8192), (4097, 4096, 4096), (12_345, 4104, 1 << 20)] {
-            let geometry = Geometry::new(index, digests, payload).unwrap();
+        assert_eq!(geometry(64, 0, 0, 0, 0).unwrap().file_len(), MIN_FILE_LEN);
+        for (index, digests, slack, payload, parity) in [
+            (64, 0, 0, 0, 0),
+            (4096, 8, 0, 8192, 4096),
+            (4097, 4096, 9000, 4096, 0),
+            (12_345, 4104, 1, 1 << 20, 1 << 16),
+        ] {
+            let geometry = geometry(index, digests, slack, payload, parity).unwrap();
             let mut regions = vec![0..4096, geometry.superblock_b.clone(), geometry.payload.clone()];
             regions.extend(
                 [
+                    &geometry.parity,
                     &geometry.index_1,
                     &geometry.index_2,
                     &geometry.digests_1,
@@ -105,9 +138,11 @@ mod tests {
 
     #[test]
     fn overflow_is_none() {
-        assert!(Geometry::new(u64::MAX, 0, 0).is_none());
-        assert!(Geometry::new(u64::MAX - 8191, 0, 0).is_none());
-        assert!(Geometry::new(64, u64::MAX - 8192, 0).is_none());
-        assert!(Geometry::new(64, 0, !4095_u64).is_none());
+        assert!(geometry(u64::MAX, 0, 0, 0, 0).is_none());
+        assert!(geometry(u64::MAX - 8191, 0, 0, 0, 0).is_none());
+        assert!(geometry(64, u64::MAX - 8192, 0, 0, 0).is_none());
+        assert!(geometry(64, 8, u64::MAX, 0, 0).is_none());
+        assert!(geometry(64, 0, 0, !4095_u64, 0).is_none());
+        assert!(geometry(64, 0, 0, 0, !4095_u64).is_none());
     }
 }

@@ -10,8 +10,12 @@ use std::ops::Range;
 
 use crate::digest::Digest;
 use crate::finding::{Cause, Finding, Region};
-use crate::info::{ChunkKind, Encoding};
-use crate::layout::{Field, INDEX_MAGIC, PAGE_LEN, PROLOGUE_LEN, chunk_record, index_header, tensor_record};
+use crate::frames::Framing;
+use crate::info::{ChunkKind, DigestKind, Encoding};
+use crate::layout::{
+    FRAME_LOG2_RANGE, Field, INDEX_MAGIC, MAX_EXPANSION, PAGE_LEN, PROLOGUE_LEN, TENSOR_ALIGN, chunk_record,
+    index_header, tensor_record,
+};
 use crate::limits::Limits;
 use crate::name;
 use crate::superblock::{Superblock, digest_field, low_bits};
@@ -42,7 +46,8 @@ impl Flaw {
 pub(crate) struct Chunk {
     pub(crate) name: Range<usize>,
     pub(crate) kind: ChunkKind,
-    pub(crate) encoding: Encoding,
+    /// Where the chunk is compressed.
+    pub(crate) framing: Option<Framing>,
     /// Of the prologue, in the file.
     pub(crate) offset: u64,
     pub(crate) stored_len: u64,
@@ -50,16 +55,41 @@ pub(crate) struct Chunk {
     pub(crate) first_block: u64,
     pub(crate) block_count: u64,
     pub(crate) tensor_count: u64,
+    pub(crate) directory_len: u64,
     pub(crate) digest: Digest,
 }
 
 impl Chunk {
-    /// Where the content begins in the file.
+    /// Where the stored bytes begin in the file.
     pub(crate) const fn content_offset(&self) -> u64 {
         self.offset.saturating_add(len_u64(PROLOGUE_LEN))
     }
 
-    /// The content with its padding, in the file.
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.framing.map_or(Encoding::Raw, |framing| framing.encoding())
+    }
+
+    /// The tensor directory, as a range of the stored bytes.
+    pub(crate) const fn directory(&self) -> Range<u64> {
+        self.stored_len.saturating_sub(self.directory_len)..self.stored_len
+    }
+
+    /// Bytes of all frames of a compressed chunk; its frame table begins behind them.
+    pub(crate) const fn frames_len(&self) -> u64 {
+        let table_len = match &self.framing {
+            Some(framing) => framing.table_len(),
+            None => 0,
+        };
+        self.directory().start.saturating_sub(table_len)
+    }
+
+    /// A range of the stored bytes, in the file.
+    pub(crate) const fn in_file(&self, stored: &Range<u64>) -> Range<u64> {
+        let start = self.content_offset();
+        start.saturating_add(stored.start)..start.saturating_add(stored.end)
+    }
+
+    /// The stored bytes with their padding, in the file.
     pub(crate) fn extent(&self) -> Range<u64> {
         let start = self.content_offset();
         // Checked when the record was: the sum lies inside the payload.
@@ -106,6 +136,9 @@ pub(crate) struct Index {
     pub(crate) strings: Range<usize>,
     metadata: Range<usize>,
     block_len: u64,
+    digest_kind: DigestKind,
+    /// Whether the file may hold compressed chunks.
+    compressed: bool,
     pub(crate) reserved_is_zero: bool,
 }
 
@@ -242,6 +275,8 @@ impl Index {
             strings,
             metadata,
             block_len: superblock.block_len(),
+            digest_kind: superblock.digest_kind,
+            compressed: superblock.is_compressed(),
             reserved_is_zero,
         })
     }
@@ -320,8 +355,10 @@ impl Index {
         must_be(&field::NAME_OFFSET, name_offset, expected.name_offset)?;
         let kind = ChunkKind::from_byte(u8_of(&field::KIND)?).ok_or_else(|| refused(&field::KIND))?;
         let encoding = Encoding::from_byte(u8_of(&field::ENCODING)?).ok_or_else(|| refused(&field::ENCODING))?;
-        if self.reserved_is_zero && !field::RESERVED.is_zero(record) {
-            return Err(refused(&field::RESERVED));
+        for reserved in [&field::RESERVED_1, &field::RESERVED_2] {
+            if self.reserved_is_zero && !reserved.is_zero(record) {
+                return Err(refused(reserved));
+            }
         }
         let offset = u64_of(&field::OFFSET)?;
         if offset < expected.offset {
@@ -333,7 +370,32 @@ impl Index {
         must_be(&field::OFFSET, offset, expected.offset)?;
         let stored_len = u64_of(&field::STORED_LEN)?;
         let content_len = u64_of(&field::CONTENT_LEN)?;
-        must_be(&field::CONTENT_LEN, content_len, stored_len)?;
+        let directory_len = u64_of(&field::DIRECTORY_LEN)?;
+        if kind != ChunkKind::Tensors {
+            must_be(&field::DIRECTORY_LEN, directory_len, 0)?;
+        }
+        let framing = self.parse_framing(record, encoding, content_len)?;
+        match &framing {
+            None => {
+                let behind_content = match directory_len {
+                    0 => Some(content_len),
+                    _ => align_up(content_len, TENSOR_ALIGN).and_then(|start| start.checked_add(directory_len)),
+                };
+                let expected = behind_content.ok_or_else(|| out(&field::CONTENT_LEN, content_len))?;
+                must_be(&field::STORED_LEN, stored_len, expected)?;
+            }
+            Some(framing) => {
+                let frames_len = stored_len
+                    .checked_sub(directory_len)
+                    .and_then(|len| len.checked_sub(framing.table_len()))
+                    .ok_or_else(|| out(&field::FRAME_COUNT, framing.count))?;
+                // Nothing that this file asks for is larger than it is itself, 64-fold.
+                let most = frames_len.saturating_mul(MAX_EXPANSION);
+                if content_len > most || frames_len > content_len {
+                    return Err(out(&field::CONTENT_LEN, content_len));
+                }
+            }
+        }
         let padded = align_up(stored_len, PAGE_LEN).ok_or_else(|| out(&field::STORED_LEN, stored_len))?;
         let end = offset
             .checked_add(len_u64(PROLOGUE_LEN))
@@ -349,7 +411,7 @@ impl Index {
         if kind != ChunkKind::Tensors {
             must_be(&field::TENSOR_COUNT, tensor_count, 0)?;
         }
-        let digest = digest_field(&field::DIGEST, record)?;
+        let digest = digest_field(&field::DIGEST, record, self.digest_kind)?;
 
         expected.name_offset = expected.name_offset.saturating_add(len_u64(name.len()));
         expected.offset = end;
@@ -364,15 +426,52 @@ impl Index {
         Ok(Chunk {
             name,
             kind,
-            encoding,
+            framing,
             offset,
             stored_len,
             content_len,
             first_block,
             block_count,
             tensor_count,
+            directory_len,
             digest,
         })
+    }
+
+    /// How a chunk is cut into frames, from its record; a raw chunk is not.
+    fn parse_framing(&self, record: &[u8], encoding: Encoding, content_len: u64) -> Result<Option<Framing>, Cause> {
+        use chunk_record as field;
+        let refused = |field: &Field| Cause::Field {
+            field: field.name,
+            value: low_bits(field, record),
+        };
+        if encoding == Encoding::Raw {
+            for absent in [&field::FRAME_LOG2, &field::SHUFFLE_WIDTH, &field::FRAME_COUNT] {
+                if !absent.is_zero(record) {
+                    return Err(refused(absent));
+                }
+            }
+            return Ok(None);
+        }
+        if !self.compressed {
+            return Err(refused(&field::ENCODING));
+        }
+        let log2 = present(&field::FRAME_LOG2, field::FRAME_LOG2.u8(record))?;
+        if !FRAME_LOG2_RANGE.contains(&log2) {
+            return Err(refused(&field::FRAME_LOG2));
+        }
+        let width = present(&field::SHUFFLE_WIDTH, field::SHUFFLE_WIDTH.u8(record))?;
+        let allowed = match encoding {
+            Encoding::ShuffleZstd => matches!(width, 2 | 4 | 8),
+            _ => width == 0,
+        };
+        if !allowed {
+            return Err(refused(&field::SHUFFLE_WIDTH));
+        }
+        let framing = Framing::new(log2, width, content_len).ok_or_else(|| refused(&field::FRAME_LOG2))?;
+        let count = present(&field::FRAME_COUNT, field::FRAME_COUNT.u64(record))?;
+        must_be(&field::FRAME_COUNT, count, framing.count)?;
+        Ok(Some(framing))
     }
 
     /// The place of a record's name in the index, when it is a valid name inside the string table.

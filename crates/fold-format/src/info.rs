@@ -4,7 +4,8 @@
 
 use crate::digest::Digest;
 use crate::dtype::{Dtype, Shape};
-use crate::layout::{DIGEST_XXH3, ENCODING_RAW};
+use crate::layout::{DIGEST_BLAKE3, DIGEST_XXH3, ENCODING_RAW, ENCODING_SHUFFLE_ZSTD, ENCODING_ZSTD};
+use crate::parity::{Grouping, Level};
 
 /// What a chunk holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,29 +53,43 @@ impl ChunkKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Encoding {
-    /// As they are.
+    /// As they are: a tensor is a slice of the file.
     Raw,
+    /// In independent frames of zstd.
+    Zstd,
+    /// In independent frames of zstd, the bytes of the elements shuffled first: all lowest bytes, then all second ones, and
+    /// so on. What is exponent in floating-point numbers lies together and compresses better.
+    ShuffleZstd,
 }
 
 impl Encoding {
+    /// Every encoding.
+    pub const ALL: &'static [Self] = &[Self::Raw, Self::Zstd, Self::ShuffleZstd];
+
     pub(crate) const fn to_byte(self) -> u8 {
         match self {
             Self::Raw => ENCODING_RAW,
+            Self::Zstd => ENCODING_ZSTD,
+            Self::ShuffleZstd => ENCODING_SHUFFLE_ZSTD,
         }
     }
 
     pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             ENCODING_RAW => Some(Self::Raw),
+            ENCODING_ZSTD => Some(Self::Zstd),
+            ENCODING_SHUFFLE_ZSTD => Some(Self::ShuffleZstd),
             _ => None,
         }
     }
 
-    /// `raw`.
+    /// `raw`, `zstd` or `shuffle-zstd`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Raw => "raw",
+            Self::Zstd => "zstd",
+            Self::ShuffleZstd => "shuffle-zstd",
         }
     }
 }
@@ -83,23 +98,70 @@ impl Encoding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DigestKind {
-    /// xxh3: against accidents.
+    /// xxh3, 64 bits a block, 128 bits above: against accidents.
     Xxh3,
+    /// BLAKE3, 256 bits: also against content made to match. A file of this kind is called sealed and can be signed.
+    Blake3,
 }
 
 impl DigestKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[Self::Xxh3, Self::Blake3];
+
     pub(crate) const fn to_byte(self) -> u8 {
         match self {
             Self::Xxh3 => DIGEST_XXH3,
+            Self::Blake3 => DIGEST_BLAKE3,
         }
     }
 
-    /// `xxh3`.
+    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            DIGEST_XXH3 => Some(Self::Xxh3),
+            DIGEST_BLAKE3 => Some(Self::Blake3),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a block's digest.
+    pub(crate) const fn leaf_len(self) -> u8 {
+        match self {
+            Self::Xxh3 => 8,
+            Self::Blake3 => 32,
+        }
+    }
+
+    /// Bytes of every other digest.
+    pub(crate) const fn node_len(self) -> u8 {
+        match self {
+            Self::Xxh3 => 16,
+            Self::Blake3 => 32,
+        }
+    }
+
+    /// `xxh3` or `blake3`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Xxh3 => "xxh3",
+            Self::Blake3 => "blake3",
         }
+    }
+}
+
+/// The parity of a file: what its writer was asked for, and the groups that this made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parity {
+    /// What the writer was asked for.
+    pub level: Level,
+    /// Which blocks share which parity blocks, and how many of a group may be lost.
+    pub grouping: Grouping,
+}
+
+impl Parity {
+    pub(crate) const fn new(level: Level, grouping: Grouping) -> Self {
+        Self { level, grouping }
     }
 }
 
@@ -133,6 +195,10 @@ pub struct Info {
     pub chunk_count: u64,
     /// Tensors.
     pub tensor_count: u64,
+    /// What the file can be repaired from, where it has parity.
+    pub parity: Option<Parity>,
+    /// The public key of an ed25519 signature, where the file has one: as recorded, not checked.
+    pub signed_by: Option<[u8; 32]>,
     /// The root digest.
     pub root: Digest,
 }
@@ -149,7 +215,7 @@ pub struct ChunkInfo<'a> {
     pub encoding: Encoding,
     /// Where its content begins in the file.
     pub offset: u64,
-    /// Bytes of the content as stored.
+    /// Bytes as stored: content or frames, frame table and tensor directory.
     pub stored_bytes: u64,
     /// Bytes of the decoded content.
     pub bytes: u64,
@@ -175,7 +241,7 @@ pub struct TensorInfo<'a> {
     pub shape: Shape,
     /// The name of the chunk that holds it.
     pub chunk: &'a str,
-    /// Where it begins in the file.
+    /// Where it begins in the file; in a compressed chunk, in the decoded content.
     pub offset: u64,
     /// Its bytes.
     pub bytes: u64,

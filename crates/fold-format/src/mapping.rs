@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, OpenOptions, PARALLEL_LEN, Reading, open_regular};
 use crate::directory::Directory;
-use crate::error::{Error, IoFault, Operation};
+use crate::error::{Error, IoFault, Misuse, Operation};
 use crate::finding::{Cause, Finding};
 use crate::source::ReadAt;
 use crate::tensor::TensorView;
@@ -151,11 +151,15 @@ impl Checkpoint<Mapping> {
     /// The tensor as a view into the mapping; the blocks it lies on are verified unless they were before.
     ///
     /// # Errors
-    /// As [`Checkpoint::tensor`].
+    /// As [`Checkpoint::tensor`]; [`Misuse::Compressed`]: it is not stored as it is, [`Checkpoint::tensor`] reads it.
     pub fn tensor_view(&self, name: &str) -> Result<TensorView<'_>, Error> {
         let entry = self.directory.tensor(name)?;
         let (reading, range) = self.locate(&entry)?;
         let chunk = reading.chunk;
+        if chunk.framing.is_some() {
+            return Err(Misuse::Compressed { name: name.into() }.into());
+        }
+        let range = chunk.in_file(&range);
         let mut blocks = chunk.blocks_of(&range, self.directory.superblock.block_len());
         let verify = |number| {
             let verified = self.source.verify_block(&self.directory, reading, number);

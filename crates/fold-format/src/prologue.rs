@@ -5,7 +5,8 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use crate::digest::{Digest, Hasher};
-use crate::info::{ChunkKind, DigestKind, Encoding};
+use crate::frames::Framing;
+use crate::info::{ChunkKind, Encoding};
 use crate::layout::{PROLOGUE_LEN, PROLOGUE_MAGIC, prologue as field};
 use crate::wire::len_u64;
 
@@ -16,27 +17,29 @@ pub(crate) struct Prologue<'a> {
     pub(crate) number: u32,
     pub(crate) name: &'a str,
     pub(crate) kind: ChunkKind,
-    pub(crate) encoding: Encoding,
+    pub(crate) framing: Option<Framing>,
     pub(crate) block_log2: u8,
     pub(crate) stored_len: u64,
     pub(crate) content_len: u64,
     pub(crate) first_block: u64,
     pub(crate) block_count: u64,
     pub(crate) tensor_count: u64,
+    pub(crate) directory_len: u64,
     pub(crate) digest: Digest,
 }
 
 impl Prologue<'_> {
     /// The 4096 bytes.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self, hasher: &Hasher) -> Vec<u8> {
         let mut bytes = vec![0; PROLOGUE_LEN];
         field::MAGIC.put(&mut bytes, &PROLOGUE_MAGIC);
         field::UUID.put(&mut bytes, &self.uuid);
         field::CHUNK.put(&mut bytes, &self.number.to_le_bytes());
         field::KIND.put(&mut bytes, &[self.kind.to_byte()]);
-        field::ENCODING.put(&mut bytes, &[self.encoding.to_byte()]);
+        let encoding = self.framing.map_or(Encoding::Raw, |framing| framing.encoding());
+        field::ENCODING.put(&mut bytes, &[encoding.to_byte()]);
         field::BLOCK_LOG2.put(&mut bytes, &[self.block_log2]);
-        field::DIGEST_KIND.put(&mut bytes, &[DigestKind::Xxh3.to_byte()]);
+        field::DIGEST_KIND.put(&mut bytes, &[hasher.kind.to_byte()]);
         field::STORED_LEN.put(&mut bytes, &self.stored_len.to_le_bytes());
         field::CONTENT_LEN.put(&mut bytes, &self.content_len.to_le_bytes());
         field::FIRST_BLOCK.put(&mut bytes, &self.first_block.to_le_bytes());
@@ -46,8 +49,14 @@ impl Prologue<'_> {
         let name_len = u16::try_from(len_u64(self.name.len())).unwrap_or(0);
         field::NAME_LEN.put(&mut bytes, &name_len.to_le_bytes());
         field::NAME.put(&mut bytes, self.name.as_bytes());
+        if let Some(framing) = &self.framing {
+            field::FRAME_LOG2.put(&mut bytes, &[framing.log2]);
+            field::SHUFFLE_WIDTH.put(&mut bytes, &[framing.shuffle_width]);
+            field::FRAME_COUNT.put(&mut bytes, &framing.count.to_le_bytes());
+        }
+        field::DIRECTORY_LEN.put(&mut bytes, &self.directory_len.to_le_bytes());
         let covered = bytes.get(..field::SELF_DIGEST.offset).unwrap_or(&[]);
-        let own = Hasher::new(self.uuid).prologue(self.number, covered);
+        let own = hasher.prologue(self.number, covered);
         field::SELF_DIGEST.put(&mut bytes, own.as_bytes());
         bytes
     }

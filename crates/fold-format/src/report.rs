@@ -88,7 +88,7 @@ pub struct Report {
     pub findings_total: u64,
     /// Names of the tensors that lie on a bad block, sorted; of those blocks that were checked.
     pub damaged_tensors: Vec<Box<str>>,
-    /// Blocks of content in the file.
+    /// Blocks of the file: of content and of parity.
     pub blocks_total: u64,
     /// Blocks checked.
     pub blocks_checked: u64,

@@ -27,6 +27,11 @@ impl Residents {
         Self { by_chunk }
     }
 
+    /// The numbers of the tensor records of a chunk.
+    pub(crate) fn numbers(&self, chunk: usize) -> &[u64] {
+        self.by_chunk.get(chunk).map_or(&[][..], Vec::as_slice)
+    }
+
     /// The tensors of a chunk that share bytes with `range` of its content, in the order of their offsets.
     pub(crate) fn on<'i>(
         &self,
@@ -34,7 +39,7 @@ impl Residents {
         chunk: usize,
         range: &Range<u64>,
     ) -> impl Iterator<Item = TensorEntry<'i>> {
-        let numbers = self.by_chunk.get(chunk).map_or(&[][..], Vec::as_slice);
+        let numbers = self.numbers(chunk);
         let end_of = |number: &u64| {
             index
                 .tensor(*number)

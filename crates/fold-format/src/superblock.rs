@@ -4,85 +4,143 @@
 //! 4096 bytes may be passed; nothing panics.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use std::ops::Range;
+
 use crate::digest::{Digest, Hasher, superblock_digest};
 use crate::finding::{Cause, Digested, Foreign};
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, Lengths};
 use crate::index::must_be;
+use crate::info::{DigestKind, Parity};
 use crate::layout::{
-    BLOCK_LOG2_RANGE, DIGEST_XXH3, Field, LEAF_DIGEST_LEN, MAGIC, NODE_DIGEST_LEN, PAGE_LEN, ROOT_COVERS,
-    SELF_DIGEST_COVERS, SUPERBLOCK_LEN, VERSION_1_MAGIC, VERSION_MAJOR, VERSION_MINOR, index_header,
-    superblock as field,
+    BLOCK_LOG2_RANGE, FEATURE_COMPRESSED, FEATURE_PARITY, FEATURE_SEALED, FEATURE_SIGNED, Field, KNOWN_FEATURES, MAGIC,
+    PAGE_LEN, PARITY_REED_SOLOMON, ROOT_COVERS, SELF_DIGEST_COVERS, SIGNATURE_ED25519, SUPERBLOCK_LEN, VERSION_1_MAGIC,
+    VERSION_MAJOR, VERSION_MINOR, index_header, superblock as field,
 };
+use crate::parity::{Grouping, Level};
 use crate::wire::len_u64;
 
 /// What a superblock says; see SPEC.md for the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
     pub(crate) version_minor: u16,
+    pub(crate) required_features: u64,
     pub(crate) optional_features: u64,
     pub(crate) uuid: [u8; 16],
     pub(crate) created_unix_ns: u64,
     pub(crate) block_log2: u8,
+    pub(crate) digest_kind: DigestKind,
+    /// Of content; parity blocks are numbered behind them.
     pub(crate) block_count: u64,
     pub(crate) geometry: Geometry,
+    pub(crate) parity: Option<Parity>,
     pub(crate) index_digest: Digest,
     pub(crate) digests_digest: Digest,
     pub(crate) root: Digest,
+    pub(crate) signature: Option<RecordedSignature>,
 }
+
+/// A signature as a superblock holds it, not checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordedSignature {
+    pub(crate) public_key: [u8; 32],
+    pub(crate) signature: [u8; 64],
+}
+
+/// Signs a root digest, or fails to.
+pub(crate) type Signer<'a> = &'a dyn Fn(&Digest) -> RecordedSignature;
 
 /// What to put into a superblock; its digests are computed while encoding.
 pub(crate) struct Draft<'a> {
+    pub(crate) compressed: bool,
     pub(crate) uuid: [u8; 16],
     pub(crate) created_unix_ns: u64,
     pub(crate) block_log2: u8,
+    pub(crate) digest_kind: DigestKind,
     pub(crate) block_count: u64,
     pub(crate) geometry: &'a Geometry,
+    pub(crate) parity: Option<Parity>,
     pub(crate) index_digest: Digest,
     pub(crate) digests_digest: Digest,
 }
 
 impl Draft<'_> {
     /// The superblock's bytes and the root digest.
-    pub(crate) fn encode(&self) -> (Vec<u8>, Digest) {
+    pub(crate) fn encode(&self, signer: Option<Signer<'_>>) -> (Vec<u8>, Digest) {
         let mut bytes = vec![0; SUPERBLOCK_LEN];
         let mut put = |field: &Field, value: &[u8]| field.put(&mut bytes, value);
+        let features = [
+            (self.compressed, FEATURE_COMPRESSED),
+            (self.parity.is_some(), FEATURE_PARITY),
+            (self.digest_kind == DigestKind::Blake3, FEATURE_SEALED),
+            (signer.is_some(), FEATURE_SIGNED),
+        ];
+        let required = features
+            .iter()
+            .fold(0, |bits, (on, bit)| if *on { bits | bit } else { bits });
         put(&field::MAGIC, &MAGIC);
         put(&field::VERSION_MAJOR, &VERSION_MAJOR.to_le_bytes());
         put(&field::VERSION_MINOR, &VERSION_MINOR.to_le_bytes());
         put(&field::SUPERBLOCK_LEN, &low_bytes::<4>(len_u64(SUPERBLOCK_LEN)));
+        put(&field::REQUIRED, &required.to_le_bytes());
         put(&field::UUID, &self.uuid);
         put(&field::CREATED, &self.created_unix_ns.to_le_bytes());
         put(&field::BLOCK_LOG2, &[self.block_log2]);
-        put(&field::DIGEST_KIND, &[DIGEST_XXH3]);
-        put(&field::LEAF_LEN, &low_bytes::<1>(LEAF_DIGEST_LEN));
-        put(&field::NODE_LEN, &low_bytes::<1>(NODE_DIGEST_LEN));
+        put(&field::DIGEST_KIND, &[self.digest_kind.to_byte()]);
+        put(&field::LEAF_LEN, &[self.digest_kind.leaf_len()]);
+        put(&field::NODE_LEN, &[self.digest_kind.node_len()]);
         for (field, value) in sized_fields(self.geometry, self.block_count) {
             put(&field, &value.to_le_bytes());
         }
+        if let Some(parity) = &self.parity {
+            put(&field::PARITY_OFFSET, &self.geometry.parity.start.to_le_bytes());
+            put(&field::PARITY_LEN, &len_of(&self.geometry.parity).to_le_bytes());
+            put(&field::PARITY_KIND, &[PARITY_REED_SOLOMON]);
+            put(&field::PARITY_LEVEL, &[parity.level.code()]);
+            let grouping = &parity.grouping;
+            put(&field::PARITY_GROUP_DATA, &grouping.group_data().to_le_bytes());
+            put(&field::PARITY_GROUP_PARITY, &grouping.group_parity().to_le_bytes());
+            put(&field::PARITY_GROUPS, &grouping.groups().to_le_bytes());
+            put(&field::PARITY_BLOCKS, &grouping.parity_blocks().to_le_bytes());
+        }
         put(&field::INDEX_DIGEST, self.index_digest.as_bytes());
         put(&field::DIGESTS_DIGEST, self.digests_digest.as_bytes());
-        let root = Hasher::new(self.uuid).root(bytes.get(..ROOT_COVERS).unwrap_or(&[]));
-        field::ROOT.put(&mut bytes, root.as_bytes());
-        let own = superblock_digest(bytes.get(..SELF_DIGEST_COVERS).unwrap_or(&[]));
-        field::SELF_DIGEST.put(&mut bytes, own.as_bytes());
+        let root = seal(&mut bytes, self.digest_kind, self.uuid, signer);
         (bytes, root)
     }
 }
 
+/// Puts root digest, signature and own digest into a superblock whose other fields are set.
+fn seal(bytes: &mut [u8], kind: DigestKind, uuid: [u8; 16], signer: Option<Signer<'_>>) -> Digest {
+    let root = Hasher::new(kind, uuid).root(bytes.get(..ROOT_COVERS).unwrap_or(&[]));
+    field::ROOT.put(bytes, root.as_bytes());
+    if let Some(signer) = signer {
+        let signed = signer(&root);
+        field::SIGNATURE_KIND.put(bytes, &[SIGNATURE_ED25519]);
+        field::PUBLIC_KEY.put(bytes, &signed.public_key);
+        field::SIGNATURE.put(bytes, &signed.signature);
+    }
+    let own = superblock_digest(bytes.get(..SELF_DIGEST_COVERS).unwrap_or(&[]));
+    field::SELF_DIGEST.put(bytes, own.as_bytes());
+    root
+}
+
+const fn len_of(region: &Range<u64>) -> u64 {
+    region.end.saturating_sub(region.start)
+}
+
 /// The fields that follow from the regions, with the values that they must have.
 fn sized_fields(geometry: &Geometry, block_count: u64) -> [(Field, u64); 10] {
-    let len = |region: &std::ops::Range<u64>| region.end.saturating_sub(region.start);
     [
         (field::FILE_LEN, geometry.file_len()),
         (field::BLOCK_COUNT, block_count),
         (field::PAYLOAD_OFFSET, geometry.payload.start),
-        (field::PAYLOAD_LEN, len(&geometry.payload)),
+        (field::PAYLOAD_LEN, len_of(&geometry.payload)),
         (field::INDEX_OFFSET, geometry.index_1.start),
         (field::INDEX_MIRROR, geometry.index_2.start),
-        (field::INDEX_LEN, len(&geometry.index_1)),
+        (field::INDEX_LEN, len_of(&geometry.index_1)),
         (field::DIGESTS_OFFSET, geometry.digests_1.start),
         (field::DIGESTS_MIRROR, geometry.digests_2.start),
-        (field::DIGESTS_LEN, len(&geometry.digests_1)),
+        (field::DIGESTS_LEN, len_of(&geometry.digests_1)),
     ]
 }
 
@@ -123,9 +181,7 @@ impl Superblock {
             actual: len_u64(bytes.len()),
         };
         let covered = bytes.get(..SELF_DIGEST_COVERS).ok_or_else(short)?;
-        let stored = Digest::node(u128::from_le_bytes(
-            field::SELF_DIGEST.array16(bytes).ok_or_else(short)?,
-        ));
+        let stored = Digest::from_entry(field::SELF_DIGEST.bytes(bytes).ok_or_else(short)?);
         let computed = superblock_digest(covered);
         if stored != computed {
             return Err(Cause::Digest {
@@ -152,15 +208,22 @@ impl Superblock {
         )?;
         let superblock_len = u64::from(field::SUPERBLOCK_LEN.u32(bytes).ok_or_else(short)?);
         must_be(&field::SUPERBLOCK_LEN, superblock_len, len_u64(SUPERBLOCK_LEN))?;
-        let required = u64_of(&field::REQUIRED)?;
-        if required != 0 {
-            return Err(Cause::UnknownFeatures { bits: required });
+        let required_features = u64_of(&field::REQUIRED)?;
+        let unknown = required_features & !KNOWN_FEATURES;
+        if unknown != 0 {
+            return Err(Cause::UnknownFeatures { bits: unknown });
         }
+        let has = |bit: u64| required_features & bit != 0;
         let optional_features = u64_of(&field::OPTIONAL)?;
 
         let uuid = field::UUID.array16(bytes).ok_or_else(short)?;
-        let root = digest_field(&field::ROOT, bytes)?;
-        let computed = Hasher::new(uuid).root(bytes.get(..ROOT_COVERS).ok_or_else(short)?);
+        let kind_byte = u8_of(&field::DIGEST_KIND)?;
+        let digest_kind = DigestKind::from_byte(kind_byte).ok_or(Cause::Field {
+            field: field::DIGEST_KIND.name,
+            value: u64::from(kind_byte),
+        })?;
+        let root = digest_field(&field::ROOT, bytes, digest_kind)?;
+        let computed = Hasher::new(digest_kind, uuid).root(bytes.get(..ROOT_COVERS).ok_or_else(short)?);
         if root != computed {
             return Err(Cause::Digest {
                 of: Digested::Root,
@@ -169,13 +232,18 @@ impl Superblock {
             });
         }
 
-        must_be(
-            &field::DIGEST_KIND,
-            u64::from(u8_of(&field::DIGEST_KIND)?),
-            u64::from(DIGEST_XXH3),
-        )?;
-        must_be(&field::LEAF_LEN, u64::from(u8_of(&field::LEAF_LEN)?), LEAF_DIGEST_LEN)?;
-        must_be(&field::NODE_LEN, u64::from(u8_of(&field::NODE_LEN)?), NODE_DIGEST_LEN)?;
+        let sealed_kind = if has(FEATURE_SEALED) {
+            DigestKind::Blake3
+        } else {
+            DigestKind::Xxh3
+        };
+        for (field, expected) in [
+            (&field::DIGEST_KIND, sealed_kind.to_byte()),
+            (&field::LEAF_LEN, digest_kind.leaf_len()),
+            (&field::NODE_LEN, digest_kind.node_len()),
+        ] {
+            must_be(field, u64::from(u8_of(field)?), u64::from(expected))?;
+        }
         let block_log2 = u8_of(&field::BLOCK_LOG2)?;
         if !BLOCK_LOG2_RANGE.contains(&block_log2) {
             return Err(Cause::Field {
@@ -183,23 +251,21 @@ impl Superblock {
                 value: u64::from(block_log2),
             });
         }
-        for absent in ABSENT {
-            if !absent.is_zero(bytes) {
-                return Err(Cause::Field {
-                    field: absent.name,
-                    value: low_bits(absent, bytes),
-                });
-            }
+        let zero = |fields: &[Field]| match fields.iter().find(|field| !field.is_zero(bytes)) {
+            Some(field) => Err(Cause::Field {
+                field: field.name,
+                value: low_bits(field, bytes),
+            }),
+            None => Ok(()),
+        };
+        if !has(FEATURE_PARITY) {
+            zero(PARITY)?;
+        }
+        if !has(FEATURE_SIGNED) {
+            zero(SIGNED)?;
         }
         if reserved_is_zero(version_minor, optional_features) {
-            for reserved in RESERVED {
-                if !reserved.is_zero(bytes) {
-                    return Err(Cause::Field {
-                        field: reserved.name,
-                        value: low_bits(reserved, bytes),
-                    });
-                }
-            }
+            zero(RESERVED)?;
         }
 
         let out = |field: &Field, value: u64| Cause::OutOfBounds {
@@ -207,37 +273,95 @@ impl Superblock {
             value,
         };
         let block_count = u64_of(&field::BLOCK_COUNT)?;
+        let parity = if has(FEATURE_PARITY) {
+            Some(decode_parity(bytes, block_count, block_log2)?)
+        } else {
+            None
+        };
+        let parity_blocks = parity.map_or(0, |parity| parity.grouping.parity_blocks());
         let digests_len = block_count
-            .checked_mul(LEAF_DIGEST_LEN)
+            .checked_add(parity_blocks)
+            .and_then(|blocks| blocks.checked_mul(u64::from(digest_kind.leaf_len())))
             .ok_or_else(|| out(&field::BLOCK_COUNT, block_count))?;
         let payload_len = u64_of(&field::PAYLOAD_LEN)?;
-        if !payload_len.is_multiple_of(PAGE_LEN) {
-            return Err(Cause::Field {
-                field: field::PAYLOAD_LEN.name,
-                value: payload_len,
-            });
+        let payload_offset = u64_of(&field::PAYLOAD_OFFSET)?;
+        for (field, value) in [
+            (&field::PAYLOAD_LEN, payload_len),
+            (&field::PAYLOAD_OFFSET, payload_offset),
+        ] {
+            if !value.is_multiple_of(PAGE_LEN) {
+                return Err(Cause::Field {
+                    field: field.name,
+                    value,
+                });
+            }
         }
         let index_len = u64_of(&field::INDEX_LEN)?;
         if index_len < len_u64(index_header::RECORD_LEN) {
             return Err(out(&field::INDEX_LEN, index_len));
         }
-        let geometry = Geometry::new(index_len, digests_len, payload_len)
-            .ok_or_else(|| out(&field::FILE_LEN, u64_of(&field::FILE_LEN).unwrap_or(u64::MAX)))?;
+        let mut lengths = Lengths {
+            index: index_len,
+            digests: digests_len,
+            digests_reserved: digests_len,
+            payload: payload_len,
+            parity: parity.map_or(0, |parity| parity.grouping.parity_len()),
+        };
+        let overflow = || out(&field::FILE_LEN, u64_of(&field::FILE_LEN).unwrap_or(u64::MAX));
+        let mut geometry = Geometry::new(lengths).ok_or_else(overflow)?;
+        // Sizes of compressed chunks are known only behind them: the table may have been given more room than it took.
+        if has(FEATURE_COMPRESSED) && payload_offset > geometry.payload.start {
+            lengths.digests_reserved = payload_offset.saturating_sub(geometry.digests_1.start);
+            geometry = Geometry::new(lengths).ok_or_else(overflow)?;
+        }
         for (field, expected) in sized_fields(&geometry, block_count) {
             must_be(&field, u64_of(&field)?, expected)?;
         }
+        if parity.is_some() {
+            must_be(
+                &field::PARITY_OFFSET,
+                u64_of(&field::PARITY_OFFSET)?,
+                geometry.parity.start,
+            )?;
+            must_be(&field::PARITY_LEN, u64_of(&field::PARITY_LEN)?, lengths.parity)?;
+        }
+        let signature = if has(FEATURE_SIGNED) {
+            Some(decode_signature(bytes, digest_kind)?)
+        } else {
+            None
+        };
         Ok(Self {
             version_minor,
+            required_features,
             optional_features,
             uuid,
             created_unix_ns: u64_of(&field::CREATED)?,
             block_log2,
+            digest_kind,
             block_count,
             geometry,
-            index_digest: digest_field(&field::INDEX_DIGEST, bytes)?,
-            digests_digest: digest_field(&field::DIGESTS_DIGEST, bytes)?,
+            parity,
+            index_digest: digest_field(&field::INDEX_DIGEST, bytes, digest_kind)?,
+            digests_digest: digest_field(&field::DIGESTS_DIGEST, bytes, digest_kind)?,
             root,
+            signature,
         })
+    }
+
+    /// Computes this file's digests.
+    pub(crate) fn hasher(&self) -> Hasher {
+        Hasher::new(self.digest_kind, self.uuid)
+    }
+
+    /// Whether chunks may be compressed.
+    pub(crate) const fn is_compressed(&self) -> bool {
+        self.required_features & FEATURE_COMPRESSED != 0
+    }
+
+    /// Blocks with an entry in the digest table: of content and of parity.
+    pub(crate) fn digested_blocks(&self) -> u64 {
+        let parity = self.parity.map_or(0, |parity| parity.grouping.parity_blocks());
+        self.block_count.saturating_add(parity)
     }
 
     /// Bytes of a whole block.
@@ -257,8 +381,55 @@ const fn reserved_is_zero(version_minor: u16, optional_features: u64) -> bool {
     version_minor == VERSION_MINOR && optional_features == 0
 }
 
-/// Fields of features that need a required bit, which a file read here does not have.
-const ABSENT: &[Field] = &[
+/// The parity fields, given that the file has parity: level and count decide, everything else follows from them.
+fn decode_parity(bytes: &[u8], block_count: u64, block_log2: u8) -> Result<Parity, Cause> {
+    let refused = |field: &Field| Cause::Field {
+        field: field.name,
+        value: low_bits(field, bytes),
+    };
+    if field::PARITY_KIND.u8(bytes) != Some(PARITY_REED_SOLOMON) {
+        return Err(refused(&field::PARITY_KIND));
+    }
+    let group_parity = field::PARITY_GROUP_PARITY.u32(bytes).unwrap_or(0);
+    let level = field::PARITY_LEVEL
+        .u8(bytes)
+        .and_then(|code| Level::from_code(code, group_parity))
+        .ok_or_else(|| refused(&field::PARITY_LEVEL))?;
+    let grouping = Grouping::new(block_count, block_log2, level).map_err(|_| refused(&field::PARITY_GROUP_PARITY))?;
+    for (field, expected) in [
+        (&field::PARITY_GROUP_DATA, u64::from(grouping.group_data())),
+        (&field::PARITY_GROUP_PARITY, u64::from(grouping.group_parity())),
+        (&field::PARITY_GROUPS, u64::from(grouping.groups())),
+        (&field::PARITY_BLOCKS, grouping.parity_blocks()),
+    ] {
+        must_be(field, low_bits(field, bytes), expected)?;
+    }
+    Ok(Parity::new(level, grouping))
+}
+
+/// The signature's fields, given that the file is signed.
+fn decode_signature(bytes: &[u8], kind: DigestKind) -> Result<RecordedSignature, Cause> {
+    let refused = |field: &Field| Cause::Field {
+        field: field.name,
+        value: low_bits(field, bytes),
+    };
+    // A signature over xxh3 digests would prove nothing: other content with the same root is easily made.
+    if kind != DigestKind::Blake3 {
+        return Err(refused(&field::DIGEST_KIND));
+    }
+    if field::SIGNATURE_KIND.u8(bytes) != Some(SIGNATURE_ED25519) {
+        return Err(refused(&field::SIGNATURE_KIND));
+    }
+    let public_key = field::PUBLIC_KEY.array32(bytes);
+    let signature = field::SIGNATURE.array64(bytes);
+    Ok(RecordedSignature {
+        public_key: public_key.ok_or_else(|| refused(&field::PUBLIC_KEY))?,
+        signature: signature.ok_or_else(|| refused(&field::SIGNATURE))?,
+    })
+}
+
+/// Fields that are zero in a file without parity.
+const PARITY: &[Field] = &[
     field::PARITY_OFFSET,
     field::PARITY_LEN,
     field::PARITY_KIND,
@@ -267,10 +438,10 @@ const ABSENT: &[Field] = &[
     field::PARITY_GROUP_PARITY,
     field::PARITY_GROUPS,
     field::PARITY_BLOCKS,
-    field::SIGNATURE_OFFSET,
-    field::SIGNATURE_LEN,
-    field::SIGNATURE_KIND,
 ];
+
+/// Fields that are zero in a file without a signature.
+const SIGNED: &[Field] = &[field::SIGNATURE_KIND, field::PUBLIC_KEY, field::SIGNATURE];
 
 /// Bytes without a meaning yet.
 const RESERVED: &[Field] = &[
@@ -278,13 +449,14 @@ const RESERVED: &[Field] = &[
     field::RESERVED_2,
     field::RESERVED_3,
     field::RESERVED_4,
+    field::RESERVED_5,
 ];
 
 /// A digest field; bytes past the digest's length must be zero.
-pub(crate) fn digest_field(field: &Field, record: &[u8]) -> Result<Digest, Cause> {
+pub(crate) fn digest_field(field: &Field, record: &[u8], kind: DigestKind) -> Result<Digest, Cause> {
     field
         .array32(record)
-        .and_then(Digest::from_field)
+        .and_then(|bytes| Digest::from_field(bytes, kind))
         .ok_or_else(|| Cause::Field {
             field: field.name,
             value: low_bits(field, record),
@@ -316,16 +488,26 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
+        let lengths = Lengths {
+            index: 64,
+            digests: 24,
+            digests_reserved: 24,
+            payload: 4096 * 40,
+            parity: 0,
+        };
         Draft {
+            compressed: false,
             uuid: *b"0123456789abcdef",
             created_unix_ns: 7,
             block_log2: 16,
+            digest_kind: DigestKind::Xxh3,
             block_count: 3,
-            geometry: &Geometry::new(64, 24, 4096 * 40).unwrap(),
-            index_digest: Digest::node(1),
-            digests_digest: Digest::node(2),
+            geometry: &Geometry::new(lengths).unwrap(),
+            parity: None,
+            index_digest: Digest::from_entry(&[1; 16]),
+            digests_digest: Digest::from_entry(&[2; 16]),
         }
-        .encode()
+        .encode(None)
         .0
     }
 
@@ -335,7 +517,8 @@ mod tests {
         field.put(&mut bytes, value);
         let uuid = field::UUID.array16(&bytes).unwrap();
         if field.offset < ROOT_COVERS {
-            let root = Hasher::new(uuid).root(&bytes[..ROOT_COVERS]);
+            let kind = DigestKind::from_byte(bytes[field::DIGEST_KIND.offset]).unwrap_or(DigestKind::Xxh3);
+            let root = Hasher::new(kind, uuid).root(&bytes[..ROOT_COVERS]);
             field::ROOT.put(&mut bytes, root.as_bytes());
         }
         let own = superblock_digest(&bytes[..SELF_DIGEST_COVERS]);
@@ -397,7 +580,7 @@ mod tests {
         };
         expect(&field::VERSION_MAJOR, &3_u16.to_le_bytes(), Code::NewerVersion);
         expect(&field::VERSION_MAJOR, &1_u16.to_le_bytes(), Code::Malformed);
-        expect(&field::REQUIRED, &[4], Code::UnknownFeature);
+        expect(&field::REQUIRED, &[16], Code::UnknownFeature);
         expect(&field::BLOCK_LOG2, &[11], Code::Malformed);
         expect(&field::BLOCK_LOG2, &[21], Code::Malformed);
         expect(&field::BLOCK_LOG2, &[255], Code::Malformed);
@@ -421,7 +604,7 @@ mod tests {
             expect(moved, &u64::MAX.to_le_bytes(), Code::Malformed);
             expect(moved, &[0; 8], Code::Malformed);
         }
-        for zero in ABSENT.iter().chain(RESERVED) {
+        for zero in PARITY.iter().chain(SIGNED).chain(RESERVED) {
             expect(zero, &[1], Code::Malformed);
         }
         let mut root = forged(&field::VERSION_MINOR, &[0]);

@@ -1,4 +1,4 @@
-//! Checking neighbouring blocks: read together, hashed, and the padding between tensors looked at.
+//! Checking neighbouring blocks: read together, hashed, and the padding between tensors and behind them looked at.
 //!
 //! What a finding means for the whole file is decided in `verify`.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
@@ -97,16 +97,19 @@ impl Task<'_> {
             }
         };
         let mut filled = start;
-        if self.chunk.kind == ChunkKind::Tensors {
+        if self.chunk.kind == ChunkKind::Tensors && self.chunk.framing.is_none() {
             for tensor in residents.on(&directory.index, self.number, &(start..end)) {
                 if filled < tensor.offset {
                     add(gap(filled, tensor.offset.min(end)));
                 }
                 filled = filled.max(tensor.offset.saturating_add(tensor.len)).min(end);
             }
-        } else {
-            filled = filled.max(self.chunk.stored_len.min(end));
+            let tensor_directory = self.chunk.directory();
+            if filled < tensor_directory.start {
+                add(gap(filled, tensor_directory.start.min(end)));
+            }
         }
+        filled = filled.max(self.chunk.stored_len.min(end));
         add(gap(filled, end));
         bad
     }

@@ -28,7 +28,22 @@ pub(crate) struct TensorEntry<'a> {
     pub(crate) len: u64,
 }
 
+/// What the tensor records seen so far make of one chunk.
+#[derive(Clone, Copy, Default)]
+struct Filled {
+    /// Where the last tensor ends in the content.
+    end: u64,
+    count: u64,
+    directory_len: u64,
+}
+
 impl Index {
+    /// The bytes of a tensor's record and of its name, as a tensor directory repeats them.
+    pub(crate) fn directory_parts(&self, number: u64) -> Option<(&[u8], &[u8])> {
+        let record = self.bytes.get(self.tensor_record_bytes(number)?)?;
+        Some((record, self.tensor_name_bytes(number)?))
+    }
+
     fn tensor_record_bytes(&self, number: u64) -> Option<Range<usize>> {
         let skipped = usize::try_from(table_len(number, tensor_record::RECORD_LEN)?).ok()?;
         let start = self.tensors.start.checked_add(skipped)?;
@@ -123,7 +138,7 @@ impl Index {
         if !offset.is_multiple_of(TENSOR_ALIGN) {
             return Err(refused(&field::OFFSET));
         }
-        if offset.checked_add(len).is_none_or(|end| end > holder.stored_len) {
+        if offset.checked_add(len).is_none_or(|end| end > holder.content_len) {
             return Err(Cause::OutOfBounds {
                 field: field::OFFSET.name,
                 value: offset,
@@ -148,7 +163,7 @@ impl Index {
         let chunk_names = self.chunks.iter().map(|chunk| len_u64(chunk.name.len()));
         let mut name_offset = chunk_names.fold(0, u64::saturating_add);
         let mut previous: Option<&str> = None;
-        let mut filled = vec![(0_u64, 0_u64); self.chunks.len()];
+        let mut filled = vec![Filled::default(); self.chunks.len()];
         for number in 0..self.tensor_count {
             let tensor = self.tensor(number)?;
             let range = self.tensor_record_bytes(number).unwrap_or(0..0);
@@ -162,17 +177,19 @@ impl Index {
             let record = self.bytes.get(range.clone()).unwrap_or(&[]);
             let stored = tensor_record::NAME_OFFSET.u32(record).map_or(u64::MAX, u64::from);
             must_be(&tensor_record::NAME_OFFSET, stored, name_offset).map_err(flaw)?;
-            if let Some((end, count)) = filled.get_mut(tensor.chunk) {
-                if tensor.offset < *end {
+            if let Some(filled) = filled.get_mut(tensor.chunk) {
+                if tensor.offset < filled.end {
                     return Err(flaw(Cause::Overlap {
-                        previous_end: *end,
+                        previous_end: filled.end,
                         begin: tensor.offset,
                     }));
                 }
-                let next = align_up(*end, TENSOR_ALIGN).unwrap_or(u64::MAX);
+                let next = align_up(filled.end, TENSOR_ALIGN).unwrap_or(u64::MAX);
                 must_be(&tensor_record::OFFSET, tensor.offset, next).map_err(flaw)?;
-                *end = tensor.offset.saturating_add(tensor.len);
-                *count = count.saturating_add(1);
+                filled.end = tensor.offset.saturating_add(tensor.len);
+                filled.count = filled.count.saturating_add(1);
+                let entry = len_u64(tensor_record::RECORD_LEN).saturating_add(len_u64(tensor.name.len()));
+                filled.directory_len = filled.directory_len.saturating_add(entry);
             }
             name_offset = name_offset.saturating_add(len_u64(tensor.name.len()));
             previous = Some(tensor.name);
@@ -184,10 +201,15 @@ impl Index {
             tensor: None,
         };
         must_be(&index_header::STRINGS_LEN, len_u64(self.strings.len()), name_offset).map_err(header)?;
-        for (chunk, (end, count)) in self.chunks.iter().zip(filled) {
+        for (chunk, filled) in self.chunks.iter().zip(filled) {
             if chunk.kind == ChunkKind::Tensors {
-                let fits = must_be(&chunk_record::STORED_LEN, chunk.stored_len, end)
-                    .and_then(|()| must_be(&chunk_record::TENSOR_COUNT, chunk.tensor_count, count));
+                let directory = match chunk.directory_len {
+                    0 => Ok(()),
+                    len => must_be(&chunk_record::DIRECTORY_LEN, len, filled.directory_len),
+                };
+                let fits = must_be(&chunk_record::CONTENT_LEN, chunk.content_len, filled.end)
+                    .and_then(|()| must_be(&chunk_record::TENSOR_COUNT, chunk.tensor_count, filled.count))
+                    .and(directory);
                 fits.map_err(|cause| Flaw {
                     chunk: Some(self.chunk_name(chunk).into()),
                     ..header(cause)

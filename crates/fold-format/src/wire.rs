@@ -49,6 +49,10 @@ impl Field {
         self.array(record)
     }
 
+    pub(crate) fn array64(&self, record: &[u8]) -> Option<[u8; 64]> {
+        self.array(record)
+    }
+
     pub(crate) fn array32(&self, record: &[u8]) -> Option<[u8; 32]> {
         self.array(record)
     }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use fold_format::parity::Level;
 use fold_format::storage::SimDisk;
 use fold_format::{
-    Checkpoint, Content, Depth, Dtype, Durability, OpenOptions, Report, SaveOptions, TensorSource, VerifyOptions, save,
-    verify_source,
+    Checkpoint, Content, Depth, DigestKind, Dtype, Durability, Encoding, OpenOptions, Report, SaveOptions,
+    TensorSource, VerifyOptions, save, verify_source,
 };
 
 /// Deterministic bytes.
@@ -66,6 +67,49 @@ fn layout(name: &'static str, content: &Content<'_>, options: &SaveOptions) -> L
     });
     let tensors = tensors.collect();
     Layout { name, bytes, tensors }
+}
+
+/// Every form that a file can have: encodings, digests, parity.
+pub(crate) fn forms() -> Vec<(&'static str, SaveOptions)> {
+    let small = || options().block_log2(12).frame_log2(12);
+    let sealed = || small().digest_kind(DigestKind::Blake3);
+    vec![
+        ("raw", small()),
+        ("zstd", small().encoding(Encoding::Zstd)),
+        ("shuffle-zstd", small().encoding(Encoding::ShuffleZstd)),
+        ("parity", small().parity(Some(Level::Low))),
+        ("more parity", small().parity(Some(Level::Blocks(5)))),
+        (
+            "zstd, parity",
+            small().encoding(Encoding::Zstd).parity(Some(Level::High)),
+        ),
+        ("sealed", sealed()),
+        ("sealed, shuffle-zstd", sealed().encoding(Encoding::ShuffleZstd)),
+        ("sealed, parity", sealed().parity(Some(Level::Medium))),
+        (
+            "sealed, zstd, parity",
+            sealed().encoding(Encoding::Zstd).parity(Some(Level::Low)),
+        ),
+    ]
+}
+
+/// The same small content in every form.
+pub(crate) fn layouts_of_forms() -> Vec<Layout> {
+    let data = noise(3, 3000);
+    let quiet = (0..1500_u32).map(|at| (at as f32 * 1e-3).sin()).collect::<Vec<_>>();
+    let content = Content::new()
+        .metadata(r#"{"epoch": 3}"#)
+        .tensors(
+            "state",
+            [
+                TensorSource::of("a.quiet", &[1500], &quiet).unwrap(),
+                TensorSource::new("b.noise", Dtype::U8, &[3000], &data).unwrap(),
+                TensorSource::new("c.empty", Dtype::F64, &[0], &[]).unwrap(),
+            ],
+        )
+        .json("history", "[1, 2, 3]");
+    let layout = |(name, options)| layout(name, &content, &options);
+    forms().into_iter().map(layout).collect()
 }
 
 /// Small files of every shape that the format has.

@@ -7,6 +7,7 @@ mod crash;
 mod faults;
 mod flips;
 mod forge;
+mod forms;
 mod golden;
 mod hostile;
 mod partial;
