@@ -21,6 +21,8 @@ use crate::index::Chunk;
 use crate::info::{ChunkInfo, Info, TensorInfo};
 use crate::limits::Limits;
 use crate::restore::RestoredBlocks;
+use crate::seal::PublicKey;
+use crate::sign::signature_finding;
 use crate::source::ReadAt;
 use crate::tensor::Tensor;
 use crate::tensor_records::TensorEntry;
@@ -32,6 +34,7 @@ use crate::wire::len_u64;
 pub struct OpenOptions {
     pub(crate) limits: Limits,
     pub(crate) mode: OpenMode,
+    pub(crate) public_key: Option<PublicKey>,
 }
 
 impl Default for OpenOptions {
@@ -39,6 +42,7 @@ impl Default for OpenOptions {
         Self {
             limits: Limits::DEFAULT,
             mode: OpenMode::Strict,
+            public_key: None,
         }
     }
 }
@@ -52,6 +56,12 @@ impl OpenOptions {
     /// What the file's metadata may ask for.
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Opens only what this key signed; anything else is refused with `FOLD-E0306`, in either mode.
+    pub const fn public_key(mut self, key: PublicKey) -> Self {
+        self.public_key = Some(key);
         self
     }
 
@@ -145,6 +155,7 @@ impl Checkpoint<File> {
     /// # Errors
     /// - [`Error::Finding`]: not a container, not for this reader, of another length than it says, or both copies of
     ///   superblock, index or digest table are damaged.
+    /// - [`Error::Finding`] with `FOLD-E0306`: a recorded signature is wrong, or not the one asked for.
     /// - [`Error::Io`]: the file is absent (`FOLD-E0103`) or cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_with(path, &OpenOptions::default())
@@ -166,6 +177,9 @@ impl<S: ReadAt> Checkpoint<S> {
     /// As [`Checkpoint::open`].
     pub fn open_source(source: S, options: &OpenOptions) -> Result<Self, Error> {
         let (directory, findings) = Directory::open(&source, &options.limits, options.mode)?;
+        if let Some(finding) = signature_finding(&directory.superblock, options.public_key.as_ref()) {
+            return Err(finding.into());
+        }
         Ok(Self {
             findings,
             ..Self::of(source, directory)

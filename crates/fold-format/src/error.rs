@@ -286,6 +286,9 @@ pub enum Misuse {
     /// Parity that these blocks cannot have.
     #[error("no such parity: {0}")]
     Parity(Unsuited),
+    /// A signature over digests that prove nothing: the file is not sealed with BLAKE3.
+    #[error("the file's digests are xxh3, which a signature cannot rest on: write it again with BLAKE3 first")]
+    NotSealed,
     /// A view of a tensor that is not stored as it is.
     #[error("tensor {} is compressed and cannot be viewed in the file: read it instead", Escaped(.name))]
     Compressed {
@@ -337,6 +340,7 @@ impl Misuse {
     pub const fn code(&self) -> Code {
         match self {
             Self::TargetExists { .. } => Code::TargetExists,
+            Self::NotSealed => Code::NotSealed,
             Self::NoFileName { .. }
             | Self::InvalidName { .. }
             | Self::DuplicateName { .. }

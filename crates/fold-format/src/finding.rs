@@ -95,6 +95,21 @@ pub enum Foreign {
     Version1,
 }
 
+/// Why a signature does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SignatureProblem {
+    /// There is none, and one was asked for.
+    Missing,
+    /// It is another key's.
+    OtherKey {
+        /// The key that the file records.
+        signed_by: [u8; 32],
+    },
+    /// It is not a signature of the root by the key that the file records.
+    Invalid,
+}
+
 /// What is wrong, as values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -192,6 +207,8 @@ pub enum Cause {
         /// What is wrong with it.
         fault: FrameFault,
     },
+    /// The signature is not the one that is asked for.
+    Signature(SignatureProblem),
     /// A lost block that was restored from parity for a read.
     ThroughParity,
     /// Bytes that the system did not deliver.
@@ -232,6 +249,7 @@ impl Cause {
             Self::Prologue => Code::Prologue,
             Self::TensorDirectory => Code::TensorDirectory,
             Self::Frame { .. } => Code::Decompression,
+            Self::Signature(_) => Code::Signature,
             Self::ThroughParity => Code::ReadThroughParity,
             Self::Unreadable { .. } => Code::Io,
         }
@@ -295,6 +313,14 @@ impl fmt::Display for Cause {
             Self::NonZeroPadding => f.write_str("padding is not zero"),
             Self::CopiesDiffer => f.write_str("differs from the other copy although both are whole"),
             Self::Prologue | Self::TensorDirectory => f.write_str("does not agree with the index"),
+            Self::Signature(SignatureProblem::Missing) => f.write_str("the file is not signed"),
+            Self::Signature(SignatureProblem::OtherKey { signed_by }) => {
+                f.write_str("signed by another key: ")?;
+                signed_by.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+            Self::Signature(SignatureProblem::Invalid) => {
+                f.write_str("the signature is not one of this root by the recorded key")
+            }
             Self::ThroughParity => f.write_str("lost, restored from parity for this read"),
             Self::Frame { frame, fault } => write!(f, "frame {frame}: {fault}"),
             Self::Unreadable {

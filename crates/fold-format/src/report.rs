@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use crate::finding::Finding;
 use crate::info::Info;
 use crate::limits::Limits;
+use crate::seal::PublicKey;
 
 /// How far a verification goes. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,6 +109,7 @@ pub(crate) type ProgressCallback<'a> = &'a mut (dyn FnMut(Progress) -> ControlFl
 pub struct VerifyOptions<'a> {
     pub(crate) limits: Limits,
     pub(crate) max_findings: usize,
+    pub(crate) public_key: Option<PublicKey>,
     pub(crate) progress: Option<ProgressCallback<'a>>,
 }
 
@@ -116,6 +118,7 @@ impl fmt::Debug for VerifyOptions<'_> {
         f.debug_struct("VerifyOptions")
             .field("limits", &self.limits)
             .field("max_findings", &self.max_findings)
+            .field("public_key", &self.public_key)
             .field("progress", &self.progress.is_some())
             .finish()
     }
@@ -126,6 +129,7 @@ impl Default for VerifyOptions<'_> {
         Self {
             limits: Limits::DEFAULT,
             max_findings: 1000,
+            public_key: None,
             progress: None,
         }
     }
@@ -146,6 +150,14 @@ impl<'a> VerifyOptions<'a> {
     /// How many findings are kept; those beyond are only counted.
     pub const fn max_findings(mut self, max_findings: usize) -> Self {
         self.max_findings = max_findings;
+        self
+    }
+
+    /// Asks for a signature by this key: a file without one, or with another one, is damaged (`FOLD-E0306`).
+    ///
+    /// Without a key a recorded signature must be right, but says nothing about who signed.
+    pub const fn public_key(mut self, key: PublicKey) -> Self {
+        self.public_key = Some(key);
         self
     }
 

@@ -46,7 +46,7 @@ pub(crate) struct RecordedSignature {
     pub(crate) signature: [u8; 64],
 }
 
-/// Signs a root digest, or fails to.
+/// Signs a root digest.
 pub(crate) type Signer<'a> = &'a dyn Fn(&Digest) -> RecordedSignature;
 
 /// What to put into a superblock; its digests are computed while encoding.
@@ -65,14 +65,13 @@ pub(crate) struct Draft<'a> {
 
 impl Draft<'_> {
     /// The superblock's bytes and the root digest.
-    pub(crate) fn encode(&self, signer: Option<Signer<'_>>) -> (Vec<u8>, Digest) {
+    pub(crate) fn encode(&self) -> (Vec<u8>, Digest) {
         let mut bytes = vec![0; SUPERBLOCK_LEN];
         let mut put = |field: &Field, value: &[u8]| field.put(&mut bytes, value);
         let features = [
             (self.compressed, FEATURE_COMPRESSED),
             (self.parity.is_some(), FEATURE_PARITY),
             (self.digest_kind == DigestKind::Blake3, FEATURE_SEALED),
-            (signer.is_some(), FEATURE_SIGNED),
         ];
         let required = features
             .iter()
@@ -104,7 +103,7 @@ impl Draft<'_> {
         }
         put(&field::INDEX_DIGEST, self.index_digest.as_bytes());
         put(&field::DIGESTS_DIGEST, self.digests_digest.as_bytes());
-        let root = seal(&mut bytes, self.digest_kind, self.uuid, signer);
+        let root = seal(&mut bytes, self.digest_kind, self.uuid, None);
         (bytes, root)
     }
 }
@@ -122,6 +121,15 @@ fn seal(bytes: &mut [u8], kind: DigestKind, uuid: [u8; 16], signer: Option<Signe
     let own = superblock_digest(bytes.get(..SELF_DIGEST_COVERS).unwrap_or(&[]));
     field::SELF_DIGEST.put(bytes, own.as_bytes());
     root
+}
+
+/// The bytes of a superblock with a signature, an earlier one replaced; and the new root, which the signed bit changes.
+pub(crate) fn signed(whole: &[u8], superblock: &Superblock, signer: Signer<'_>) -> (Vec<u8>, Digest) {
+    let mut bytes = whole.to_vec();
+    let required = superblock.required_features | FEATURE_SIGNED;
+    field::REQUIRED.put(&mut bytes, &required.to_le_bytes());
+    let root = seal(&mut bytes, superblock.digest_kind, superblock.uuid, Some(signer));
+    (bytes, root)
 }
 
 const fn len_of(region: &Range<u64>) -> u64 {
@@ -507,7 +515,7 @@ mod tests {
             index_digest: Digest::from_entry(&[1; 16]),
             digests_digest: Digest::from_entry(&[2; 16]),
         }
-        .encode(None)
+        .encode()
         .0
     }
 

@@ -112,7 +112,7 @@ pub(crate) fn write_plan(plan: &Plan<'_>, options: &SaveOptions, file: &impl Sto
         index_digest: hasher.index(&index),
         digests_digest: hasher.digest_table(&table),
     }
-    .encode(None);
+    .encode();
     if geometry.file_len() != plan.most.file_len() {
         file.set_len(geometry.file_len())?;
     }

@@ -94,7 +94,7 @@ impl Code {
             Self::Format(F::NotContainer | F::Absent) => ExitCode::Absent,
             Self::Locked => ExitCode::Locked,
             Self::Format(F::NewerVersion | F::UnknownFeature) => ExitCode::Newer,
-            Self::Format(F::TargetExists) | Self::ResumeDiffers | Self::LastValid => ExitCode::Refused,
+            Self::Format(F::TargetExists | F::NotSealed) | Self::ResumeDiffers | Self::LastValid => ExitCode::Refused,
             Self::Format(F::Cancelled) => ExitCode::Interrupted,
             Self::Internal => ExitCode::Bug,
             Self::StateMissing | Self::StateMismatch | Self::InvariantViolated | Self::NoValidCheckpoint => {

@@ -19,6 +19,8 @@ use crate::directory::Directory;
 use crate::error::{Error, IoFault, Operation};
 use crate::finding::{Cause, Digested, Finding, Region};
 use crate::report::{Depth, ProgressCallback, Report, Verdict, VerifyOptions};
+use crate::seal::PublicKey;
+use crate::sign::signature_finding;
 use crate::source::ReadAt;
 use crate::superblock::Superblock;
 use crate::task::non_zero;
@@ -56,6 +58,7 @@ pub fn verify_source(
         source,
         source_len,
         max_findings: options.max_findings,
+        public_key: options.public_key,
         progress: options.progress,
         report: Report {
             verdict: Verdict::Unreadable,
@@ -94,6 +97,7 @@ struct Walk<'s, 'o, S: ?Sized> {
     source: &'s S,
     source_len: u64,
     max_findings: usize,
+    public_key: Option<PublicKey>,
     progress: Option<ProgressCallback<'o>>,
     report: Report,
     damaged: BTreeSet<Box<str>>,
@@ -182,6 +186,9 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
             }
         }
         if let Some(finding) = length_finding(&superblock, self.source_len) {
+            self.note(finding);
+        }
+        if let Some(finding) = signature_finding(&superblock, self.public_key.as_ref()) {
             self.note(finding);
         }
         Some(superblock)

@@ -101,6 +101,11 @@ impl Forged {
     pub(crate) fn seal_superblock(mut self) -> Self {
         let root = self.node(5, 0, 0..256);
         self = self.put(256, &root);
+        self.seal_superblock_only()
+    }
+
+    /// Recomputes the superblock's own digest, not the root, and copies it to the end.
+    pub(crate) fn seal_superblock_only(mut self) -> Self {
         let own = xxh3_128(&self.bytes[..4080]).to_le_bytes();
         self = self.put(4080, &own);
         let end = self.bytes.len() - 4096;

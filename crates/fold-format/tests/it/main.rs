@@ -12,4 +12,5 @@ mod golden;
 mod hostile;
 mod partial;
 mod round_trip;
+mod signed;
 mod v1;
