@@ -36,6 +36,8 @@ pub(crate) struct Directory {
     pub(crate) superblock: Superblock,
     pub(crate) index: Index,
     digests: Vec<u8>,
+    /// The block whose entry is the first in `digests`.
+    first_block: u64,
     pub(crate) hasher: Hasher,
     pub(crate) info: Info,
 }
@@ -94,13 +96,27 @@ impl Directory {
         digests: Vec<u8>,
         limits: &Limits,
     ) -> Result<Self, Box<Finding>> {
+        Self::assemble_from(superblock, index_region, index, (0, digests), limits)
+    }
+
+    /// As [`Directory::assemble`], for blocks that are numbered from another one than 0 on.
+    ///
+    /// # Errors
+    /// As [`Directory::assemble`].
+    pub(crate) fn assemble_from(
+        superblock: Superblock,
+        index_region: Region,
+        index: Vec<u8>,
+        (first_block, digests): (u64, Vec<u8>),
+        limits: &Limits,
+    ) -> Result<Self, Box<Finding>> {
         let geometry = &superblock.geometry;
         let offset = match index_region {
             Region::Index2 => geometry.index_2.start,
             _ => geometry.index_1.start,
         };
         let index_bytes = len_u64(index.len());
-        let index = Index::parse(index, &superblock, limits)
+        let index = Index::parse(index, &superblock, first_block, limits)
             .map_err(|flaw| Box::new(flaw.into_finding(index_region, offset)))?;
         let info = Info {
             version_major: VERSION_MAJOR,
@@ -125,6 +141,7 @@ impl Directory {
             superblock,
             index,
             digests,
+            first_block,
             hasher,
             info,
         })
@@ -201,7 +218,8 @@ impl Directory {
     /// The two digests.
     pub(crate) fn check_block(&self, number: u64, bytes: &[u8]) -> Result<(), Cause> {
         let computed = self.hasher.block(number, bytes);
-        let stored = table_entries(&self.digests, self.hasher.kind.leaf_len(), number, 1).unwrap_or(&[]);
+        let entry = number.saturating_sub(self.first_block);
+        let stored = table_entries(&self.digests, self.hasher.kind.leaf_len(), entry, 1).unwrap_or(&[]);
         if stored == computed.as_bytes() {
             return Ok(());
         }

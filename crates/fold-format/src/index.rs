@@ -185,11 +185,17 @@ pub(crate) fn present<T>(field: &Field, value: Option<T>) -> Result<T, Cause> {
 }
 
 impl Index {
-    /// Checks header, chunk records and metadata text of an index whose digest matched.
+    /// Checks header, chunk records and metadata text of an index whose digest matched. `first_block` is the number of the
+    /// first chunk's first block: 0, but for a chunk that was carved out of a file without an index.
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub(crate) fn parse(bytes: Vec<u8>, superblock: &Superblock, limits: &Limits) -> Result<Self, Flaw> {
+    pub(crate) fn parse(
+        bytes: Vec<u8>,
+        superblock: &Superblock,
+        first_block: u64,
+        limits: &Limits,
+    ) -> Result<Self, Flaw> {
         let header_bytes = 0..len_u64(index_header::RECORD_LEN);
         let mut index = Self::parse_header(bytes, superblock, limits).map_err(|cause| Flaw {
             cause,
@@ -209,7 +215,7 @@ impl Index {
                 tensor: None,
             });
         }
-        index.parse_chunks(superblock)?;
+        index.parse_chunks(superblock, first_block)?;
         Ok(index)
     }
 
@@ -281,13 +287,13 @@ impl Index {
         })
     }
 
-    fn parse_chunks(&mut self, superblock: &Superblock) -> Result<(), Flaw> {
+    fn parse_chunks(&mut self, superblock: &Superblock, first_block: u64) -> Result<(), Flaw> {
         let mut table = index_header::RECORD_LEN..self.tensors.start;
         let mut expected = Expected {
             name_offset: 0,
             offset: superblock.geometry.payload.start,
             payload_end: superblock.geometry.payload.end,
-            block: 0,
+            block: first_block,
             tensors: 0,
         };
         let mut previous: Option<Range<usize>> = None;

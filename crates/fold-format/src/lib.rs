@@ -30,6 +30,7 @@ compile_error!("typed views are slices of the file, which is little-endian: big-
 
 mod archive;
 mod atomic;
+mod carve;
 mod checkpoint;
 mod code;
 mod content;
@@ -58,6 +59,7 @@ mod repair;
 mod report;
 mod residents;
 mod restore;
+mod salvage;
 mod save;
 pub mod seal;
 mod sign;
@@ -89,6 +91,7 @@ pub use name::Escaped;
 pub use options::{Durability, Existing, SaveOptions};
 pub use repair::{Repair, plan_repair, repair};
 pub use report::{Depth, Progress, Report, Verdict, VerifyOptions};
+pub use salvage::{Lost, Salvage, Salvaged, salvage};
 pub use save::{Saved, save};
 pub use sign::{Signed, sign};
 pub use source::ReadAt;

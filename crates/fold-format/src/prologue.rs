@@ -1,7 +1,7 @@
 //! A chunk's prologue: 4096 bytes that follow from the index, byte for byte.
 //!
 //! A reader with an index does not need it and compares it only when verifying; it is there for carving a chunk out of a
-//! file that lost both copies of its metadata. It is no block and needs no entry in the digest table.
+//! file that lost both copies of its metadata (`carve`). It is no block and needs no entry in the digest table.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use crate::digest::{Digest, Hasher};

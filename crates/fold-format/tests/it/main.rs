@@ -12,5 +12,6 @@ mod golden;
 mod hostile;
 mod partial;
 mod round_trip;
+mod salvaged;
 mod signed;
 mod v1;
