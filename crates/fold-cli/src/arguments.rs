@@ -2,13 +2,19 @@
 //!
 //! Names and meanings are a contract: scripts use them. What the commands do is in [`crate::commands`].
 
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use fold_ops::Semantics;
+use fold_ops::{Semantics, Timestamp};
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 the answer is no (damage found), 2 usage, 10 absent or not a container, 11 locked, \
-12 needs a newer release, 20 damaged and cannot go on, 21 refused for safety, 74 input/output error, 101 bug, 130 interrupted.";
+use crate::durations;
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the answer is no (damage found), 2 usage, 3 done in part, 10 absent or not a \
+container, 11 locked, 12 needs a newer release, 20 damaged and cannot go on, 21 refused for safety, 74 input/output error, \
+101 bug, 130 interrupted, 143 ended by SIGTERM.";
 
 /// Checkpoints that can be trusted, and networks that learn by local rules.
 #[derive(Debug, Parser)]
@@ -75,9 +81,27 @@ pub(crate) enum Command {
     /// Verify checkpoints, or every checkpoint of a directory, and locate damage.
     #[command(after_help = "Example: fold verify runs/digits")]
     Verify(Verify),
+    /// Read every checkpoint of a directory in full, slowly, remembering what was read when.
+    #[command(after_help = "Example: fold scrub runs/digits --bwlimit 50 --max-duration 1h --since 7d")]
+    Scrub(Scrub),
+    /// Say which checkpoints can go, and remove them with --apply; the newest valid one and damaged ones stay.
+    #[command(after_help = "Example: fold prune runs/digits --keep-last 3 --keep-best 1")]
+    Prune(Prune),
+    /// Serve the metrics of a store to Prometheus.
+    #[command(after_help = "Example: fold exporter runs/digits --listen 127.0.0.1:9464")]
+    Exporter(Exporter),
+    /// Look at this machine and a directory: can a run be trusted to it?
+    #[command(after_help = "Example: fold doctor runs/digits")]
+    Doctor(Doctor),
     /// Explain a code that a message or a report shows.
     #[command(after_help = "Example: fold explain FOLD-E0301")]
     Explain(Explain),
+    /// Print a shell's completion script.
+    #[command(after_help = "Example: fold completions bash > /etc/bash_completion.d/fold")]
+    Completions(Completions),
+    /// Print the manual page.
+    #[command(after_help = "Example: fold man | man -l -")]
+    Man,
 }
 
 #[derive(Debug, Args)]
@@ -112,6 +136,9 @@ pub(crate) struct Train {
     /// Keep this many of the best checkpoints, by leave-one-out accuracy on the training images.
     #[arg(long, value_name = "N")]
     pub(crate) keep_best: Option<usize>,
+    /// Keep metrics in this file, for node_exporter's textfile collector.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -182,4 +209,71 @@ pub(crate) struct Explain {
     /// List every code of this release.
     #[arg(long)]
     pub(crate) list: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scrub {
+    /// The directory of checkpoints.
+    pub(crate) dir: PathBuf,
+    /// Read at most this many megabytes (10^6 bytes) per second.
+    #[arg(long, value_name = "MB/s", value_parser = durations::megabytes_per_second)]
+    pub(crate) bwlimit: Option<NonZeroU64>,
+    /// Begin no further file after this time, for example 30m or 6h; the next call goes on.
+    #[arg(long, value_name = "TIME", value_parser = durations::duration)]
+    pub(crate) max_duration: Option<Duration>,
+    /// Start again after this time, for example 7d, until a signal comes.
+    #[arg(long, value_name = "TIME", value_parser = durations::duration)]
+    pub(crate) interval: Option<Duration>,
+    /// Do not read again what was found whole since then: an age (7d) or a moment (2026-01-31T12:00:00Z).
+    #[arg(long, value_name = "AGE|MOMENT", value_parser = durations::since)]
+    pub(crate) since: Option<Timestamp>,
+    /// Where to remember what was read; DIR/.fold-scrub.json unless said.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// Keep metrics in this file, for node_exporter's textfile collector.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// The directory of checkpoints.
+    pub(crate) dir: PathBuf,
+    /// Keep this many of the newest valid ones; at least one is kept whatever is said.
+    #[arg(long, value_name = "N", required_unless_present_any = ["keep_every", "keep_best"])]
+    pub(crate) keep_last: Option<usize>,
+    /// Keep the valid ones whose step is a multiple of this.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) keep_every: Option<u64>,
+    /// Keep this many of the valid ones with the best score.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_best: Option<usize>,
+    /// Remove what the plan says.
+    #[arg(long)]
+    pub(crate) apply: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exporter {
+    /// The directory of checkpoints.
+    pub(crate) dir: PathBuf,
+    /// Where to listen. Whoever can connect can read the names of checkpoints: keep it on loopback or behind a proxy.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9464")]
+    pub(crate) listen: SocketAddr,
+    /// The state file of the scrub; DIR/.fold-scrub.json unless said.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The directory that a run is to be trusted to; it must exist.
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
 }

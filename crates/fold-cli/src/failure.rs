@@ -1,6 +1,7 @@
 //! Why a command ended without its result, and the exit code that tells so.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use fold_ops::{Escaped, ExitCode};
@@ -12,6 +13,13 @@ pub(crate) enum Failure {
     Output(io::Error),
     /// A file named on the command line cannot be read.
     Input { path: PathBuf, source: io::Error },
+    /// An address cannot be listened on.
+    Listen {
+        address: SocketAddr,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Connections cannot be taken any more.
+    Serve(io::Error),
     /// There is no such code.
     UnknownCode(String),
     /// Operations refused.
@@ -26,7 +34,7 @@ impl Failure {
     /// What the process ends with.
     pub(crate) fn exit(&self) -> ExitCode {
         match self {
-            Self::Output(_) => ExitCode::Io,
+            Self::Output(_) | Self::Listen { .. } | Self::Serve(_) => ExitCode::Io,
             Self::Input { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::Absent,
             Self::Input { .. } => ExitCode::Io,
             Self::UnknownCode(_) => ExitCode::Usage,
@@ -41,7 +49,7 @@ impl Failure {
         match self {
             Self::Output(_) | Self::UnknownCode(_) => None,
             Self::Input { source, .. } if source.kind() == io::ErrorKind::NotFound => Some("FOLD-E0103"),
-            Self::Input { .. } => Some("FOLD-E0406"),
+            Self::Input { .. } | Self::Listen { .. } | Self::Serve(_) => Some("FOLD-E0406"),
             Self::Ops(error) => Some(error.code().as_str()),
             Self::Train(error) => Some(error.code()),
             Self::Internal(_) => Some("FOLD-E0901"),
@@ -54,6 +62,8 @@ impl std::fmt::Display for Failure {
         match self {
             Self::Output(source) => write!(f, "cannot write to standard output: {source}"),
             Self::Input { path, source } => write!(f, "cannot read {}: {source}", Escaped(&path.to_string_lossy())),
+            Self::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Self::Serve(source) => write!(f, "cannot take connections: {source}"),
             Self::UnknownCode(text) => write!(
                 f,
                 "there is no code {}; `fold explain --list` shows them",

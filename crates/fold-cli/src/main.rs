@@ -5,7 +5,9 @@
 
 mod arguments;
 mod commands;
+mod durations;
 mod failure;
+mod interrupt;
 mod output;
 mod progress;
 
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     let mut output = Output::new(&arguments.global);
     let ended = set_up(&arguments.global).and_then(|()| run(&arguments, &mut output));
     let exit = ended.unwrap_or_else(|failure| report(&failure, &arguments.global, &mut output));
-    ExitCode::from(exit.number())
+    ExitCode::from(interrupt::named(exit).number())
 }
 
 fn run(arguments: &Arguments, output: &mut Output) -> Result<fold_ops::ExitCode, Failure> {
@@ -45,7 +47,13 @@ fn run(arguments: &Arguments, output: &mut Output) -> Result<fold_ops::ExitCode,
         Command::Simulate(simulate) => commands::simulate::run(simulate, global, output),
         Command::Inspect(inspect) => commands::inspect::run(inspect, global, output),
         Command::Verify(verify) => commands::verify::run(verify, global, output),
+        Command::Scrub(scrub) => commands::scrub::run(scrub, global, output),
+        Command::Prune(prune) => commands::prune::run(prune, global, output),
+        Command::Exporter(exporter) => commands::exporter::run(exporter, global, output),
+        Command::Doctor(doctor) => commands::doctor::run(doctor, global, output),
         Command::Explain(explain) => commands::explain::run(explain, global, output),
+        Command::Completions(completions) => commands::generated::completions(completions, global, output),
+        Command::Man => commands::generated::man(global, output),
     }
 }
 
@@ -61,6 +69,7 @@ fn set_up(global: &Global) -> Result<(), Failure> {
         .filter_level(level)
         .parse_default_env()
         .init();
+    interrupt::listen().map_err(|error| Failure::Internal(error.into()))?;
     if let Some(threads) = global.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
         pool.build_global().map_err(|error| Failure::Internal(error.into()))?;
@@ -70,7 +79,7 @@ fn set_up(global: &Global) -> Result<(), Failure> {
 
 /// Says why a command failed: on standard error, and as an object where JSON was asked for.
 fn report(failure: &Failure, global: &Global, output: &mut Output) -> fold_ops::ExitCode {
-    let exit = failure.exit();
+    let exit = interrupt::named(failure.exit());
     output::note(&format!("fold: {failure}"));
     if let Some(code) = failure.code() {
         output.note(&format!("      `fold explain {code}` says more"));

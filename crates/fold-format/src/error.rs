@@ -182,7 +182,9 @@ impl IoFault {
     #[must_use]
     pub fn code(&self) -> Code {
         match (self.operation, self.source.kind()) {
-            (_, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Code::NoSpace,
+            (_, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge) => {
+                Code::NoSpace
+            }
             (Operation::Sync | Operation::Close | Operation::SyncDirectory, _) => Code::SyncFailed,
             (Operation::Open | Operation::Metadata, io::ErrorKind::NotFound) => Code::Absent,
             _ => Code::Io,

@@ -55,12 +55,14 @@ codes! {
     UnknownKey "FOLD-E0002" Error Misuse "the configuration has a key that this release does not know";
     InputMismatch "FOLD-E0008" Error Misuse "an input array is missing, does not fit the case, or holds what cannot be";
     Locked "FOLD-E0105" Error Environment "another process is writing to the checkpoint directory";
+    UnsafeFileSystem "FOLD-W0405" Warning Environment "the file system does not promise what a durable save needs";
     StateMissing "FOLD-E0501" Error Damaged "the checkpoint lacks tensors that the state needs";
     StateMismatch "FOLD-E0502" Error Damaged "a tensor has another type or shape than the state needs";
     ResumeDiffers "FOLD-E0503" Error Misuse "the checkpoint was written with another configuration than the one asked for";
     InvariantViolated "FOLD-E0505" Error Damaged "the state breaks an invariant of the model";
     NoValidCheckpoint "FOLD-E0506" Error Damaged "the directory holds checkpoints, and not one of them is valid";
     LastValid "FOLD-E0602" Error Misuse "the removal would take the last valid checkpoint";
+    ScrubState "FOLD-E0604" Error Environment "the state file of a scrub cannot be read";
     Internal "FOLD-E0901" Error Misuse "an internal error: a bug in this program";
 }
 

@@ -68,6 +68,14 @@ pub enum Error {
     /// A simulation was refused, or could not go on.
     #[error("{code} {class}: {0}", code = self.code(), class = self.class())]
     Simulation(Box<crate::simulate::Fault>),
+    /// The state file of a scrub is something else.
+    #[error("{code} {class}: {} is no state of a scrub: {source}; move it away to begin anew", shown(.path), code = self.code(), class = self.class())]
+    ScrubState {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        source: serde_json::Error,
+    },
     /// A plan is not carried out, since the checkpoint that it relies on is not valid any more.
     #[error("{code} {class}: nothing removed, {} is not valid any more and was to be the newest valid checkpoint", shown(.path), code = self.code(), class = self.class())]
     LastValid {
@@ -165,7 +173,9 @@ impl Error {
         match self {
             Self::Format(source) | Self::File { source, .. } => source.code().into(),
             Self::Directory { operation, source, .. } => Code::Format(match (operation, source.kind()) {
-                (_, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => fold_format::Code::NoSpace,
+                (_, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge) => {
+                    fold_format::Code::NoSpace
+                }
                 (DirectoryOperation::Sync, _) => fold_format::Code::SyncFailed,
                 (DirectoryOperation::List | DirectoryOperation::Open, io::ErrorKind::NotFound) => {
                     fold_format::Code::Absent
@@ -178,6 +188,7 @@ impl Error {
             Self::Layer { source, .. } => Code::find(source.code()).unwrap_or(Code::Internal),
             Self::UnknownArray { .. } => Code::Internal,
             Self::Simulation(fault) => fault.code(),
+            Self::ScrubState { .. } => Code::ScrubState,
             Self::LastValid { .. } => Code::LastValid,
         }
     }

@@ -1,7 +1,6 @@
 //! The exit codes of the command line: one table, shared by reports that carry an exit code and by the binary.
 //!
-//! Codes that are part of the contract and that nothing in this release ends with (3 done in part, 75 try again later)
-//! are not here.
+//! The code 75 (try again later) is part of the contract, and nothing in this release ends with it: it is not here.
 
 use crate::code::Code;
 use fold_format::Class;
@@ -17,6 +16,8 @@ pub enum ExitCode {
     No = 1,
     /// The command line or the configuration is wrong.
     Usage = 2,
+    /// Done in part: what is left is taken up by the next call.
+    Partial = 3,
     /// The file is absent or not a container.
     Absent = 10,
     /// Another process is writing there.
@@ -31,8 +32,10 @@ pub enum ExitCode {
     Io = 74,
     /// A bug in this program.
     Bug = 101,
-    /// Interrupted.
+    /// Interrupted from the keyboard, or by the caller.
     Interrupted = 130,
+    /// Asked to end by SIGTERM.
+    Terminated = 143,
 }
 
 impl ExitCode {
@@ -41,6 +44,7 @@ impl ExitCode {
         Self::Done,
         Self::No,
         Self::Usage,
+        Self::Partial,
         Self::Absent,
         Self::Locked,
         Self::Newer,
@@ -49,6 +53,7 @@ impl ExitCode {
         Self::Io,
         Self::Bug,
         Self::Interrupted,
+        Self::Terminated,
     ];
 
     /// The number that the process ends with.
@@ -64,6 +69,7 @@ impl ExitCode {
             Self::Done => "done",
             Self::No => "the answer is no: damage was found",
             Self::Usage => "wrong usage or configuration",
+            Self::Partial => "done in part",
             Self::Absent => "absent or not a container",
             Self::Locked => "locked by another process",
             Self::Newer => "needs a newer release",
@@ -72,6 +78,7 @@ impl ExitCode {
             Self::Io => "input/output error",
             Self::Bug => "a bug",
             Self::Interrupted => "interrupted",
+            Self::Terminated => "ended by SIGTERM",
         }
     }
 }
@@ -96,6 +103,7 @@ impl Code {
             Self::Format(F::NewerVersion | F::UnknownFeature) => ExitCode::Newer,
             Self::Format(F::TargetExists | F::NotSealed) | Self::ResumeDiffers | Self::LastValid => ExitCode::Refused,
             Self::Format(F::Cancelled) => ExitCode::Interrupted,
+            Self::ScrubState | Self::UnsafeFileSystem => ExitCode::Io,
             Self::Internal => ExitCode::Bug,
             Self::StateMissing | Self::StateMismatch | Self::InvariantViolated | Self::NoValidCheckpoint => {
                 ExitCode::Damaged
@@ -117,7 +125,7 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_contract() {
         let numbers = ExitCode::ALL.iter().map(|exit| exit.number()).collect::<Vec<_>>();
-        assert_eq!(numbers, [0, 1, 2, 10, 11, 12, 20, 21, 74, 101, 130]);
+        assert_eq!(numbers, [0, 1, 2, 3, 10, 11, 12, 20, 21, 74, 101, 130, 143]);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! - [`bridge`]: a layer's whole dynamic state to a chunk of tensors and back, bit for bit.
 //! - [`check`], [`mod@inspect`]: answers about a file or a directory as values that serialise to the documented JSON.
 //! - [`mod@simulate`]: a neuron replayed over an input, its trajectory as arrays.
+//! - [`scrub`], [`doctor`], [`telemetry`], [`runbook`]: reading a store in full now and then, looking at a machine, metrics
+//!   and events, and what to do about each code.
 //! - [`Code`], [`ExitCode`]: one table of every code that this release can raise, and the exit code that it ends a command
 //!   with.
 //!
@@ -14,14 +16,22 @@
 
 pub mod bridge;
 pub mod check;
+mod clock;
 mod code;
+pub mod doctor;
 mod error;
 mod exit;
+mod host;
 pub mod inspect;
 mod json;
+mod replace;
+pub mod runbook;
+pub mod scrub;
 pub mod simulate;
 mod store;
+pub mod telemetry;
 
+pub use clock::{Clock, SystemClock};
 pub use code::Code;
 pub use error::{DirectoryOperation, Error, Mismatch};
 pub use exit::ExitCode;
@@ -29,8 +39,11 @@ pub use exit::ExitCode;
 pub use fold_advanced::Semantics;
 /// The container's types that a layer above needs to save and read checkpoints through this crate.
 pub use fold_format::{Checkpoint, Class, Content, Disk, Escaped, Saved, Severity, TensorSource};
+pub use host::Space;
+/// The type of every moment in this crate's reports.
+pub use jiff::{SignedDuration, Timestamp};
 pub use json::Int;
 pub use store::{
-    CheckpointStore, Chosen, Fate, Latest, PruneItem, PrunePlan, Pruned, Retention, SCORE_KEY, Skipped, StoreWriter,
-    step_of,
+    CheckpointStore, Chosen, Fate, Latest, PruneItem, PrunePlan, PruneReport, Pruned, Retention, SCORE_KEY, Skipped,
+    StoreWriter, step_of,
 };

@@ -17,11 +17,13 @@ impl<W: std::io::Write> Observer for Lines<W> {
             Event::EpochFinished {
                 seed,
                 metrics,
-                images_per_second,
+                images,
+                seconds,
             } => {
                 writeln!(
                     self.0,
-                    "{at:6.2} s  seed {seed}  {metrics:?}  {images_per_second:.0} images/s"
+                    "{at:6.2} s  seed {seed}  {metrics:?}  {:.0} images/s",
+                    *images as f64 / seconds
                 )
             }
             Event::ControlMeasured {

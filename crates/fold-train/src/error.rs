@@ -166,7 +166,10 @@ impl Error {
             Self::NoValidCheckpoint { .. } => Code::NoValidCheckpoint.as_str(),
             Self::ResumeDiffers { .. } | Self::EpochsPassed { .. } => Code::ResumeDiffers.as_str(),
             Self::Chunk { .. } => Code::StateMismatch.as_str(),
-            Self::Figure { .. } => "FOLD-E0406",
+            Self::Figure { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => "FOLD-E0404",
+                _ => "FOLD-E0406",
+            },
             Self::Data { .. } | Self::Readout | Self::Labels { .. } | Self::Drawing { .. } => Code::Internal.as_str(),
             Self::Interrupted { .. } => "FOLD-E0007",
         }

@@ -28,6 +28,7 @@ pub mod readout;
 mod record;
 mod run;
 mod session;
+mod telemetry;
 
 pub use config::TrainConfig;
 pub use controls::Control;
@@ -38,3 +39,4 @@ pub use observer::{Event, Observer, Silent};
 pub use outcome::{Accuracies, EvalOutcome, SeedOutcome, TrainOutcome};
 pub use record::EpochMetrics;
 pub use run::{Resume, TrainRequest, train};
+pub use telemetry::Recorder;

@@ -54,8 +54,10 @@ pub enum Event<'a> {
         seed: u64,
         /// What was measured.
         metrics: &'a EpochMetrics,
-        /// Presentations per second, without the measurement.
-        images_per_second: f64,
+        /// Images presented.
+        images: usize,
+        /// Seconds that the presentation took, without the measurement.
+        seconds: f64,
     },
     /// The health monitor has completed a sweep since the last such event.
     Health {
@@ -68,6 +70,10 @@ pub enum Event<'a> {
         path: &'a Path,
         /// Epochs that it has seen.
         epoch: u64,
+        /// Its bytes.
+        bytes: u64,
+        /// Seconds that saving took, flushes included.
+        seconds: f64,
     },
     /// Retention removed a checkpoint.
     CheckpointRemoved {

@@ -10,7 +10,7 @@
 //! was to have is not in it either, so that a run can be made longer.
 
 use fold_ops::bridge::{LayerTensors, read_array, restore_layer};
-use fold_ops::{Checkpoint, Content, SCORE_KEY, StoreWriter, TensorSource};
+use fold_ops::{Checkpoint, Content, SCORE_KEY, Saved, StoreWriter, TensorSource};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -170,7 +170,7 @@ impl Record {
     }
 
     /// Writes the checkpoint of its epoch.
-    pub(crate) fn save(&self, writer: &StoreWriter, session: &Session, readout: &Readout) -> Result<(), Error> {
+    pub(crate) fn save(&self, writer: &StoreWriter, session: &Session, readout: &Readout) -> Result<Saved, Error> {
         let text = serde_json::to_string(self).map_err(fault)?;
         let metadata = serde_json::json!({
             "kind": SCHEMA, "data": self.data, "seed": self.seed, "epoch": self.epoch, SCORE_KEY: readout.leave_one_out,
@@ -190,8 +190,7 @@ impl Record {
             .tensors("readout", fitted)
             .json(TRAINING_CHUNK, &text);
         // The same content has the same identity, whenever and wherever it is written.
-        writer.save(self.epoch, &content, xxh3_128(text.as_bytes()).to_le_bytes())?;
-        Ok(())
+        Ok(writer.save(self.epoch, &content, xxh3_128(text.as_bytes()).to_le_bytes())?)
     }
 }
 

@@ -260,7 +260,8 @@ impl Run<'_> {
         self.tell(&Event::EpochFinished {
             seed,
             metrics: &metrics,
-            images_per_second: rate(images, took),
+            images,
+            seconds: took.as_secs_f64(),
         })?;
         trained.history.push(metrics);
         match trained.session.layer.health() {
@@ -292,13 +293,17 @@ impl Run<'_> {
             readout,
             history,
         } = trained;
-        Record::new(&self.request.data, &self.request.config, session, readout, history)?
-            .save(writer, session, readout)?;
+        let record = Record::new(&self.request.data, &self.request.config, session, readout, history)?;
+        let started = Instant::now();
+        let saved = record.save(writer, session, readout)?;
+        let seconds = started.elapsed().as_secs_f64();
         self.saved_epoch = session.epoch;
         let path = writer.store().path_of(session.epoch);
         self.tell(&Event::CheckpointSaved {
             path: &path,
             epoch: session.epoch,
+            bytes: saved.bytes,
+            seconds,
         })?;
         if let Some(retention) = &self.request.retention {
             for path in writer.prune(&writer.store().plan(retention)?)?.removed {

@@ -1,8 +1,8 @@
-//! `fold explain`: what a code means, whose move it is, and what a command ends with that it stops.
+//! `fold explain`: what a code means, whose move it is, what a command ends with that it stops, and the runbook's entry.
 
 use std::fmt::Write as _;
 
-use fold_ops::{Code, ExitCode};
+use fold_ops::{Code, ExitCode, runbook};
 use serde::Serialize;
 
 use crate::arguments::{Explain, Global};
@@ -16,6 +16,9 @@ struct Explanation {
     class: &'static str,
     meaning: &'static str,
     exit_code: ExitCode,
+    /// The runbook's entry, as Markdown; left out of a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runbook: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -36,6 +39,7 @@ pub(crate) fn run(arguments: &Explain, global: &Global, output: &mut Output) -> 
         class: code.class().as_str(),
         meaning: code.meaning(),
         exit_code: code.exit(),
+        runbook: (!arguments.list).then(|| runbook::entry(code)).flatten(),
     });
     let answer = Answer {
         schema: "fold.explain/1",
@@ -64,6 +68,10 @@ pub(crate) fn run(arguments: &Explain, global: &Global, output: &mut Output) -> 
                 row.exit_code.number(),
                 row.exit_code.meaning()
             );
+            // The title says again what the first line says.
+            if let Some((_, sections)) = row.runbook.and_then(|text| text.split_once('\n')) {
+                text.push_str(sections);
+            }
         }
     }
     output.text(&text)?;

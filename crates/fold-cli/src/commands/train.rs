@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use fold_ops::{Escaped, ExitCode, Retention};
-use fold_train::{DataSet, Resume, TrainConfig, TrainOutcome, TrainRequest};
+use fold_train::{DataSet, Recorder, Resume, TrainConfig, TrainOutcome, TrainRequest};
 
 use crate::arguments::{Global, Train};
 use crate::failure::Failure;
@@ -14,7 +14,10 @@ use crate::progress::Teller;
 pub(crate) fn run(arguments: &Train, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
     let request = request(arguments)?;
     let mut teller = Teller::new(global.progress, global.quiet);
-    let outcome = fold_train::train(&request, &mut teller);
+    let metrics_file = arguments.metrics_file.clone();
+    let mut recorder = Recorder::new(&mut teller, request.out.clone(), metrics_file, request.seed);
+    let outcome = fold_train::train(&request, &mut recorder);
+    recorder.ended(outcome.as_ref().map(|_| ()));
     teller.finish();
     let outcome = outcome?;
     if global.json {
@@ -58,6 +61,7 @@ fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
         (None, None) => None,
         (last, best) => Some(Retention {
             keep_last: last.unwrap_or(1),
+            keep_every: 0,
             keep_best: best.unwrap_or(0),
         }),
     };

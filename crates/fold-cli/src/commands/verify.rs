@@ -1,13 +1,13 @@
 //! `fold verify`: every file with its verdict, and for each finding what, where and what next.
 
 use std::fmt::Write as _;
-use std::ops::ControlFlow;
 
 use fold_ops::check::{self, FileReport, VerifyReport};
 use fold_ops::{Escaped, ExitCode};
 
 use crate::arguments::{Global, Level, Verify};
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::output::{Output, painted};
 
 pub(crate) fn run(arguments: &Verify, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &Verify, global: &Global, output: &mut Output) -> R
         Level::Full => check::Level::Full,
     };
     let report = check::verify(&arguments.paths, level, arguments.max_errors, &mut |_, _| {
-        ControlFlow::Continue(())
+        interrupt::requested()
     })?;
     if global.json {
         output.json(&report)?;
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &Verify, global: &Global, output: &mut Output) -> R
 fn rendered(report: &VerifyReport) -> String {
     let mut text = String::new();
     for file in &report.files {
-        one(file, &mut text);
+        one_file(file, &mut text);
     }
     if report.files.len() > 1 {
         let summary = &report.summary;
@@ -45,7 +45,8 @@ fn rendered(report: &VerifyReport) -> String {
     text
 }
 
-fn one(file: &FileReport, text: &mut String) {
+/// A file, its verdict, and for each finding what, where and what next.
+pub(super) fn one_file(file: &FileReport, text: &mut String) {
     let path = file.path.to_string_lossy();
     let verdict = painted(file.verdict.as_str(), file.is_whole());
     let _ = writeln!(

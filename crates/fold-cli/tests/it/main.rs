@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test whose setting cannot be made has failed")]
 
+mod faults;
+mod operations;
 mod outputs;
+mod rehearsals;
 mod run;
+mod schemas;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -48,8 +52,11 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// The object that a command printed, after it was validated against its schema.
 fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap()
+    let object = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(schemas::complaints(&object), Vec::<String>::new());
+    object
 }
 
 /// The checkpoints of a run: name -> bytes.

@@ -10,6 +10,12 @@ fn a_full_standard_output_is_an_exit_code_and_no_panic() {
         &["explain", "--list", "--json"],
         &["--help"],
         &["verify", "absent"],
+        &["doctor"],
+        &["scrub", "absent"],
+        &["prune", "absent", "--keep-last", "1", "--json"],
+        &["completions", "bash"],
+        &["man"],
+        &["exporter", ".", "--listen", "127.0.0.1:0"],
     ] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = fold(arguments).stdout(full).output().unwrap();

@@ -106,6 +106,13 @@ impl FindingReport {
         }
     }
 
+    /// A path that must be a directory and is not.
+    pub(crate) fn not_a_directory(path: &Path) -> Self {
+        let code = Code::Format(fold_format::Code::Absent);
+        let message = "there is no such directory".to_owned();
+        Self::placeless(code, message, advice::on_finding(code, false, path))
+    }
+
     fn placeless(code: Code, message: String, advice: Advice) -> Self {
         Self {
             code,

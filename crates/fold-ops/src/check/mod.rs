@@ -234,7 +234,12 @@ pub fn verify(
     })
 }
 
-fn file(path: &Path, level: Level, max_findings: usize, progress: OnProgress<'_>) -> Result<FileReport, Error> {
+pub(crate) fn file(
+    path: &Path,
+    level: Level,
+    max_findings: usize,
+    progress: OnProgress<'_>,
+) -> Result<FileReport, Error> {
     let mut told = |so_far| progress(path, so_far);
     let options = VerifyOptions::new()
         .max_findings(max_findings.max(1))

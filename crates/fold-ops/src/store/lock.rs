@@ -5,23 +5,27 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{DirectoryOperation, Error};
 
 /// The lock file's name. It begins with a dot so that listings of checkpoints leave it out.
-pub(super) const FILE_NAME: &str = ".fold-lock";
+pub(crate) const FILE_NAME: &str = ".fold-lock";
 
 /// Held as long as this value lives.
 #[derive(Debug)]
-pub(super) struct WriterLock {
+pub(crate) struct WriterLock {
     _file: File,
 }
 
 impl WriterLock {
-    /// Takes the lock without waiting.
+    /// Takes the lock on a checkpoint directory without waiting.
     pub(super) fn take(dir: &Path) -> Result<Self, Error> {
-        let path = dir.join(FILE_NAME);
+        Self::take_file(dir, dir.join(FILE_NAME))
+    }
+
+    /// Takes the lock file `path`, which stands for `what`, without waiting.
+    pub(crate) fn take_file(what: &Path, path: PathBuf) -> Result<Self, Error> {
         let refused = |source| Error::Directory {
             operation: DirectoryOperation::Lock,
             path: path.clone(),
@@ -38,7 +42,7 @@ impl WriterLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Locked {
-                    dir: dir.into(),
+                    dir: what.into(),
                     process: holder(&path),
                 });
             }

@@ -4,7 +4,7 @@
 //! are valid. Writing is [`StoreWriter`]'s, which holds the lock; what may be removed is decided in `retention`.
 //! What a step is (an epoch, an update) is the training loop's business, and so is the content.
 
-mod lock;
+pub(crate) mod lock;
 mod retention;
 mod writer;
 
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use fold_format::storage::Storage;
 use fold_format::{Checkpoint, Depth, Disk, OpenOptions, Report, Verdict, VerifyOptions, verify_source};
 
-pub use retention::{Fate, PruneItem, PrunePlan, Pruned, Retention};
+pub use retention::{Fate, PruneItem, PrunePlan, PruneReport, Pruned, Retention};
 pub use writer::StoreWriter;
 
 use crate::error::{DirectoryOperation, Error};
@@ -234,6 +234,17 @@ pub struct Skipped {
     pub path: PathBuf,
     /// What is wrong with it.
     pub report: Report,
+}
+
+impl Skipped {
+    /// Why it was passed over, in one line: the verdict and the first finding.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self.report.findings.first() {
+            Some(finding) => format!("{}: {finding}", self.report.verdict),
+            None => self.report.verdict.to_string(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,14 +10,18 @@ use fold_format::storage::Storage;
 use serde::Serialize;
 
 use super::{CheckpointStore, Examined, SCORE_KEY};
+use crate::check::lossy;
 use crate::error::Error;
+use crate::exit::ExitCode;
 use crate::json::Int;
 
-/// How many checkpoints to keep. The newest valid one is kept even where both are 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many checkpoints to keep. The newest valid one is kept even where all are 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// The newest valid ones.
     pub keep_last: usize,
+    /// The valid ones whose step is a multiple of this; none where it is 0.
+    pub keep_every: u64,
     /// The valid ones with the highest score, the newer one where two are equal. Those without a score are not among them.
     pub keep_best: usize,
 }
@@ -29,6 +33,8 @@ pub struct Retention {
 pub enum Fate {
     /// Kept: one of the newest valid ones.
     KeepNewest,
+    /// Kept: its step is a multiple of the distance asked for.
+    KeepEvery,
     /// Kept: one of those with the best score.
     KeepBest,
     /// Kept and reported: it is not valid, and nothing shows that it is superseded.
@@ -38,14 +44,17 @@ pub enum Fate {
 }
 
 /// One checkpoint of a plan.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct PruneItem {
     /// Its step.
+    #[serde(serialize_with = "int")]
     pub step: u64,
-    /// Its path.
+    /// Its path; what is not UTF-8 in it is replaced.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// Its size.
+    #[serde(serialize_with = "int")]
     pub bytes: u64,
     /// Its score, where its metadata have one.
     pub score: Option<f64>,
@@ -80,10 +89,59 @@ impl PrunePlan {
 #[non_exhaustive]
 pub struct Pruned {
     /// The files removed, oldest first.
+    #[serde(serialize_with = "lossy_all")]
     pub removed: Vec<PathBuf>,
     /// Their bytes.
     #[serde(serialize_with = "int")]
     pub bytes_freed: u64,
+}
+
+/// What `fold prune` answers, schema `fold.prune/1`.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct PruneReport {
+    /// `fold.prune/1`.
+    pub schema: &'static str,
+    /// `prune`.
+    pub command: &'static str,
+    /// The release that planned.
+    pub tool_version: &'static str,
+    /// What the command ends with: `20` where checkpoints are there and none is valid.
+    pub exit_code: ExitCode,
+    /// Whether the plan was carried out.
+    pub applied: bool,
+    /// The step that everything removed is superseded by.
+    pub newest_valid: Option<Int>,
+    /// Every checkpoint of the directory and its fate, oldest first.
+    pub items: Vec<PruneItem>,
+    /// Bytes of those that go, or went.
+    pub bytes_to_free: Int,
+    /// What was removed; empty for a plan.
+    #[serde(flatten)]
+    pub pruned: Pruned,
+}
+
+impl PruneReport {
+    /// - `pruned`: what carrying the plan out did; none for a plan alone.
+    #[must_use]
+    pub fn new(plan: PrunePlan, pruned: Option<Pruned>) -> Self {
+        let lost = plan.newest_valid.is_none() && !plan.items.is_empty();
+        Self {
+            schema: "fold.prune/1",
+            command: "prune",
+            tool_version: env!("CARGO_PKG_VERSION"),
+            exit_code: if lost { ExitCode::Damaged } else { ExitCode::Done },
+            applied: pruned.is_some(),
+            newest_valid: plan.newest_valid.map(Int),
+            bytes_to_free: Int(plan.removals().map(|item| item.bytes).fold(0, u64::saturating_add)),
+            items: plan.items,
+            pruned: pruned.unwrap_or_default(),
+        }
+    }
+}
+
+fn lossy_all<T: serde::Serializer>(paths: &[PathBuf], serializer: T) -> Result<T::Ok, T::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
 fn int<T: serde::Serializer>(value: &u64, serializer: T) -> Result<T::Ok, T::Error> {
@@ -139,7 +197,9 @@ fn decide(mut items: Vec<PruneItem>, retention: &Retention) -> PrunePlan {
         item.fate = Fate::KeepNewest;
     }
     for item in items.iter_mut().filter(|item| item.fate == Fate::Remove) {
-        if best.iter().any(|(_, step)| *step == item.step) {
+        if retention.keep_every > 0 && item.step.is_multiple_of(retention.keep_every) {
+            item.fate = Fate::KeepEvery;
+        } else if best.iter().any(|(_, step)| *step == item.step) {
             item.fate = Fate::KeepBest;
         }
     }
@@ -158,6 +218,16 @@ mod tests {
 
     /// One letter per item: `v` valid, `d` not; scores in the same order.
     fn fates(valid: &str, scores: &[Option<f64>], keep_last: usize, keep_best: usize) -> (Option<u64>, String) {
+        fates_every(valid, scores, keep_last, 0, keep_best)
+    }
+
+    fn fates_every(
+        valid: &str,
+        scores: &[Option<f64>],
+        keep_last: usize,
+        keep_every: u64,
+        keep_best: usize,
+    ) -> (Option<u64>, String) {
         let items = valid
             .chars()
             .enumerate()
@@ -169,9 +239,17 @@ mod tests {
                 fate: if kind == 'v' { Fate::Remove } else { Fate::KeepDamaged },
             })
             .collect();
-        let plan = decide(items, &Retention { keep_last, keep_best });
+        let plan = decide(
+            items,
+            &Retention {
+                keep_last,
+                keep_every,
+                keep_best,
+            },
+        );
         let letters = plan.items.iter().map(|item| match item.fate {
             Fate::KeepNewest => 'n',
+            Fate::KeepEvery => 'e',
             Fate::KeepBest => 'b',
             Fate::KeepDamaged => 'd',
             Fate::Remove => '-',
@@ -191,6 +269,13 @@ mod tests {
     fn damaged_ones_do_not_count_among_the_last() {
         assert_eq!(fates("vvvdvd", &[], 2, 0), (Some(4), "--ndnd".to_owned()));
         assert_eq!(fates("vvv", &[], 9, 0), (Some(2), "nnn".to_owned()));
+    }
+
+    #[test]
+    fn every_so_many_steps_one_stays_for_good() {
+        assert_eq!(fates_every("vvvvvvvv", &[], 1, 3, 0), (Some(7), "e--e--en".to_owned()));
+        assert_eq!(fates_every("vvvdvvvv", &[], 1, 3, 0), (Some(7), "e--d--en".to_owned()));
+        assert_eq!(fates_every("vvv", &[], 1, 1, 0), (Some(2), "een".to_owned()));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::error::{DirectoryOperation, Error};
 ///     writer.set_aside(skipped.step)?;
 /// }
 /// writer.save(7, &Content::new().metadata(r#"{"score":0.91}"#), [0; 16])?;
-/// let plan = writer.store().plan(&Retention { keep_last: 3, keep_best: 1 })?;
+/// let plan = writer.store().plan(&Retention { keep_last: 3, keep_every: 0, keep_best: 1 })?;
 /// writer.prune(&plan)?;
 /// # Ok::<(), fold_ops::Error>(())
 /// ```

@@ -12,6 +12,7 @@ use crate::written::{DIR, save_step, weights};
 const STEPS: u64 = 4;
 const KEEP: Retention = Retention {
     keep_last: 1,
+    keep_every: 0,
     keep_best: 1,
 };
 

@@ -6,6 +6,7 @@ mod bridge;
 mod check;
 mod crash;
 mod pyfolds;
+mod scrub;
 mod simulate;
 mod store;
 mod written;

@@ -118,6 +118,7 @@ fn a_prune_keeps_the_last_the_best_and_whatever_is_damaged() {
     let plan = store
         .plan(&Retention {
             keep_last: 2,
+            keep_every: 0,
             keep_best: 1,
         })
         .unwrap();
@@ -153,6 +154,7 @@ fn a_prune_stops_when_what_it_relies_on_is_not_valid_any_more() {
     let plan = store
         .plan(&Retention {
             keep_last: 1,
+            keep_every: 0,
             keep_best: 0,
         })
         .unwrap();

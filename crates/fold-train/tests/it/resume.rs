@@ -185,6 +185,7 @@ fn resuming_an_empty_directory_starts_and_retention_keeps_what_it_says() {
     let dir = tempfile::tempdir().unwrap();
     let retention = Some(Retention {
         keep_last: 2,
+        keep_every: 0,
         keep_best: 0,
     });
     let outcome = train(

@@ -1,0 +1,52 @@
+//! SIGINT and SIGTERM: the first one asks, the second one ends the process at once.
+//!
+//! What is under way looks here now and then, stops where nothing can be lost, and the exit code says which signal it was.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use fold_ops::ExitCode;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// The number of the signal that came; 0: none.
+static CAME: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// Listens from now on.
+pub(crate) fn listen() -> io::Result<()> {
+    let came = Arc::clone(CAME.get_or_init(Arc::default));
+    let again = Arc::new(AtomicBool::new(false));
+    for (signal, exit) in [(SIGINT, ExitCode::Interrupted), (SIGTERM, ExitCode::Terminated)] {
+        // In this order: the first signal finds `again` false and sets it, the second one finds it true.
+        flag::register_conditional_shutdown(signal, i32::from(exit.number()), Arc::clone(&again))?;
+        flag::register(signal, Arc::clone(&again))?;
+        flag::register_usize(signal, Arc::clone(&came), usize::try_from(signal).unwrap_or(usize::MAX))?;
+    }
+    // Whoever writes beyond the limit on a file's size gets an error then, as on a full disk, and is not killed.
+    #[cfg(unix)]
+    flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
+    Ok(())
+}
+
+fn came() -> usize {
+    CAME.get().map_or(0, |came| came.load(Ordering::Relaxed))
+}
+
+/// `Break` once a signal came.
+pub(crate) fn requested() -> ControlFlow<()> {
+    match came() {
+        0 => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    }
+}
+
+/// What an interrupted command ends with: 143 after SIGTERM.
+pub(crate) fn named(exit: ExitCode) -> ExitCode {
+    match exit {
+        ExitCode::Interrupted if i32::try_from(came()) == Ok(SIGTERM) => ExitCode::Terminated,
+        other => other,
+    }
+}

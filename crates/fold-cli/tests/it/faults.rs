@@ -1,0 +1,289 @@
+//! What the system does to a command: signals, full and read-only disks, another writer. Nothing that was acknowledged is
+//! lost, the error is typed, the exit code is the documented one.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::operations::Ending;
+use super::{checkpoints, code, fold, json, stderr, train};
+
+/// Sends a signal to a process of this test.
+pub(crate) fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(process.to_string())
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+/// Waits until the run in `out` has a checkpoint.
+fn wait_for_checkpoint(out: &Path) {
+    let start = Instant::now();
+    while !out.join("step-00000001.fold").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_training_with_its_exit_code_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    assert_eq!(code(&train(&whole, "40").output().unwrap()), 0);
+    let expected = checkpoints(&whole);
+    for (name, exit) in [("TERM", 143), ("INT", 130)] {
+        let out = dir.path().join(name);
+        let child = train(&out, "40")
+            .arg("--json")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let child = child.unwrap();
+        wait_for_checkpoint(&out);
+        signal(child.id(), name);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(code(&output), exit, "{}", stderr(&output));
+        let report = json(&output);
+        assert_eq!(
+            (&report["exit_code"], &report["code"]),
+            (&exit.into(), &"FOLD-E0007".into())
+        );
+        let acknowledged = checkpoints(&out);
+        assert!(acknowledged.len() < expected.len(), "the run ended before the signal");
+        for (file, bytes) in &acknowledged {
+            assert!(expected[file] == *bytes, "{file} differs after the signal");
+        }
+        assert_eq!(code(&train(&out, "40").arg("--resume").output().unwrap()), 0);
+        assert!(checkpoints(&out) == expected);
+        let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
+        assert!(events.contains("FOLD-E0007"), "{events}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_scrub_with_its_exit_code_and_the_next_one_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    assert_eq!(code(&train(&out, "3").output().unwrap()), 0);
+    // So slow that it is at work for minutes: 4 files at 20 kB/s.
+    let mut command = fold(&["scrub", "--bwlimit", "0.02", "--json"]);
+    let child = command
+        .arg(&out)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    signal(child.id(), "TERM");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 143, "{}", stderr(&output));
+    assert_eq!(json(&output)["code"], "FOLD-E0007");
+    let output = fold(&["scrub", "--json"]).arg(&out).output().unwrap();
+    assert_eq!(code(&output), 0);
+    let report = json(&output);
+    assert_eq!(
+        (&report["summary"]["pass"], &report["result"]),
+        (&1.into(), &"clean".into())
+    );
+    // One that waits for its next turn.
+    let mut command = fold(&["scrub", "--interval", "1h", "--quiet"]);
+    let child = command
+        .arg(&out)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    signal(child.id(), "INT");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+}
+
+#[test]
+fn a_second_writer_is_refused_and_told_who_the_first_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let first = train(&out, "2000")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let first = Ending(first);
+    wait_for_checkpoint(&out);
+    let second = train(&out, "2000").arg("--resume").arg("--json").output().unwrap();
+    assert_eq!(code(&second), 11, "{}", stderr(&second));
+    assert_eq!(json(&second)["code"], "FOLD-E0105");
+    assert!(
+        stderr(&second).contains(&format!("process {}", first.0.id())),
+        "{}",
+        stderr(&second)
+    );
+    let prune = fold(&["prune", "--keep-last", "1", "--apply"])
+        .arg(&out)
+        .output()
+        .unwrap();
+    assert_eq!(code(&prune), 11);
+    let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
+    assert!(
+        !events.contains("stopped"),
+        "the refused run wrote into the other one's story: {events}"
+    );
+    let doctor = fold(&["doctor", "--json"]).arg(&out).output().unwrap();
+    assert!(json(&doctor).to_string().contains("FOLD-E0105"));
+}
+
+/// A file system of memory with `bytes` bytes; none where this user may not mount.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: PathBuf, options: &str) -> Option<Self> {
+        std::fs::create_dir(&at).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(&at)
+            .output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(at)),
+            _ => {
+                eprintln!("skipped: this user may not mount a file system");
+                None
+            }
+        }
+    }
+
+    fn remount(&self, options: &str) {
+        let status = Command::new("mount")
+            .args(["-o", &format!("remount,{options}")])
+            .arg(&self.0)
+            .status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_at_any_point_of_a_save_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    assert_eq!(code(&train(&whole, "2").output().unwrap()), 0);
+    let expected = checkpoints(&whole);
+    let size = expected.values().map(Vec::len).max().unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path().join("disk"), "size=64m") else {
+        return;
+    };
+    let out = disk.0.join("run");
+    assert_eq!(code(&train(&out, "1").output().unwrap()), 0);
+    let whole_so_far = checkpoints(&out);
+    // The state files need a page each to be replaced, whatever room the checkpoint gets.
+    let page = 4096;
+    let (mut full, mut fitted) = (0, 0);
+    for room in (0..=size + 40 * page).step_by(5 * page) {
+        let used: u64 = walk(&disk.0).iter().map(|path| on_disk(path)).sum();
+        // tmpfs counts whole pages; directories cost none.
+        disk.remount(&format!("size={}", used + room as u64));
+        let output = train(&out, "2").args(["--resume", "--json"]).output().unwrap();
+        disk.remount("size=64m");
+        match code(&output) {
+            0 => {
+                fitted += 1;
+                assert!(checkpoints(&out) == expected, "room for {room} bytes");
+                std::fs::remove_file(out.join("step-00000002.fold")).unwrap();
+            }
+            74 => {
+                full += 1;
+                let report = json(&output);
+                assert_eq!(report["code"], "FOLD-E0404", "room for {room} bytes: {report}");
+                if !out.join("step-00000002.fold").exists() {
+                    assert!(checkpoints(&out) == whole_so_far, "room for {room} bytes");
+                } else {
+                    // Full only after the save was acknowledged: a figure did not fit.
+                    assert!(checkpoints(&out) == expected, "room for {room} bytes");
+                    std::fs::remove_file(out.join("step-00000002.fold")).unwrap();
+                }
+            }
+            other => panic!("room for {room} bytes: exit code {other}: {}", stderr(&output)),
+        }
+        let left: Vec<_> = walk(&out)
+            .into_iter()
+            .filter(|path| path.to_string_lossy().contains("fold-tmp"))
+            .collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+    assert!(
+        full > 3 && fitted > 0,
+        "{full} full and {fitted} fitting saves: the test has shrunk"
+    );
+    assert_eq!(code(&train(&out, "2").arg("--resume").output().unwrap()), 0);
+    assert!(checkpoints(&out) == expected);
+}
+
+/// Every file below `dir`.
+fn walk(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(walk(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[cfg(target_os = "linux")]
+fn on_disk(path: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(path).unwrap()) * 512
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_only_file_system_is_a_typed_error_and_reading_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path().join("disk"), "size=64m") else {
+        return;
+    };
+    let out = disk.0.join("run");
+    assert_eq!(code(&train(&out, "1").output().unwrap()), 0);
+    let before = checkpoints(&out);
+    disk.remount("ro");
+    for (arguments, exit) in [
+        (
+            &["train", "--data", "digits", "--resume", "--epochs", "2", "--out"][..],
+            74,
+        ),
+        (&["prune", "--keep-last", "1", "--apply"], 74),
+        (&["scrub"], 74),
+        (&["doctor"], 1),
+        (&["verify"], 0),
+        (&["inspect"], 0),
+        (&["prune", "--keep-last", "1"], 0),
+    ] {
+        let output = fold(&[arguments, &["--json"]].concat()[..arguments.len()])
+            .arg(&out)
+            .arg("--json")
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), exit, "{arguments:?}: {}", stderr(&output));
+        if exit == 74 {
+            assert_eq!(json(&output)["code"], "FOLD-E0406", "{arguments:?}");
+        }
+    }
+    let state = dir.path().join("state.json");
+    let output = fold(&["scrub", "--state"]).arg(&state).arg(&out).output().unwrap();
+    assert_eq!(
+        code(&output),
+        0,
+        "a state elsewhere makes a scrub possible: {}",
+        stderr(&output)
+    );
+    assert!(checkpoints(&out) == before);
+}

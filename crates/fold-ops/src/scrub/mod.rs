@@ -1,0 +1,417 @@
+//! Scrubbing a store: every checkpoint read in full now and then, slowly, so that damage is found while another copy lives.
+//!
+//! A scrub is a pass over all files that may be spread over many calls: what was found is kept in a state file
+//! ([`ScrubState`]), and a call that was stopped is gone on from by the next. Bandwidth and time can be limited; memory
+//! stays within a few MiB per thread whatever the size of the files. Nothing is changed but the state file.
+
+mod pace;
+mod state;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU64;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fold_format::Progress;
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use state::{FileRecord, Identity, RunResult, STATE_FILE_NAME, ScrubState, Totals};
+
+use crate::check::{self, FileReport, FindingReport, Level, lossy, targets};
+use crate::clock::Clock;
+use crate::code::Code;
+use crate::error::Error;
+use crate::exit::ExitCode;
+use crate::json::Int;
+use crate::store::lock::WriterLock;
+use crate::telemetry;
+use pace::Pace;
+
+/// How long a state that is not saved yet may get: what a killed scrub reads again.
+const SAVE_EVERY: Duration = Duration::from_secs(2);
+/// Reports of files that are not whole that are kept; those beyond are counted.
+const REPORTS_MAX: usize = 100;
+/// Findings that are kept per file.
+const FINDINGS_MAX: usize = 100;
+
+/// How to scrub. The default reads everything at full speed and keeps its state in the directory.
+#[derive(Clone, Debug, Default)]
+pub struct ScrubOptions {
+    /// Bytes per second that are read at most, on average over a few MiB per thread.
+    pub bytes_per_second: Option<NonZeroU64>,
+    /// No further file is begun after this time. At least one file is read, so that every call gets on.
+    pub max_duration: Option<Duration>,
+    /// Files that were found whole at or after this time, and did not change, are not read again.
+    pub since: Option<Timestamp>,
+    /// Time between two passes: only told in the metrics, so that an alert knows when one is overdue.
+    pub interval: Option<Duration>,
+    /// The state file; `DIR/.fold-scrub.json` where none is said.
+    pub state: Option<PathBuf>,
+    /// Written with each saving of the state, for node_exporter's textfile collector.
+    pub metrics_file: Option<PathBuf>,
+}
+
+/// What a scrub tells while it goes on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ScrubEvent<'a> {
+    /// A file is begun or gone on with. `Break` stops the scrub; what is done is kept.
+    Reading {
+        /// The file.
+        path: &'a Path,
+        /// Bytes read in this call.
+        done: u64,
+        /// Bytes that this call is to read.
+        total: u64,
+        /// Time that the rest will take.
+        eta: Option<Duration>,
+    },
+    /// A file was read.
+    Verified {
+        /// What was found.
+        file: &'a FileReport,
+    },
+}
+
+/// Who is told.
+pub type OnScrub<'a> = &'a mut (dyn FnMut(&ScrubEvent<'_>) -> ControlFlow<()> + Send);
+
+/// What `fold scrub` answers, schema `fold.scrub/1`.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ScrubReport {
+    /// `fold.scrub/1`.
+    pub schema: &'static str,
+    /// `scrub`.
+    pub command: &'static str,
+    /// The release that scrubbed.
+    pub tool_version: &'static str,
+    /// What the command ends with: 1 where any file of the store is not whole, 3 where files are left for the next call.
+    pub exit_code: ExitCode,
+    /// The directory.
+    #[serde(serialize_with = "lossy")]
+    pub store: PathBuf,
+    /// The state file.
+    #[serde(serialize_with = "lossy")]
+    pub state: PathBuf,
+    /// `clean`, `damaged` or `partial`.
+    pub result: RunResult,
+    /// When this call began and ended.
+    pub started: Timestamp,
+    /// See `started`.
+    pub ended: Timestamp,
+    /// The answer in numbers.
+    pub summary: ScrubSummary,
+    /// The files that this call found not whole, at most 100.
+    pub files: Vec<FileReport>,
+    /// Why the directory could not be scrubbed; empty otherwise.
+    pub findings: Vec<FindingReport>,
+}
+
+/// The answer in numbers.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct ScrubSummary {
+    /// Files of the store.
+    pub files: usize,
+    /// Those read in this call.
+    pub read: usize,
+    /// Those not read again: verified earlier in this pass, or whole since the time that was said.
+    pub fresh: usize,
+    /// Those left for the next call.
+    pub left: usize,
+    /// Those that are not whole, as far as is known: `corrected` ones too.
+    pub damaged: usize,
+    /// Bytes read in this call.
+    pub bytes_read: Int,
+    /// Seconds that this call took.
+    pub seconds: f64,
+    /// Bytes read per second.
+    pub bytes_per_second: f64,
+    /// The pass that this call belongs to, from 1.
+    pub pass: Int,
+}
+
+/// Scrubs the checkpoints of a directory.
+///
+/// Any bytes may be in the files. A file that vanishes meanwhile was removed by a writer and is passed over.
+///
+/// # Errors
+/// `FOLD-E0007` when `on` breaks off, with the state saved; `FOLD-E0105` while another scrub uses the state file;
+/// `FOLD-E0604` the state file is something else; the system refuses to write state or metrics.
+pub fn scrub(dir: &Path, options: &ScrubOptions, clock: &dyn Clock, on: OnScrub<'_>) -> Result<ScrubReport, Error> {
+    let path = options.state.clone().unwrap_or_else(|| ScrubState::default_path(dir));
+    // Without a directory there is no state in it either: nothing is locked, counted or written.
+    let nowhere = options.state.is_none() && !dir.is_dir();
+    let _lock = (!nowhere)
+        .then(|| WriterLock::take_file(&path, lock_path(&path)))
+        .transpose()?;
+    let mut state = if nowhere {
+        ScrubState::default()
+    } else {
+        ScrubState::load(&path)?
+    };
+    state.interval_seconds = options
+        .interval
+        .map_or(state.interval_seconds, |interval| interval.as_secs_f64());
+    let begun = clock.elapsed();
+    let mut run = Run {
+        dir,
+        options,
+        clock,
+        path,
+        state,
+        begun,
+        saved: begun,
+        summary: ScrubSummary::default(),
+        reports: Vec::new(),
+        started: clock.now(),
+    };
+    let found = targets::expand(dir);
+    let files = match found {
+        Ok(_) if !dir.is_dir() => Err(FindingReport::not_a_directory(dir)),
+        Ok(files) => Ok(files),
+        Err(finding) => Err(*finding),
+    };
+    match files {
+        Ok(files) => {
+            let ended = run.all(&files, on);
+            let result = match &ended {
+                Ok(result) => *result,
+                Err(_) => RunResult::Interrupted,
+            };
+            run.close(result)?;
+            ended.map(|result| run.report(result, Vec::new()))
+        }
+        Err(finding) => {
+            if !nowhere {
+                run.close(RunResult::Failed)?;
+            }
+            Ok(run.report(RunResult::Failed, vec![finding]))
+        }
+    }
+}
+
+fn lock_path(state: &Path) -> PathBuf {
+    let mut name = state.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// The name under which a file is known in the state.
+pub(crate) fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether a recorded verdict is a clean bill.
+pub(crate) fn is_ok(record: &FileRecord) -> bool {
+    record.verdict == fold_format::Verdict::Ok.as_str()
+}
+
+/// A call under way.
+struct Run<'a> {
+    dir: &'a Path,
+    options: &'a ScrubOptions,
+    clock: &'a dyn Clock,
+    path: PathBuf,
+    state: ScrubState,
+    begun: Duration,
+    saved: Duration,
+    summary: ScrubSummary,
+    reports: Vec<FileReport>,
+    started: Timestamp,
+}
+
+impl Run<'_> {
+    fn all(&mut self, files: &[PathBuf], on: OnScrub<'_>) -> Result<RunResult, Error> {
+        if self.state.pass_done {
+            self.state.pass = self.state.pass.saturating_add(1);
+            self.state.pass_done = false;
+            self.state.pass_started = Some(self.started);
+            self.state.pass_seconds = 0.0;
+        }
+        let names = files.iter().map(|path| name_of(path)).collect::<BTreeSet<_>>();
+        self.state.files.retain(|name, _| names.contains(name));
+        self.summary.files = files.len();
+        self.summary.pass = Int(self.state.pass);
+        let pending = self.pending(files);
+        self.summary.fresh = files.len() - pending.len();
+        let total = pending
+            .iter()
+            .map(|(_, identity)| identity.bytes)
+            .fold(0, u64::saturating_add);
+        let pace = Pace::new(self.begun, self.options.bytes_per_second, total);
+        for (count, (path, identity)) in pending.iter().enumerate() {
+            let spent = self.clock.elapsed().saturating_sub(self.begun);
+            if count > 0 && self.options.max_duration.is_some_and(|limit| spent >= limit) {
+                self.summary.left = pending.len() - count;
+                return Ok(RunResult::Partial);
+            }
+            self.one(path, *identity, &pace, on)?;
+        }
+        self.state.pass_done = true;
+        self.state.completed = Some(self.clock.now());
+        Ok(match self.state.files.values().all(is_ok) {
+            true => RunResult::Clean,
+            false => RunResult::Damaged,
+        })
+    }
+
+    /// What is to be read, what was never verified first, then what was verified longest ago.
+    fn pending(&mut self, files: &[PathBuf]) -> Vec<(PathBuf, Identity)> {
+        let pass = self.state.pass;
+        let mut pending = Vec::new();
+        for path in files {
+            // A file that vanished since the listing was removed by a writer.
+            let Ok(identity) = Identity::of(path) else { continue };
+            let name = name_of(path);
+            let known = self.state.known(&name, &identity);
+            let fresh = known.is_some_and(|record| {
+                record.pass == pass
+                    || (is_ok(record) && self.options.since.is_some_and(|since| record.verified >= since))
+            });
+            if !fresh {
+                pending.push((known.map(|record| record.verified), path.clone(), identity));
+            }
+        }
+        pending.sort_by(|(a, path_a, _), (b, path_b, _)| a.cmp(b).then_with(|| path_a.cmp(path_b)));
+        pending
+            .into_iter()
+            .map(|(_, path, identity)| (path, identity))
+            .collect()
+    }
+
+    fn one(&mut self, path: &Path, identity: Identity, pace: &Pace, on: OnScrub<'_>) -> Result<(), Error> {
+        let (clock, before) = (self.clock, self.summary.bytes_read.0);
+        let mut read = 0;
+        let mut progress = |path: &Path, so_far: Progress| {
+            read = so_far.bytes_done;
+            let done = before.saturating_add(read);
+            loop {
+                let now = clock.elapsed();
+                let event = ScrubEvent::Reading {
+                    path,
+                    done,
+                    total: pace.total(),
+                    eta: pace.eta(done, now),
+                };
+                if on(&event).is_break() {
+                    return ControlFlow::Break(());
+                }
+                match pace.wait(done, now) {
+                    Some(wait) => clock.sleep(wait),
+                    None => return ControlFlow::Continue(()),
+                }
+            }
+        };
+        let verified = check::file(path, Level::Full, FINDINGS_MAX, &mut progress);
+        let bytes = verified.as_ref().map_or(read, |report| report.bytes_read.0);
+        self.summary.bytes_read = Int(before.saturating_add(bytes));
+        self.state.totals.bytes = self.state.totals.bytes.saturating_add(bytes);
+        let report = verified?;
+        let absent = Code::Format(fold_format::Code::Absent);
+        if report.findings.iter().any(|finding| finding.code == absent) {
+            self.state.files.remove(&name_of(path));
+            return Ok(());
+        }
+        self.summary.read += 1;
+        self.note(path, identity, &report);
+        let event = ScrubEvent::Verified { file: &report };
+        let stopped = on(&event).is_break();
+        if !report.is_whole() && self.reports.len() < REPORTS_MAX {
+            self.reports.push(report);
+        }
+        if self.clock.elapsed().saturating_sub(self.saved) >= SAVE_EVERY {
+            self.save()?;
+        }
+        match stopped {
+            true => Err(fold_format::Error::Cancelled.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn note(&mut self, path: &Path, identity: Identity, report: &FileReport) {
+        let totals = &mut self.state.totals;
+        let verdict = report.verdict.as_str();
+        *totals.files.entry(verdict.to_owned()).or_default() += 1;
+        for finding in &report.findings {
+            *totals.findings.entry(finding.code.to_string()).or_default() += 1;
+        }
+        let codes = report.findings.iter().map(|finding| finding.code.to_string());
+        let record = FileRecord {
+            identity,
+            verdict: verdict.to_owned(),
+            codes: codes.collect::<BTreeSet<_>>().into_iter().collect(),
+            verified: self.clock.now(),
+            pass: self.state.pass,
+        };
+        if !report.is_whole() {
+            log::warn!("scrub: {} is {verdict}", path.display());
+        }
+        self.state.files.insert(name_of(path), record);
+    }
+
+    fn save(&mut self) -> Result<(), Error> {
+        self.state.save(&self.path)?;
+        self.saved = self.clock.elapsed();
+        match &self.options.metrics_file {
+            Some(file) => {
+                let snapshot = telemetry::StoreSnapshot::take(self.dir, self.state.clone());
+                telemetry::write_textfile(file, &snapshot.render())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Counts the call and saves.
+    fn close(&mut self, result: RunResult) -> Result<(), Error> {
+        let seconds = self.clock.elapsed().saturating_sub(self.begun).as_secs_f64();
+        self.summary.seconds = seconds;
+        self.summary.bytes_per_second = if seconds > 0.0 {
+            self.summary.bytes_read.0 as f64 / seconds
+        } else {
+            0.0
+        };
+        self.summary.damaged = self.state.files.values().filter(|record| !is_ok(record)).count();
+        *self.state.totals.runs.entry(result).or_default() += 1;
+        self.state.totals.seconds += seconds;
+        self.state.pass_seconds += seconds;
+        if matches!(result, RunResult::Clean | RunResult::Damaged) {
+            self.state.completed_seconds = self.state.pass_seconds;
+        }
+        log::info!(
+            "scrub of {}: {}, {} files read, {} not whole, {} left",
+            self.dir.display(),
+            result.as_str(),
+            self.summary.read,
+            self.summary.damaged,
+            self.summary.left
+        );
+        self.save()
+    }
+
+    fn report(self, result: RunResult, findings: Vec<FindingReport>) -> ScrubReport {
+        let exit_code = match result {
+            RunResult::Failed => check::worst(findings.iter().map(|finding| finding.code.exit())),
+            _ if self.summary.damaged > 0 => ExitCode::No,
+            RunResult::Partial => ExitCode::Partial,
+            _ => ExitCode::Done,
+        };
+        ScrubReport {
+            schema: "fold.scrub/1",
+            command: "scrub",
+            tool_version: env!("CARGO_PKG_VERSION"),
+            exit_code,
+            store: self.dir.into(),
+            state: self.path,
+            result,
+            started: self.started,
+            ended: self.clock.now(),
+            summary: self.summary,
+            files: self.reports,
+            findings,
+        }
+    }
+}

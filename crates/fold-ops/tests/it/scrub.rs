@@ -1,0 +1,364 @@
+//! Scrubbing: what is read again, what is remembered, what stops it, and what the metrics say of it.
+
+use std::cell::Cell;
+use std::fs;
+use std::num::NonZeroU64;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use fold_ops::scrub::{RunResult, ScrubEvent, ScrubOptions, ScrubReport, ScrubState, scrub};
+use fold_ops::telemetry::{METRICS, StoreSnapshot};
+use fold_ops::{Clock, Code, Error, ExitCode, Int, StoreWriter, Timestamp};
+
+use crate::check::run_of;
+use crate::written::{flip, save_step};
+
+/// A clock that runs only while somebody sleeps, or when it is asked.
+struct Stopped {
+    at: Mutex<Duration>,
+    per_look: Duration,
+}
+
+impl Stopped {
+    fn new(per_look: Duration) -> Self {
+        Self {
+            at: Mutex::new(Duration::ZERO),
+            per_look,
+        }
+    }
+
+    fn passed(&self) -> Duration {
+        *self.at.lock().unwrap()
+    }
+}
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap() + self.passed()
+    }
+
+    fn elapsed(&self) -> Duration {
+        let mut at = self.at.lock().unwrap();
+        *at += self.per_look;
+        *at
+    }
+
+    fn sleep(&self, duration: Duration) {
+        *self.at.lock().unwrap() += duration;
+    }
+}
+
+fn scrubbed(dir: &Path, options: &ScrubOptions) -> ScrubReport {
+    scrub(dir, options, &Stopped::new(Duration::ZERO), &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap()
+}
+
+fn state(dir: &Path) -> ScrubState {
+    ScrubState::load(&ScrubState::default_path(dir)).unwrap()
+}
+
+#[test]
+fn a_pass_finds_damage_and_forgets_it_once_the_file_is_whole_again() {
+    let (_dir, writer) = run_of(3);
+    let dir = writer.store().dir();
+    let report = scrubbed(dir, &ScrubOptions::default());
+    assert_eq!((report.exit_code, report.result), (ExitCode::Done, RunResult::Clean));
+    assert_eq!((report.summary.files, report.summary.read), (3, 3));
+
+    let path = writer.store().path_of(2);
+    let whole = fs::read(&path).unwrap();
+    flip(&path, whole.len() / 2, 3);
+    let report = scrubbed(dir, &ScrubOptions::default());
+    assert_eq!((report.exit_code, report.result), (ExitCode::No, RunResult::Damaged));
+    assert_eq!((report.summary.damaged, report.files.len()), (1, 1));
+    assert_eq!(report.files[0].path, path);
+    let record = &state(dir).files["step-00000002.fold"];
+    assert_eq!(
+        (record.verdict.as_str(), &record.codes[..]),
+        ("damaged", &["FOLD-E0301".to_owned()][..])
+    );
+
+    fs::write(&path, whole).unwrap();
+    let report = scrubbed(dir, &ScrubOptions::default());
+    assert_eq!((report.exit_code, report.summary.damaged), (ExitCode::Done, 0));
+    let state = state(dir);
+    assert_eq!(state.totals.runs[&RunResult::Clean], 2);
+    assert_eq!(state.totals.runs[&RunResult::Damaged], 1);
+    assert_eq!((state.totals.files["ok"], state.totals.files["damaged"]), (8, 1));
+    assert_eq!((state.pass, state.pass_done), (3, true));
+}
+
+#[test]
+fn a_call_that_runs_out_of_time_is_gone_on_with_and_no_file_is_left_out() {
+    let (_dir, writer) = run_of(5);
+    let dir = writer.store().dir();
+    let options = ScrubOptions {
+        max_duration: Some(Duration::from_secs(3)),
+        ..ScrubOptions::default()
+    };
+    let mut read = 0;
+    for call in 1.. {
+        // Each look at the clock takes a second, so that a call gets through a file or two.
+        let slow = Stopped::new(Duration::from_secs(1));
+        let report = scrub(dir, &options, &slow, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert!(report.summary.read > 0, "call {call} got nowhere");
+        read += report.summary.read;
+        assert_eq!(report.summary.fresh + report.summary.read + report.summary.left, 5);
+        if report.result == RunResult::Clean {
+            assert_eq!(report.exit_code, ExitCode::Done);
+            break;
+        }
+        assert_eq!(
+            (report.result, report.exit_code),
+            (RunResult::Partial, ExitCode::Partial)
+        );
+        assert!(call < 6);
+    }
+    assert_eq!(read, 5, "every file once");
+    assert_eq!(state(dir).pass, 1, "one pass over several calls");
+}
+
+#[test]
+fn what_was_whole_since_then_is_not_read_again_but_what_changed_or_was_bad_is() {
+    let (_dir, writer) = run_of(4);
+    let dir = writer.store().dir();
+    let bad = writer.store().path_of(1);
+    let len = fs::metadata(&bad).unwrap().len() as usize;
+    flip(&bad, len / 2, 0);
+    scrubbed(dir, &ScrubOptions::default());
+    let since = ScrubOptions {
+        since: Some(Timestamp::from_second(1_799_999_000).unwrap()),
+        ..ScrubOptions::default()
+    };
+    let changed = writer.store().path_of(3);
+    let file = fs::File::options().append(true).open(&changed).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let report = scrubbed(dir, &since);
+    assert_eq!(
+        (report.summary.read, report.summary.fresh),
+        (2, 2),
+        "the bad one and the changed one"
+    );
+    let later = ScrubOptions {
+        since: Some(Timestamp::from_second(1_900_000_000).unwrap()),
+        ..ScrubOptions::default()
+    };
+    assert_eq!(scrubbed(dir, &later).summary.read, 4);
+}
+
+#[test]
+fn the_rate_stays_below_the_limit() {
+    let (_dir, writer) = run_of(3);
+    let clock = Stopped::new(Duration::ZERO);
+    let options = ScrubOptions {
+        bytes_per_second: NonZeroU64::new(1000),
+        ..ScrubOptions::default()
+    };
+    let told = Cell::new(0_u64);
+    let told = Mutex::new(told);
+    let report = scrub(writer.store().dir(), &options, &clock, &mut |event| {
+        if let ScrubEvent::Reading { done, total, eta, .. } = event {
+            assert!(done <= total);
+            assert!(eta.is_none_or(|eta| eta <= Duration::from_secs(total / 900)));
+            told.lock().unwrap().set(*done);
+        }
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let Int(bytes) = report.summary.bytes_read;
+    assert!(bytes > 100_000);
+    assert!(
+        clock.passed() >= Duration::from_secs(bytes / 1001),
+        "{bytes} bytes in {:?}",
+        clock.passed()
+    );
+    assert!(told.lock().unwrap().get() > 0);
+}
+
+#[test]
+fn an_interruption_keeps_what_was_read() {
+    let (_dir, writer) = run_of(4);
+    let dir = writer.store().dir();
+    let mut seen = 0;
+    let stopped = scrub(
+        dir,
+        &ScrubOptions::default(),
+        &Stopped::new(Duration::ZERO),
+        &mut |event| {
+            seen += u32::from(matches!(event, ScrubEvent::Verified { .. }));
+            if seen == 2 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        },
+    );
+    assert_eq!(stopped.unwrap_err().exit(), ExitCode::Interrupted);
+    assert_eq!(state(dir).totals.runs[&RunResult::Interrupted], 1);
+    let report = scrubbed(dir, &ScrubOptions::default());
+    assert_eq!((report.summary.read, report.summary.fresh), (2, 2));
+    assert_eq!(report.summary.pass, Int(1));
+}
+
+#[test]
+fn two_scrubs_of_one_state_and_a_foreign_state_are_refused() {
+    let (_dir, writer) = run_of(1);
+    let dir = writer.store().dir();
+    let clock = Stopped::new(Duration::ZERO);
+    let options = ScrubOptions::default();
+    let mut inner = None;
+    scrub(dir, &options, &clock, &mut |_| {
+        inner = Some(scrub(dir, &options, &clock, &mut |_| ControlFlow::Continue(())));
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let refused = inner.unwrap().unwrap_err();
+    assert_eq!((refused.code(), refused.exit()), (Code::Locked, ExitCode::Locked));
+
+    fs::write(ScrubState::default_path(dir), "{\"schema\": 7}").unwrap();
+    let error = scrub(dir, &options, &clock, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, Error::ScrubState { .. }), "{error}");
+    assert!(error.to_string().contains("move it away"), "{error}");
+}
+
+#[test]
+fn a_directory_that_is_not_there_or_empty_is_absent() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = scrubbed(&dir.path().join("absent"), &ScrubOptions::default());
+    assert_eq!((report.exit_code, report.result), (ExitCode::Absent, RunResult::Failed));
+    assert!(!dir.path().join("absent").exists(), "nothing is created");
+    let report = scrubbed(dir.path(), &ScrubOptions::default());
+    assert_eq!(report.exit_code, ExitCode::Absent);
+    let file = dir.path().join("file.fold");
+    fs::write(&file, "x").unwrap();
+    assert_eq!(scrubbed(&file, &ScrubOptions::default()).exit_code, ExitCode::Absent);
+}
+
+#[test]
+fn a_file_that_a_writer_removes_meanwhile_is_passed_over() {
+    let (_dir, writer) = run_of(3);
+    let store = writer.store();
+    let report = scrub(
+        store.dir(),
+        &ScrubOptions::default(),
+        &Stopped::new(Duration::ZERO),
+        &mut |event| {
+            if matches!(event, ScrubEvent::Verified { file } if file.path == store.path_of(1)) {
+                fs::remove_file(store.path_of(3)).unwrap();
+            }
+            ControlFlow::Continue(())
+        },
+    )
+    .unwrap();
+    assert_eq!((report.exit_code, report.summary.read), (ExitCode::Done, 2));
+    assert_eq!(state(store.dir()).files.len(), 2);
+}
+
+/// The series of an exposition: name and labels -> value.
+fn series(text: &str) -> std::collections::BTreeMap<String, f64> {
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name.to_owned(), value.parse().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn the_metrics_name_the_damaged_file_and_every_counter_begins_at_0() {
+    let (_dir, writer) = run_of(2);
+    let dir = writer.store().dir();
+    let metrics_file = dir.join("metrics.prom");
+    let store = dir.to_str().unwrap();
+    let fresh = series(&StoreSnapshot::take(dir, ScrubState::default()).render());
+    let at = |series: &std::collections::BTreeMap<String, f64>, name: &str, rest: &str| {
+        series[&format!("{name}{{store=\"{store}\"{rest}}}")]
+    };
+    assert_eq!(at(&fresh, "fold_checkpoint_files", ",result=\"unverified\""), 2.0);
+    assert_eq!(
+        at(&fresh, "fold_checkpoint_findings_total", ",code=\"FOLD-E0301\""),
+        0.0
+    );
+    for result in RunResult::ALL {
+        assert_eq!(
+            at(
+                &fresh,
+                "fold_scrub_runs_total",
+                &format!(",result=\"{}\"", result.as_str())
+            ),
+            0.0
+        );
+    }
+
+    let len = fs::metadata(writer.store().path_of(2)).unwrap().len() as usize;
+    flip(&writer.store().path_of(2), len / 2, 0);
+    let options = ScrubOptions {
+        metrics_file: Some(metrics_file.clone()),
+        interval: Some(Duration::from_secs(60)),
+        ..ScrubOptions::default()
+    };
+    scrubbed(dir, &options);
+    let text = fs::read_to_string(&metrics_file).unwrap();
+    let found = series(&text);
+    let damaged = ",result=\"damaged\",kind=\"step-00000002.fold\",code=\"FOLD-E0301\"";
+    assert_eq!(at(&found, "fold_checkpoint_damaged", damaged), 1.0);
+    assert_eq!(at(&found, "fold_checkpoint_latest_damaged", ""), 1.0);
+    assert_eq!(at(&found, "fold_checkpoint_files", ",result=\"ok\""), 1.0);
+    assert_eq!(at(&found, "fold_scrub_runs_total", ",result=\"damaged\""), 1.0);
+    assert_eq!(at(&found, "fold_scrub_interval_seconds", ""), 60.0);
+
+    // A file that changed counts as unverified, whatever was found before.
+    save_again(&writer, 2);
+    let text = StoreSnapshot::take(dir, state(dir)).render();
+    assert!(!text.contains("fold_checkpoint_damaged{"), "{text}");
+    assert_eq!(
+        at(&series(&text), "fold_checkpoint_files", ",result=\"unverified\""),
+        1.0
+    );
+}
+
+fn save_again(writer: &StoreWriter, step: u64) {
+    writer.set_aside(step).unwrap();
+    save_step(writer, step, 0.5).unwrap();
+}
+
+#[test]
+fn every_series_is_in_the_table_and_declared_as_the_table_says() {
+    let (_dir, writer) = run_of(1);
+    scrubbed(writer.store().dir(), &ScrubOptions::default());
+    let run = fold_ops::telemetry::RunState::default().render(writer.store().dir());
+    let store = StoreSnapshot::take(writer.store().dir(), state(writer.store().dir())).render();
+    for text in [run, store] {
+        for (name, _) in series(&text) {
+            let bare = name.split('{').next().unwrap();
+            let metric = METRICS.iter().find(|metric| metric.name == bare);
+            let metric = metric.unwrap_or_else(|| panic!("{bare} is not in the table"));
+            assert!(
+                text.contains(&format!("# TYPE {bare} {}\n", metric.kind.as_str())),
+                "{bare}"
+            );
+            assert!(text.contains(&format!("# HELP {bare} ")), "{bare}");
+            let labels = name.split(['{', ',']).skip(1).filter_map(|part| part.split('=').next());
+            for label in labels {
+                assert!(metric.labels.contains(&label), "{name}: label {label}");
+            }
+        }
+    }
+    for metric in METRICS {
+        assert!(metric.name.starts_with("fold_"), "{}", metric.name);
+        assert_eq!(
+            metric.name.ends_with("_total"),
+            metric.kind.as_str() == "counter",
+            "{}",
+            metric.name
+        );
+        for label in metric.labels {
+            assert!(["run", "store", "result", "kind", "code"].contains(label), "{label}");
+        }
+    }
+}
