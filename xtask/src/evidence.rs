@@ -45,6 +45,14 @@ pub(crate) fn has_cargo_command(root: &Path, name: &str) -> bool {
         .is_ok_and(|output| output.status.success())
 }
 
+/// Whether a program can be started.
+pub(crate) fn installed(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
 /// The commit that is checked out, marked when the work tree differs from it.
 pub(crate) fn commit(root: &Path) -> String {
     let git = |arguments: &[&str]| {

@@ -6,6 +6,7 @@
 mod checklist;
 mod evidence;
 mod items;
+mod planted;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,6 +19,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
+    /// The workspace to work on; the one of this program unless said.
+    #[arg(long, value_name = "FOLDER", global = true)]
+    root: Option<PathBuf>,
     #[command(subcommand)]
     task: Option<Task>,
 }
@@ -26,11 +30,23 @@ struct Arguments {
 enum Task {
     /// Run the pre-release checklist and write target/release-check/report.{md,json}.
     ReleaseCheck(ReleaseCheck),
+    /// Plant faults into a copy of the tree, one by one, and see that each turns its item of the checklist red.
+    Planted {
+        /// Plant just this fault (may be given more than once).
+        #[arg(long, value_name = "FAULT")]
+        only: Vec<String>,
+    },
+    /// Damage a checkpoint under the eyes of a real Prometheus: the alert fires, names the file, and resolves.
+    AlertDrill,
+    /// Write THIRD-PARTY.md from what the binary links.
+    Notices,
+    /// Run every bench and record the medians that `release-check` compares with.
+    RecordBenches,
 }
 
 #[derive(clap::Args)]
 struct ReleaseCheck {
-    /// Leave out the items that take minutes: the soaks and the kills.
+    /// Leave out the items that take minutes: soaks, kills, fuzzing, benches, five seeds.
     #[arg(long)]
     quick: bool,
     /// Run just this item (may be given more than once).
@@ -42,9 +58,13 @@ struct ReleaseCheck {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let root = workspace_root()?;
+    let arguments = Arguments::parse();
+    let root = match arguments.root {
+        Some(root) => root,
+        None => workspace_root()?,
+    };
     let mut out = std::io::stdout().lock();
-    match Arguments::parse().task {
+    match arguments.task {
         None => {
             write!(out, "{}", Arguments::command().render_long_help())?;
             Ok(ExitCode::SUCCESS)
@@ -59,6 +79,23 @@ fn main() -> anyhow::Result<ExitCode> {
                     if item.slow { " (slow)" } else { "" }
                 )?;
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Task::Planted { only }) => Ok(if planted::run_all(&root, &only, &mut out)? {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }),
+        Some(Task::AlertDrill) => {
+            writeln!(out, "{}", items::drill(&root)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Task::Notices) => {
+            std::fs::write(root.join("THIRD-PARTY.md"), items::notices(&root)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Task::RecordBenches) => {
+            writeln!(out, "{}", items::record_benches(&root)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Task::ReleaseCheck(options)) => {

@@ -1,18 +1,16 @@
-//! The items of the pre-release checklist: what each runs and what it takes as proof.
-//!
-//! An item is one function that runs commands a person could run, and returns what it saw. How items are chosen and
-//! reported is in [`crate::checklist`].
+//! Items that run the binary: training, identity, damage, kills, soak.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use crate::checklist::{Ended, Item};
-use crate::evidence::{cargo, fold_binary, has_cargo_command, must, run, text};
+use super::Scratch;
+use crate::checklist::Ended;
+use crate::evidence::{cargo, fold_binary, must, run};
 
 /// Steps of the invariant soak.
 const SOAK_STEPS: &str = "10000000";
@@ -23,163 +21,7 @@ const KILLS: u64 = 40;
 /// Bits flipped, one at a time, in a checkpoint that the command line then verifies.
 const FLIPS: u64 = 200;
 
-/// Every item, in the order in which they run.
-pub(crate) const ALL: &[Item] = &[
-    Item {
-        name: "fmt",
-        proves: "the sources are formatted",
-        slow: false,
-        run: fmt,
-    },
-    Item {
-        name: "clippy",
-        proves: "no lint warns",
-        slow: false,
-        run: clippy,
-    },
-    Item {
-        name: "tests",
-        proves: "unit, integration, property, layer and doc tests pass",
-        slow: false,
-        run: tests,
-    },
-    Item {
-        name: "docs",
-        proves: "the API documentation builds without a warning",
-        slow: false,
-        run: docs,
-    },
-    Item {
-        name: "deny",
-        proves: "licences, sources and bans hold (cargo-deny)",
-        slow: false,
-        run: deny,
-    },
-    Item {
-        name: "advisories",
-        proves: "no dependency has a known advisory",
-        slow: false,
-        run: advisories,
-    },
-    Item {
-        name: "benches",
-        proves: "every bench runs once",
-        slow: false,
-        run: benches,
-    },
-    Item {
-        name: "train",
-        proves: "the main command learns, beats its frozen twin, and its checkpoints verify",
-        slow: false,
-        run: train,
-    },
-    Item {
-        name: "identity",
-        proves: "one thread, two threads and a resumed run leave the same files",
-        slow: false,
-        run: identity,
-    },
-    Item {
-        name: "flips",
-        proves: "`fold verify` notices a flipped bit anywhere in a checkpoint",
-        slow: false,
-        run: flips,
-    },
-    Item {
-        name: "fuzz",
-        proves: "the reader survives a minute of coverage-guided fuzzing",
-        slow: true,
-        run: fuzz,
-    },
-    Item {
-        name: "soak",
-        proves: "ten million steps with hostile inputs keep every invariant, all mechanisms on",
-        slow: true,
-        run: soak,
-    },
-    Item {
-        name: "kills",
-        proves: "training killed at any moment resumes to the same files",
-        slow: true,
-        run: kills,
-    },
-];
-
-fn fmt(root: &Path) -> anyhow::Result<Ended> {
-    must(&mut cargo(root, &["fmt", "--all", "--check"]))?;
-    Ok(Ended::Passed("cargo fmt --all --check".into()))
-}
-
-fn clippy(root: &Path) -> anyhow::Result<Ended> {
-    must(&mut cargo(
-        root,
-        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
-    ))?;
-    Ok(Ended::Passed(
-        "cargo clippy --workspace --all-targets -- -D warnings".into(),
-    ))
-}
-
-fn tests(root: &Path) -> anyhow::Result<Ended> {
-    let (out, _) = must(&mut cargo(root, &["test", "--workspace"]))?;
-    let counts: Vec<&str> = out.lines().filter(|line| line.starts_with("test result:")).collect();
-    let passed: u64 = counts
-        .iter()
-        .filter_map(|line| line.split(' ').nth(3)?.parse::<u64>().ok())
-        .sum();
-    ensure!(passed > 0, "no test ran");
-    Ok(Ended::Passed(format!(
-        "{passed} tests passed in {} binaries\n{}",
-        counts.len(),
-        counts.join("\n")
-    )))
-}
-
-fn docs(root: &Path) -> anyhow::Result<Ended> {
-    must(cargo(root, &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-    Ok(Ended::Passed(
-        "cargo doc --workspace --no-deps with warnings denied".into(),
-    ))
-}
-
-fn deny(root: &Path) -> anyhow::Result<Ended> {
-    if !has_cargo_command(root, "deny") {
-        return Ok(Ended::Skipped(
-            "cargo-deny is not installed: `cargo install cargo-deny --locked`".into(),
-        ));
-    }
-    let (out, err) = must(&mut cargo(root, &["deny", "check", "bans", "licenses", "sources"]))?;
-    Ok(Ended::Passed(format!("{out}{err}").trim().to_owned()))
-}
-
-fn advisories(root: &Path) -> anyhow::Result<Ended> {
-    if !has_cargo_command(root, "deny") {
-        return Ok(Ended::Skipped(
-            "cargo-deny is not installed: `cargo install cargo-deny --locked`".into(),
-        ));
-    }
-    let output = run(&mut cargo(root, &["deny", "check", "advisories"]))?;
-    let said = text(&output.stderr);
-    if output.status.success() {
-        return Ok(Ended::Passed(said.trim().to_owned()));
-    }
-    if said.contains("failed to fetch advisory database") {
-        return Ok(Ended::Skipped(
-            "the advisory database could not be fetched; run this item where there is a network".into(),
-        ));
-    }
-    bail!("{said}")
-}
-
-fn benches(root: &Path) -> anyhow::Result<Ended> {
-    must(&mut cargo(
-        root,
-        &["bench", "--package", "fold-benches", "--", "--test"],
-    ))?;
-    Ok(Ended::Passed("cargo bench --package fold-benches -- --test".into()))
-}
-
-fn train(root: &Path) -> anyhow::Result<Ended> {
+pub(super) fn train(root: &Path) -> anyhow::Result<Ended> {
     let fold = fold_binary(root)?;
     let scratch = Scratch::new(root, "train")?;
     let out = scratch.path("digits");
@@ -203,7 +45,7 @@ fn train(root: &Path) -> anyhow::Result<Ended> {
     )))
 }
 
-fn identity(root: &Path) -> anyhow::Result<Ended> {
+pub(super) fn identity(root: &Path) -> anyhow::Result<Ended> {
     let fold = fold_binary(root)?;
     let scratch = Scratch::new(root, "identity")?;
     let plain = scratch.path("plain");
@@ -225,7 +67,7 @@ fn identity(root: &Path) -> anyhow::Result<Ended> {
     )))
 }
 
-fn flips(root: &Path) -> anyhow::Result<Ended> {
+pub(super) fn flips(root: &Path) -> anyhow::Result<Ended> {
     let fold = fold_binary(root)?;
     let scratch = Scratch::new(root, "flips")?;
     let out = scratch.path("run");
@@ -268,41 +110,7 @@ fn flips(root: &Path) -> anyhow::Result<Ended> {
     )))
 }
 
-fn fuzz(root: &Path) -> anyhow::Result<Ended> {
-    if !has_cargo_command(root, "fuzz") {
-        return Ok(Ended::Skipped(
-            "cargo-fuzz is not installed: `cargo install cargo-fuzz --locked`".into(),
-        ));
-    }
-    // The toolchain that runs this task is stable; libFuzzer's instrumentation needs nightly.
-    let mut command = Command::new("cargo");
-    command
-        .current_dir(root)
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("CARGO")
-        .stdin(Stdio::null());
-    command.args(["+nightly", "fuzz", "run", "fold_reader", "--"]);
-    command.args([
-        "-max_total_time=60",
-        "-malloc_limit_mb=64",
-        "-rss_limit_mb=512",
-        "-timeout=1",
-    ]);
-    let output = run(&mut command)?;
-    let said = text(&output.stderr);
-    if said.contains("toolchain 'nightly") && said.contains("not installed") {
-        return Ok(Ended::Skipped("no nightly toolchain is installed".into()));
-    }
-    ensure!(output.status.success(), "{said}");
-    let last = said
-        .lines()
-        .rfind(|line| line.starts_with("Done "))
-        .unwrap_or("no closing line")
-        .to_owned();
-    Ok(Ended::Passed(last))
-}
-
-fn soak(root: &Path) -> anyhow::Result<Ended> {
+pub(super) fn soak(root: &Path) -> anyhow::Result<Ended> {
     let (out, err) = must(&mut cargo(
         root,
         &[
@@ -320,7 +128,7 @@ fn soak(root: &Path) -> anyhow::Result<Ended> {
     Ok(Ended::Passed(format!("{out}{err}").trim().to_owned()))
 }
 
-fn kills(root: &Path) -> anyhow::Result<Ended> {
+pub(super) fn kills(root: &Path) -> anyhow::Result<Ended> {
     let fold = fold_binary(root)?;
     let scratch = Scratch::new(root, "kills")?;
     let plain = scratch.path("plain");
@@ -415,29 +223,4 @@ fn ensure_same(a: &Path, b: &Path) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// A folder for one item, emptied before and removed after.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(root: &Path, item: &str) -> anyhow::Result<Self> {
-        let folder = root.join("target/release-check/scratch").join(item);
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)?;
-        }
-        std::fs::create_dir_all(&folder)?;
-        Ok(Self(folder))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left behind is removed by the next run; a failure here must not hide the item's own result.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
