@@ -113,7 +113,7 @@ codes! {
     NoSuchEntry "FOLD-E0005" Error Misuse "the file holds no tensor or chunk of the requested name";
     WrongView "FOLD-E0006" Error Misuse "the requested view or buffer does not fit the tensor";
     Cancelled "FOLD-E0007" Error Environment "the caller stopped the operation before it was done";
-    NotSealed "FOLD-E0008" Error Misuse "the file is not sealed with BLAKE3, so that a signature would prove nothing";
+    NotSealed "FOLD-E0009" Error Misuse "the file is not sealed with BLAKE3, so that a signature would prove nothing";
     NotContainer "FOLD-E0101" Error Unsupported "the file is not a fold container";
     NewerVersion "FOLD-E0102" Error Unsupported "the container's version is newer than this reader";
     Absent "FOLD-E0103" Error Environment "the file does not exist";
