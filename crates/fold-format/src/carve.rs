@@ -183,9 +183,9 @@ impl Found {
         Some(bytes)
     }
 
-    fn finding(&self, cause: Cause) -> Finding {
+    fn finding(&self, cause: Cause) -> Box<Finding> {
         let end = self.end().unwrap_or(self.offset);
-        Finding::new(cause, Region::Content, self.offset..end).chunk(&self.name)
+        Box::new(Finding::new(cause, Region::Content, self.offset..end).chunk(&self.name))
     }
 }
 
@@ -194,7 +194,7 @@ pub(crate) struct Carved<'s, S: ?Sized> {
     pub(crate) name: String,
     pub(crate) kind: ChunkKind,
     /// A checkpoint of this chunk alone, or why there is none. Without a tensor directory, its stored bytes.
-    pub(crate) checkpoint: Result<Checkpoint<&'s S>, Finding>,
+    pub(crate) checkpoint: Result<Checkpoint<&'s S>, Box<Finding>>,
     /// Whether the tensors are known by name.
     pub(crate) named: bool,
 }
@@ -310,7 +310,7 @@ fn open<'s, S: ReadAt + ?Sized>(
         Ok(entries) => entries,
         Err(finding) => return Ok(carved(Err(finding), false)),
     };
-    let assemble = |tensors: Option<&[u8]>| -> Result<Checkpoint<&'s S>, Finding> {
+    let assemble = |tensors: Option<&[u8]>| -> Result<Checkpoint<&'s S>, Box<Finding>> {
         let parts = found.superblock().zip(found.index(tensors));
         let flaw = || found.finding(Cause::TensorDirectory);
         let (superblock, index) = parts.ok_or_else(flaw)?;
@@ -370,7 +370,7 @@ fn entries(
     source_len: u64,
     found: &Found,
     table: Option<&[u8]>,
-) -> Result<Result<Vec<u8>, Finding>, Error> {
+) -> Result<Result<Vec<u8>, Box<Finding>>, Error> {
     let hasher = found.hasher();
     let leaf_len = hasher.kind.leaf_len();
     let known = table.and_then(|table| table_entries(table, leaf_len, found.first_block, found.block_count));

@@ -141,7 +141,7 @@ fn drain_carved<S: ReadAt + ?Sized, E: From<Error>>(
     };
     match checkpoint {
         Err(finding) => {
-            salvage.chunks_lost.push(lost(finding));
+            salvage.chunks_lost.push(lost(*finding));
             Ok(())
         }
         Ok(checkpoint) => {
