@@ -8,7 +8,10 @@ use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fold_benches::{model, noise, tensor_name};
-use fold_format::{Checkpoint, Depth, Disk, Durability, Existing, SaveOptions, VerifyOptions, save, verify};
+use fold_format::parity::Level;
+use fold_format::{
+    Checkpoint, Depth, DigestKind, Disk, Durability, Encoding, Existing, SaveOptions, VerifyOptions, save, verify,
+};
 
 const MODEL_BYTES: usize = 64 << 20;
 const TENSORS: usize = 64;
@@ -106,5 +109,90 @@ fn saving(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, loading, saving);
+/// Reads a file in pieces of 1 MiB into one buffer: what reading alone costs.
+fn read_through(path: &Path, buffer: &mut [u8]) -> usize {
+    let mut file = std::fs::File::open(path).expect("opened");
+    let mut total = 0;
+    loop {
+        match std::io::Read::read(&mut file, buffer).expect("read") {
+            0 => return total,
+            count => total += count,
+        }
+    }
+}
+
+/// Every form of the file: what encodings, digests and parity cost to write, to verify and to read.
+fn forms(c: &mut Criterion) {
+    const FORM_BYTES: usize = 256 << 20;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let bytes = weights(FORM_BYTES);
+    let content = model(&bytes, TENSORS).expect("valid");
+    let plain = options(Durability::None);
+    let forms = [
+        ("raw", plain.clone()),
+        ("parity_low", plain.clone().parity(Some(Level::Low))),
+        ("parity_med", plain.clone().parity(Some(Level::Medium))),
+        ("parity_high", plain.clone().parity(Some(Level::High))),
+        ("blake3", plain.clone().digest_kind(DigestKind::Blake3)),
+        ("zstd", plain.clone().encoding(Encoding::Zstd)),
+        ("shuffle_zstd", plain.clone().encoding(Encoding::ShuffleZstd)),
+    ];
+    let path = dir.path().join("form.fold");
+    let mut group = c.benchmark_group("save_256_MiB");
+    group.sample_size(10).throughput(Throughput::Bytes(FORM_BYTES as u64));
+    for (name, options) in &forms {
+        group.bench_function(*name, |b| {
+            b.iter(|| save(&Disk, &path, &content, options).expect("saved"))
+        });
+    }
+    for (name, level) in [("durable_raw", None), ("durable_parity_low", Some(Level::Low))] {
+        let options = options(Durability::Full).parity(level);
+        group.bench_function(name, |b| {
+            b.iter(|| save(&Disk, &path, &content, &options).expect("saved"))
+        });
+    }
+    group.finish();
+
+    let mut buffer = vec![0; 1 << 20];
+    for (name, options) in &forms {
+        save(&Disk, &path, &content, options).expect("saved");
+        let mut group = c.benchmark_group(format!("read_256_MiB/{name}"));
+        group.sample_size(10).throughput(Throughput::Bytes(FORM_BYTES as u64));
+        group.bench_function("plain_read", |b| b.iter(|| read_through(&path, &mut buffer)));
+        group.bench_function("verify", |b| {
+            b.iter(|| {
+                verify(&path, Depth::All, VerifyOptions::default())
+                    .expect("read")
+                    .verdict
+            })
+        });
+        let mut tensor = vec![0; FORM_BYTES / TENSORS];
+        group.bench_function("read_verified_into_one_buffer", |b| {
+            b.iter(|| {
+                let checkpoint = Checkpoint::open(&path).expect("valid");
+                for index in 0..TENSORS {
+                    checkpoint
+                        .read_tensor_into(&tensor_name(index), &mut tensor)
+                        .expect("whole");
+                }
+            });
+        });
+        group.finish();
+    }
+}
+
+/// Numbers like those of trained weights: f32 around zero, little-endian.
+fn weights(len: usize) -> Vec<u8> {
+    let uniform = noise(len, 3);
+    let mut bytes = Vec::with_capacity(len);
+    for four in uniform.as_chunks::<4>().0 {
+        // The sum of four uniform bytes is near a normal distribution; the low mantissa bits are noise.
+        let sum = four.iter().map(|&byte| f32::from(byte)).sum::<f32>() - 510.0;
+        let fine = f32::from(u16::from_le_bytes([four[0] ^ four[2], four[1]])) / 65_536.0;
+        bytes.extend_from_slice(&((sum + fine) * 1e-4).to_le_bytes());
+    }
+    bytes
+}
+
+criterion_group!(benches, loading, saving, forms);
 criterion_main!(benches);

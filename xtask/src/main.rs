@@ -5,6 +5,7 @@
 
 mod checklist;
 mod evidence;
+mod fault_table;
 mod items;
 mod planted;
 
@@ -42,6 +43,8 @@ enum Task {
     Notices,
     /// Run every bench and record the medians that `release-check` compares with.
     RecordBenches,
+    /// Run the tests of the fault model and write their table into docs/format/INTEGRITY.md.
+    FaultTable,
 }
 
 #[derive(clap::Args)]
@@ -67,6 +70,10 @@ fn main() -> anyhow::Result<ExitCode> {
     match arguments.task {
         None => {
             write!(out, "{}", Arguments::command().render_long_help())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Task::FaultTable) => {
+            fault_table::write(&root, &mut out)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Task::ReleaseCheck(options)) if options.list => {

@@ -5,12 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use fold_format::parity::Level;
+use fold_format::seal::PrivateKey;
 use fold_format::storage::{Fault, Faulty, SimDisk, SimFile, Storage, StorageFile, When};
 use fold_format::{
-    Content, Depth, Durability, Existing, ReadAt, SaveOptions, Verdict, VerifyOptions, save, verify_source,
+    Content, Depth, DigestKind, Durability, Encoding, Existing, Limits, ReadAt, SaveOptions, Verdict, VerifyOptions,
+    repair, save, sign, verify_source,
 };
 
-use crate::content::{noise, options};
+use crate::content::{file, noise, options};
 
 const PATH: &str = "/d/a.fold";
 
@@ -75,45 +78,94 @@ fn cut_power(disk: &SimDisk, allowed: &Allowed) -> (usize, usize) {
     (states.len(), bad)
 }
 
-/// Saves over a storage made by `wrap` and kills the process after every operation in turn, then cuts the power; at last
-/// lets the save return and cuts the power. Returns the states seen and the bad ones.
-fn run<S: Storage>(wrap: impl Fn(SimDisk) -> S, with_old: bool, existing: Existing) -> (usize, usize) {
-    let data = new_data();
-    let content = Content::new().bytes("x", &data).json("y", "[1]");
-    let options = small().existing(existing);
+/// What writes the new file.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Save,
+    SaveEveryFeature,
+    Repair,
+    Sign,
+}
+
+impl Operation {
+    /// Writes the new file under the name; whether that succeeded.
+    fn perform<S: Storage>(self, storage: &S, existing: Existing) -> bool {
+        let data = new_data();
+        let content = Content::new().bytes("x", &data).json("y", "[1]");
+        let options = small().existing(existing);
+        let every_feature = small()
+            .encoding(Encoding::Zstd)
+            .digest_kind(DigestKind::Blake3)
+            .parity(Some(Level::Low));
+        let path = Path::new(PATH);
+        match self {
+            Self::Save => save(storage, path, &content, &options).is_ok(),
+            Self::SaveEveryFeature => save(storage, path, &content, &every_feature.existing(existing)).is_ok(),
+            Self::Repair => {
+                let mut damaged = file(&content, &every_feature);
+                let middle = damaged.len() / 2;
+                damaged[middle] ^= 1;
+                repair(storage, &damaged, path, &Limits::DEFAULT).is_ok()
+            }
+            Self::Sign => {
+                let key = PrivateKey::load(Path::new(concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/testdata/keys/openssl.pem"
+                )));
+                let source = file(&content, &every_feature);
+                sign(storage, &source, path, &key.unwrap(), &Limits::DEFAULT).is_ok()
+            }
+        }
+    }
+}
+
+/// Runs an operation over a storage made by `wrap` and kills the process after every call in turn, then cuts the power;
+/// at last lets the operation return and cuts the power. Returns the states seen and the bad ones.
+fn run<S: Storage>(
+    wrap: impl Fn(SimDisk) -> S,
+    operation: Operation,
+    with_old: bool,
+    existing: Existing,
+) -> (usize, usize) {
     let reference = SimDisk::new();
-    save(&reference, Path::new(PATH), &content, &options).unwrap();
+    assert!(operation.perform(&reference, existing));
     let mut allowed = Allowed {
         old: disk(with_old).read(Path::new(PATH)).ok(),
         new: reference.read(Path::new(PATH)).unwrap(),
         acknowledged: false,
     };
     let (mut seen, mut bad) = (0, 0);
-    for operation in 0.. {
+    for call in 0.. {
         let disk = disk(with_old);
-        let storage = Faulty::failing(wrap(disk.clone()), Fault::Kill, When::Once(operation));
-        let saved = save(&storage, Path::new(PATH), &content, &options).is_ok();
-        allowed.acknowledged = saved;
+        let storage = Faulty::failing(wrap(disk.clone()), Fault::Kill, When::Once(call));
+        let done = operation.perform(&storage, existing);
+        allowed.acknowledged = done;
         let (states, violations) = cut_power(&disk, &allowed);
         seen += states;
         bad += violations;
-        if saved {
+        if done {
             return (seen, bad);
         }
     }
-    unreachable!("a save ends")
+    unreachable!("an operation ends")
 }
 
 #[test]
 fn a_power_cut_at_any_moment_leaves_the_old_file_or_the_new_one() {
     let mut seen = 0;
-    for (with_old, existing) in [
-        (true, Existing::Replace),
-        (false, Existing::Replace),
-        (false, Existing::Refuse),
+    for (operation, with_old, existing) in [
+        (Operation::Save, true, Existing::Replace),
+        (Operation::Save, false, Existing::Replace),
+        (Operation::Save, false, Existing::Refuse),
+        (Operation::SaveEveryFeature, true, Existing::Replace),
+        (Operation::Repair, false, Existing::Refuse),
+        (Operation::Sign, false, Existing::Refuse),
     ] {
-        let (states, bad) = run(|disk| disk, with_old, existing);
-        assert_eq!(bad, 0, "of {states} states, with_old: {with_old}, {existing:?}");
+        let (states, bad) = run(|disk| disk, operation, with_old, existing);
+        assert_eq!(
+            bad, 0,
+            "of {states} states, {operation:?}, with_old: {with_old}, {existing:?}"
+        );
         seen += states;
     }
     assert!(seen > 3000, "only {seen} states were looked at");
@@ -237,15 +289,24 @@ twin!(RenameFirst, RenameFirstFile,
 #[test]
 fn the_checker_finds_the_third_state_when_a_flush_is_left_out() {
     let replace = Existing::Replace;
-    let (states, bad) = run(Honest::new, true, replace);
+    let (states, bad) = run(Honest::new, Operation::Save, true, replace);
     assert_eq!(bad, 0, "the wrapper itself changes nothing, {states} states");
-    assert!(run(NoSync::new, true, replace).1 > 0, "no flush of the file");
-    assert!(run(NoSyncDir::new, true, replace).1 > 0, "no flush of the directory");
     assert!(
-        run(NoSyncDir::new, false, Existing::Refuse).1 > 0,
+        run(NoSync::new, Operation::Save, true, replace).1 > 0,
+        "no flush of the file"
+    );
+    assert!(
+        run(NoSyncDir::new, Operation::Save, true, replace).1 > 0,
+        "no flush of the directory"
+    );
+    assert!(
+        run(NoSyncDir::new, Operation::Save, false, Existing::Refuse).1 > 0,
         "no flush of the directory, no old file"
     );
-    assert!(run(RenameFirst::new, true, replace).1 > 0, "rename before the flush");
+    assert!(
+        run(RenameFirst::new, Operation::Save, true, replace).1 > 0,
+        "rename before the flush"
+    );
 }
 
 #[test]
