@@ -28,19 +28,20 @@ pub struct Saved {
 
 /// Saves `content` under `path`: into a temporary file in the same directory, flushed, renamed, the directory flushed.
 ///
-/// When it returns `Ok` under [`Durability::Full`](crate::Durability::Full), the file survives a power cut. Until then a file that had the name
-/// before is still there, whole; should the machine stop meanwhile, the name leads to the old file or to the new one.
-/// A symbolic link that has the name is replaced itself, what it leads to is not touched.
+/// When it returns `Ok` under [`Durability::Full`](crate::Durability::Full), the file survives a power cut. Until then a
+/// file that had the name before is still there, whole; should the machine stop meanwhile, the name leads to the old file
+/// or to the new one. A symbolic link that has the name is replaced itself, what it leads to is not touched.
 /// A temporary file of a killed process is recognised by [`is_temporary_name`](crate::is_temporary_name).
 ///
-/// Bytes are read from the caller's slices while they are written; beside the index and 8 bytes per block no more than
-/// two buffers of 4 MiB are allocated. Hashing runs on rayon's global pool.
+/// Bytes are read from the caller's slices while they are written. Beside the index, a copy of every tensor record and the
+/// digests, two buffers of 4 MiB are allocated; for a compressed chunk, the frames of 8 MiB of content; for parity,
+/// 64 MiB and the code's tables of 8.5 MiB. Hashing, compression and parity run on rayon's current pool.
 ///
 /// # Errors
-/// - [`Misuse`](crate::Misuse): the content breaks a rule of the format, the target exists and was not to be replaced, or `path` has no
-///   file name. Nothing was written.
-/// - [`IoFault`](crate::IoFault) with operation, target and the system's answer. The temporary file was removed, or is named as
-///   `leftover`. Up to [`Operation::Rename`] the old file is untouched; after a failed
+/// - [`Misuse`](crate::Misuse): the content breaks a rule of the format, the target exists and was not to be replaced, or
+///   `path` has no file name. Nothing was written.
+/// - [`IoFault`](crate::IoFault) with operation, target and the system's answer. The temporary file was removed, or is
+///   named as `leftover`. Up to [`Operation::Rename`] the old file is untouched; after a failed
 ///   [`Operation::SyncDirectory`] the new one has its name but may lose it in a power cut.
 pub fn save<S: Storage>(
     storage: &S,
