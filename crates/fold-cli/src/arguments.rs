@@ -233,6 +233,9 @@ pub(crate) struct Scrub {
     /// Keep metrics in this file, for node_exporter's textfile collector.
     #[arg(long, value_name = "FILE")]
     pub(crate) metrics_file: Option<PathBuf>,
+    /// Write whole copies of damaged files here, where every byte can be restored; the damaged ones are not touched.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) repair_to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: &Scrub, global: &Global, output: &mut Output) -> Re
         interval: arguments.interval,
         state: arguments.state.clone(),
         metrics_file: arguments.metrics_file.clone(),
+        repair_to: arguments.repair_to.clone(),
     };
     loop {
         let begun = Instant::now();
@@ -68,6 +69,10 @@ fn rendered(report: &ScrubReport) -> String {
     let mut text = String::new();
     for file in &report.files {
         one_file(file, &mut text);
+    }
+    for copy in &report.repairs {
+        let output = Escaped(&copy.output.to_string_lossy()).to_string();
+        let _ = writeln!(text, "{output}: {}", copy.outcome.as_str());
     }
     for finding in &report.findings {
         let _ = writeln!(text, "{} {}", finding.code, finding.message);

@@ -2,9 +2,11 @@
 //!
 //! A scrub is a pass over all files that may be spread over many calls: what was found is kept in a state file
 //! ([`ScrubState`]), and a call that was stopped is gone on from by the next. Bandwidth and time can be limited; memory
-//! stays within a few MiB per thread whatever the size of the files. Nothing is changed but the state file.
+//! stays within a few MiB per thread whatever the size of the files. No checkpoint is changed; what can be
+//! repaired is written elsewhere, where that is asked for.
 
 mod pace;
+mod report;
 mod state;
 
 use std::collections::BTreeSet;
@@ -13,19 +15,20 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fold_format::Progress;
+use fold_format::storage::Storage as _;
+use fold_format::{Disk, Limits, Progress, Verdict};
 use jiff::Timestamp;
-use serde::Serialize;
 
+pub use report::{RepairOutcome, RepairedCopy, ScrubReport, ScrubSummary};
 pub use state::{FileRecord, Identity, RunResult, STATE_FILE_NAME, ScrubState, Totals};
 
-use crate::check::{self, FileReport, FindingReport, Level, lossy, targets};
+use crate::check::{self, FileReport, FindingReport, Level, targets};
 use crate::clock::Clock;
 use crate::code::Code;
-use crate::error::Error;
+use crate::error::{DirectoryOperation, Error};
 use crate::exit::ExitCode;
 use crate::json::Int;
-use crate::store::lock::WriterLock;
+use crate::store::lock::{self, WriterLock};
 use crate::telemetry;
 use pace::Pace;
 
@@ -51,6 +54,9 @@ pub struct ScrubOptions {
     pub state: Option<PathBuf>,
     /// Written with each saving of the state, for node_exporter's textfile collector.
     pub metrics_file: Option<PathBuf>,
+    /// A directory that whole copies of damaged files are written to, where parity or a second copy of the metadata
+    /// restores every byte. The damaged files themselves are never touched.
+    pub repair_to: Option<PathBuf>,
 }
 
 /// What a scrub tells while it goes on.
@@ -77,62 +83,6 @@ pub enum ScrubEvent<'a> {
 
 /// Who is told.
 pub type OnScrub<'a> = &'a mut (dyn FnMut(&ScrubEvent<'_>) -> ControlFlow<()> + Send);
-
-/// What `fold scrub` answers, schema `fold.scrub/1`.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct ScrubReport {
-    /// `fold.scrub/1`.
-    pub schema: &'static str,
-    /// `scrub`.
-    pub command: &'static str,
-    /// The release that scrubbed.
-    pub tool_version: &'static str,
-    /// What the command ends with: 1 where any file of the store is not whole, 3 where files are left for the next call.
-    pub exit_code: ExitCode,
-    /// The directory.
-    #[serde(serialize_with = "lossy")]
-    pub store: PathBuf,
-    /// The state file.
-    #[serde(serialize_with = "lossy")]
-    pub state: PathBuf,
-    /// `clean`, `damaged` or `partial`.
-    pub result: RunResult,
-    /// When this call began and ended.
-    pub started: Timestamp,
-    /// See `started`.
-    pub ended: Timestamp,
-    /// The answer in numbers.
-    pub summary: ScrubSummary,
-    /// The files that this call found not whole, at most 100.
-    pub files: Vec<FileReport>,
-    /// Why the directory could not be scrubbed; empty otherwise.
-    pub findings: Vec<FindingReport>,
-}
-
-/// The answer in numbers.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-#[non_exhaustive]
-pub struct ScrubSummary {
-    /// Files of the store.
-    pub files: usize,
-    /// Those read in this call.
-    pub read: usize,
-    /// Those not read again: verified earlier in this pass, or whole since the time that was said.
-    pub fresh: usize,
-    /// Those left for the next call.
-    pub left: usize,
-    /// Those that are not whole, as far as is known: `corrected` ones too.
-    pub damaged: usize,
-    /// Bytes read in this call.
-    pub bytes_read: Int,
-    /// Seconds that this call took.
-    pub seconds: f64,
-    /// Bytes read per second.
-    pub bytes_per_second: f64,
-    /// The pass that this call belongs to, from 1.
-    pub pass: Int,
-}
 
 /// Scrubs the checkpoints of a directory.
 ///
@@ -167,6 +117,7 @@ pub fn scrub(dir: &Path, options: &ScrubOptions, clock: &dyn Clock, on: OnScrub<
         saved: begun,
         summary: ScrubSummary::default(),
         reports: Vec::new(),
+        repairs: Vec::new(),
         started: clock.now(),
     };
     let found = targets::expand(dir);
@@ -207,7 +158,7 @@ pub(crate) fn name_of(path: &Path) -> String {
 
 /// Whether a recorded verdict is a clean bill.
 pub(crate) fn is_ok(record: &FileRecord) -> bool {
-    record.verdict == fold_format::Verdict::Ok.as_str()
+    record.verdict == Verdict::Ok.as_str()
 }
 
 /// A call under way.
@@ -221,6 +172,7 @@ struct Run<'a> {
     saved: Duration,
     summary: ScrubSummary,
     reports: Vec<FileReport>,
+    repairs: Vec<RepairedCopy>,
     started: Timestamp,
 }
 
@@ -318,6 +270,9 @@ impl Run<'_> {
         }
         self.summary.read += 1;
         self.note(path, identity, &report);
+        if let (false, Some(to)) = (report.is_whole(), &self.options.repair_to) {
+            self.repair(path, &to.join(path.file_name().unwrap_or_default()))?;
+        }
         let event = ScrubEvent::Verified { file: &report };
         let stopped = on(&event).is_break();
         if !report.is_whole() && self.reports.len() < REPORTS_MAX {
@@ -351,6 +306,48 @@ impl Run<'_> {
             log::warn!("scrub: {} is {verdict}", path.display());
         }
         self.state.files.insert(name_of(path), record);
+    }
+
+    /// Writes a whole copy of a file under another name, where every byte can be restored.
+    fn repair(&mut self, source: &Path, output: &Path) -> Result<(), Error> {
+        let failed = |error| Error::of(source, error);
+        if let Some(dir) = output.parent() {
+            lock::create_dir(dir)?;
+        }
+        let (outcome, blocks_repaired, blocks_missing) = if output.exists() {
+            (RepairOutcome::Kept, 0, 0)
+        } else {
+            let file = Disk.open(source).map_err(|error| Error::Directory {
+                operation: DirectoryOperation::Open,
+                path: source.into(),
+                source: error,
+            })?;
+            match fold_format::repair(&Disk, &file, output, &Limits::DEFAULT) {
+                Ok(repair) if repair.verdict == Verdict::Damaged => (RepairOutcome::Refused, 0, repair.blocks_missing),
+                Ok(repair) => (RepairOutcome::Repaired, repair.blocks_repaired, 0),
+                Err(fold_format::Error::Finding(_)) => (RepairOutcome::Refused, 0, 0),
+                Err(error) => return Err(failed(error)),
+            }
+        };
+        log::info!("scrub: {} {}", output.display(), outcome.as_str());
+        if outcome != RepairOutcome::Kept {
+            *self
+                .state
+                .totals
+                .repairs
+                .entry(outcome.as_str().to_owned())
+                .or_default() += 1;
+        }
+        if self.repairs.len() < REPORTS_MAX {
+            self.repairs.push(RepairedCopy {
+                source: source.into(),
+                output: output.into(),
+                outcome,
+                blocks_repaired: Int(blocks_repaired),
+                blocks_missing: Int(blocks_missing),
+            });
+        }
+        Ok(())
     }
 
     fn save(&mut self) -> Result<(), Error> {
@@ -411,6 +408,7 @@ impl Run<'_> {
             ended: self.clock.now(),
             summary: self.summary,
             files: self.reports,
+            repairs: self.repairs,
             findings,
         }
     }

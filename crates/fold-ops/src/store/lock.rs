@@ -71,7 +71,7 @@ fn holder(path: &Path) -> Option<u32> {
 
 /// Creates the directory and those above it, each flushed into its parent: a checkpoint is only as durable as the names
 /// that lead to it.
-pub(super) fn create_dir(dir: &Path) -> Result<(), Error> {
+pub(crate) fn create_dir(dir: &Path) -> Result<(), Error> {
     let mut missing = Vec::new();
     let mut at = dir;
     while !at.as_os_str().is_empty() && !at.exists() {

@@ -64,6 +64,7 @@ impl<S: Storage> StoreWriter<S> {
         for path in store.list()? {
             if path.file_name().is_some_and(is_temporary_name) {
                 store.remove(&path)?;
+                log::info!("removed {}: left by a writer that died", path.display());
                 removed_leftovers.push(path);
             }
         }
@@ -97,7 +98,10 @@ impl<S: Storage> StoreWriter<S> {
     /// `FOLD-E0403` the flush failed, and the file is not there.
     pub fn save(&self, step: u64, content: &Content<'_>, uuid: [u8; 16]) -> Result<Saved, Error> {
         let options = SaveOptions::new(Durability::Full).uuid(uuid);
-        Ok(save(&self.store.storage, &self.store.path_of(step), content, &options)?)
+        let path = self.store.path_of(step);
+        let saved = save(&self.store.storage, &path, content, &options)?;
+        log::debug!("saved {} ({} bytes)", path.display(), saved.bytes);
+        Ok(saved)
     }
 
     /// Renames a step's file to `step-00000012.fold.aside-1` (or the first free number), so that the step can be saved
@@ -123,6 +127,7 @@ impl<S: Storage> StoreWriter<S> {
             .rename_new(&path, &target)
             .map_err(|error| self.store.refused(DirectoryOperation::Rename, &path, error))?;
         self.store.sync()?;
+        log::info!("set aside {} as {}", path.display(), target.display());
         Ok(target)
     }
 
@@ -147,6 +152,7 @@ impl<S: Storage> StoreWriter<S> {
         }
         for item in plan.removals() {
             self.store.remove(&item.path)?;
+            log::info!("removed {}: superseded by step {guard}", item.path.display());
             pruned.removed.push(item.path.clone());
             pruned.bytes_freed = pruned.bytes_freed.saturating_add(item.bytes);
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use fold_ops::scrub::{RunResult, ScrubEvent, ScrubOptions, ScrubReport, ScrubState, scrub};
+use fold_ops::scrub::{RepairOutcome, RunResult, ScrubEvent, ScrubOptions, ScrubReport, ScrubState, scrub};
 use fold_ops::telemetry::{METRICS, StoreSnapshot};
 use fold_ops::{Clock, Code, Error, ExitCode, Int, StoreWriter, Timestamp};
 
@@ -361,4 +361,36 @@ fn every_series_is_in_the_table_and_declared_as_the_table_says() {
             assert!(["run", "store", "result", "kind", "code"].contains(label), "{label}");
         }
     }
+}
+
+#[test]
+fn what_can_be_restored_exactly_is_copied_elsewhere_and_nothing_else_is() {
+    let (dir, writer) = run_of(3);
+    let store = writer.store();
+    let whole = fs::read(store.path_of(1)).unwrap();
+    flip(&store.path_of(1), 100, 0);
+    let content = fs::metadata(store.path_of(2)).unwrap().len() as usize / 2;
+    flip(&store.path_of(2), content, 0);
+    let damaged = fs::read(store.path_of(2)).unwrap();
+    let to = dir.path().join("mended/here");
+    let options = ScrubOptions {
+        repair_to: Some(to.clone()),
+        ..ScrubOptions::default()
+    };
+    let outcomes = |report: &ScrubReport| report.repairs.iter().map(|copy| copy.outcome).collect::<Vec<_>>();
+    let report = scrubbed(store.dir(), &options);
+    assert_eq!(outcomes(&report), [RepairOutcome::Repaired, RepairOutcome::Refused]);
+    assert!(
+        fs::read(to.join("step-00000001.fold")).unwrap() == whole,
+        "the copy is as the file was saved"
+    );
+    assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
+    assert!(
+        fs::read(store.path_of(2)).unwrap() == damaged,
+        "the source is as it was"
+    );
+    let report = scrubbed(store.dir(), &options);
+    assert_eq!(outcomes(&report), [RepairOutcome::Kept, RepairOutcome::Refused]);
+    let repairs = &state(store.dir()).totals.repairs;
+    assert_eq!((repairs["repaired"], repairs["refused"]), (1, 2));
 }
