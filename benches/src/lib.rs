@@ -7,6 +7,7 @@ use fold_advanced::homeostasis::HomeostasisParams;
 use fold_advanced::inhibition::{Contenders, InhibitionParams, Winners};
 use fold_advanced::stdp::StdpParams;
 use fold_advanced::{Layer, LayerConfig};
+use fold_core::params::{DendriteParams, SpikeParams};
 use fold_core::{Shape, Wiring};
 use fold_format::{Content, Dtype, TensorSource};
 
@@ -47,25 +48,27 @@ pub fn model(bytes: &[u8], tensors: usize) -> anyhow::Result<Content<'_>> {
     Ok(Content::new().tensors("state", sources))
 }
 
-/// A layer with competition, STDP and homeostasis.
+/// The layer that the step benches start from: k-winner competition, potentiation at post spikes, homeostasis.
 ///
-/// - `neurons`: n. - D = 4, S = 32, shared wiring (M = 128). - `samples`: B.
-///
-/// # Errors
-/// None for `neurons` >= 8 and `samples` in 1..=4096.
-pub fn layer(neurons: u32, samples: usize) -> anyhow::Result<Layer> {
-    let shape = Shape {
-        neurons,
-        dendrites: 4,
-        synapses: 32,
-    };
-    let config = LayerConfig {
+/// - `shape`: [n, D, S], wired to D * S lines that all neurons share. Every 25th neuron may fire in a sample.
+#[must_use]
+pub fn base(shape: Shape) -> LayerConfig {
+    let winners = shape.neurons.div_ceil(25);
+    LayerConfig {
+        dendrite: DendriteParams {
+            threshold: shape.synapses as f32 * 0.4,
+            ..DendriteParams::default()
+        },
+        spike: SpikeParams {
+            theta_max: shape.dendrites as f32 + 1.0,
+            ..SpikeParams::default()
+        },
         inhibition: Some(InhibitionParams {
-            winners: Winners::Count(4),
+            winners: Winners::Count(winners),
             contenders: Contenders::AboveThreshold,
         }),
         homeostasis: Some(HomeostasisParams {
-            rate_target: 4.0 / neurons as f32,
+            rate_target: 0.5 * winners as f32 / shape.neurons as f32,
             ..HomeostasisParams::default()
         }),
         stdp: Some(StdpParams {
@@ -73,17 +76,25 @@ pub fn layer(neurons: u32, samples: usize) -> anyhow::Result<Layer> {
             a_het: 1.0,
             ..StdpParams::default()
         }),
-        ..LayerConfig::new(shape, 128, 1)
-    };
-    let mut layer = Layer::new(config, Wiring::shared(shape)?)?;
+        ..LayerConfig::new(shape, shape.dendrites * shape.synapses, 1)
+    }
+}
+
+/// The layer of `config` for `samples` samples, wired line by line.
+///
+/// # Errors
+/// As [`Layer::new`] and [`Layer::set_samples`].
+pub fn layer(config: LayerConfig, samples: usize) -> anyhow::Result<Layer> {
+    let wiring = Wiring::shared(config.shape)?;
+    let mut layer = Layer::new(config, wiring)?;
     layer.set_samples(samples)?;
     Ok(layer)
 }
 
-/// Rates x [B, 128] in [0, 1).
+/// Rates x [B, M] in [0, 1).
 #[must_use]
-pub fn rates(samples: usize, seed: u64) -> Vec<f32> {
-    noise(samples * 128, seed)
+pub fn rates(samples: usize, lines: usize, seed: u64) -> Vec<f32> {
+    noise(samples * lines, seed)
         .into_iter()
         .map(|byte| f32::from(byte) / 256.0)
         .collect()

@@ -9,10 +9,15 @@ use fold_core::Shape;
 use fold_core::invariants::{Breach, Invariant, Part, Place, check_range};
 use fold_core::three_factor::{ThreeFactor, ThreeFactorParams};
 
+use rayon::prelude::*;
+
 use crate::Result;
 use crate::mechanism::{Drive, Mechanism, Phase, StepContext};
 use crate::stateful::{StateSlice, Stored};
 use crate::stdp::Stdp;
+
+/// Below this many synapses a second thread does not pay.
+const SERIAL_WORK: usize = 1 << 15;
 
 /// The eligibility of each synapse, [n, D, S], in drive units.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,13 +70,23 @@ impl Mechanism for Credit {
 
     fn act(&mut self, context: &mut StepContext<'_>) {
         let plasticity = context.options.plasticity;
-        let rows = self.eligibility.chunks_exact_mut(self.shape.row_len());
-        let rows = rows.zip(context.modulators.iter());
-        for ((eligibility, modulator), (touched, drive)) in rows.zip(context.drive.rows_mut()) {
-            let gain = modulator * plasticity;
-            self.law.advance(eligibility, drive);
-            self.law.release(eligibility, gain, drive);
-            *touched = 1;
+        let row_len = self.shape.row_len();
+        let law = self.law;
+        let (touched, drive) = context.drive.parts_mut();
+        touched.fill(1);
+        let step = |eligibility: &mut [f32], modulator: &f32, drive: &mut [f32]| {
+            law.advance(eligibility, drive);
+            law.release(eligibility, modulator * plasticity, drive);
+        };
+        if self.eligibility.len() < SERIAL_WORK {
+            let rows = self.eligibility.chunks_exact_mut(row_len).zip(&*context.modulators);
+            let drives = drive.chunks_exact_mut(row_len);
+            rows.zip(drives).for_each(|((e, m), d)| step(e, m, d));
+        } else {
+            let rows = self.eligibility.par_chunks_exact_mut(row_len);
+            let rows = rows.zip(context.modulators.par_iter());
+            let drives = drive.par_chunks_exact_mut(row_len).with_min_len(8);
+            rows.zip(drives).for_each(|((e, m), d)| step(e, m, d));
         }
     }
 

@@ -180,7 +180,7 @@ mod tests {
             kp: kp as f32,
             tau_rate_ms: if a < 1.0 { (-1.0 / (1.0 - a).ln()) as f32 } else { 0.0 },
         };
-        let shape = fold_core::Shape {
+        let shape = Shape {
             neurons: 1,
             dendrites: 1,
             synapses: 1,

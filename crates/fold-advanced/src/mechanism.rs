@@ -112,15 +112,10 @@ impl Drive {
         (&mut self.touched, &mut self.rows)
     }
 
-    /// The rows that were touched, with their neuron.
-    pub fn touched(&self) -> impl Iterator<Item = (usize, &[f32])> {
-        let rows = self.rows.chunks_exact(self.row_len);
-        self.touched
-            .iter()
-            .zip(rows)
-            .enumerate()
-            .filter(|(_, (flag, _))| **flag != 0)
-            .map(|(i, (_, row))| (i, row))
+    /// Flags \[n\] and rows [n, D * S].
+    #[must_use]
+    pub fn parts(&self) -> (&[u8], &[f32]) {
+        (&self.touched, &self.rows)
     }
 
     /// Makes every touched row zero and untouched again.

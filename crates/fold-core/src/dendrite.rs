@@ -38,6 +38,12 @@ const SERIAL_WORK: usize = 1 << 17;
 /// Neurons that one task computes.
 const NEURONS_PER_TASK: usize = 16;
 
+/// Blocks of samples that are computed together.
+const TILE: usize = 4;
+
+/// Dendrites that are computed together where there is less than a tile.
+const GROUP: usize = 4;
+
 /// The dendritic nonlinearity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dendrite {
@@ -86,22 +92,23 @@ impl Dendrite {
         potential: &mut [Lane],
         activations: &mut [Lane],
     ) {
+        if potential.is_empty() {
+            return;
+        }
         let shape = wiring.shape();
-        let blocks = input.samples().div_ceil(LANES).max(1);
+        let blocks = input.samples().div_ceil(LANES);
         let row = shape.row_len();
         // What is not asked for has rows of length 0.
         let local = activations.len() / shape.neuron_count();
         let run = |first: usize, potential: &mut [Lane], activations: &mut [Lane]| {
-            for (k, potential) in potential.chunks_mut(blocks).enumerate() {
-                let span = (first + k) * row..(first + k + 1) * row;
-                let rows = Rows {
-                    weights: &weights[span.clone()],
-                    index: &wiring.index()[span],
-                    synapses: shape.synapses_per_dendrite(),
-                };
-                let activations = &mut activations[k * local..(k + 1) * local];
-                self.neuron(&rows, input, potential, activations);
-            }
+            let span = first * row..(first + potential.len() / blocks) * row;
+            let rows = Rows {
+                weights: &weights[span.clone()],
+                index: &wiring.index()[span],
+                dendrites: shape.dendrite_count(),
+                synapses: shape.synapses_per_dendrite(),
+            };
+            self.neurons(&rows, input, potential, activations);
         };
         if shape.synapse_count() * input.samples() < SERIAL_WORK {
             run(0, potential, activations);
@@ -120,30 +127,119 @@ impl Dendrite {
         }
     }
 
-    /// One neuron, every block of samples.
-    fn neuron(&self, rows: &Rows<'_>, input: &Lanes, potential: &mut [Lane], activations: &mut [Lane]) {
-        let blocks = potential.len();
-        for (at, (u, block)) in potential.iter_mut().zip(input.blocks()).enumerate() {
-            *u = [0.0; LANES];
-            for (d, v) in rows.drives(block).enumerate() {
-                let a = v.map(|v| self.activation(v));
-                if let Some(kept) = activations.get_mut(d * blocks + at) {
-                    *kept = a;
+    /// Some neurons, every block of samples: tile by tile and dendrite by dendrite, so that what a dendrite of one neuron has read is
+    /// still in the cache when the next neuron reads it.
+    fn neurons(&self, rows: &Rows<'_>, input: &Lanes, potential: &mut [Lane], activations: &mut [Lane]) {
+        let blocks = input.samples().div_ceil(LANES);
+        let lines = input.width();
+        let block = |at: usize| &input.values()[at * lines..(at + 1) * lines];
+        let tiled = blocks / TILE * TILE;
+        potential.fill([0.0; LANES]);
+        // A tile of blocks has enough independent sums to hide the latency of an addition.
+        for first in (0..tiled).step_by(TILE) {
+            let tile = std::array::from_fn(|at| block(first + at));
+            for d in 0..rows.dendrites {
+                for (neuron, u) in potential.chunks_exact_mut(blocks).enumerate() {
+                    let at = (neuron * rows.dendrites + d) * blocks + first;
+                    let mut a = rows.drive(neuron, d, tile);
+                    self.activate(a.as_flattened_mut());
+                    if let Some(kept) = activations.get_mut(at..at + TILE) {
+                        kept.copy_from_slice(&a);
+                    }
+                    for (u, a) in u[first..first + TILE].iter_mut().zip(&a) {
+                        self.add(u, a);
+                    }
                 }
+            }
+        }
+        for (neuron, u) in potential.chunks_exact_mut(blocks).enumerate() {
+            for (at, u) in u.iter_mut().enumerate().skip(tiled) {
+                let mut keep = |d: usize, a: &Lane| {
+                    if let Some(kept) = activations.get_mut((neuron * rows.dendrites + d) * blocks + at) {
+                        *kept = *a;
+                    }
+                };
+                match input.samples() {
+                    1 => self.narrow::<1>(rows, neuron, block(at), u, &mut keep),
+                    2..=4 => self.narrow::<4>(rows, neuron, block(at), u, &mut keep),
+                    _ => self.narrow::<LANES>(rows, neuron, block(at), u, &mut keep),
+                }
+            }
+            for u in u {
+                self.finish(u, rows.dendrites);
+            }
+        }
+    }
+
+    /// One neuron, one block with samples in its first `LIVE` lanes: several dendrites at once.
+    fn narrow<const LIVE: usize>(
+        &self,
+        rows: &Rows<'_>,
+        neuron: usize,
+        block: &[Lane],
+        u: &mut Lane,
+        keep: &mut impl FnMut(usize, &Lane),
+    ) {
+        for first in (0..rows.dendrites).step_by(GROUP) {
+            let group = GROUP.min(rows.dendrites - first);
+            let mut v = [[0.0; LIVE]; GROUP];
+            if group == GROUP {
+                let pairs = |d: usize| {
+                    let (weights, index) = rows.dendrite(neuron, first + d);
+                    weights.iter().zip(index)
+                };
+                let [mut v0, mut v1, mut v2, mut v3] = v;
+                let together = pairs(0).zip(pairs(1)).zip(pairs(2).zip(pairs(3)));
+                for (((w0, l0), (w1, l1)), ((w2, l2), (w3, l3))) in together {
+                    accumulate(&mut v0, *w0, &block[*l0 as usize]);
+                    accumulate(&mut v1, *w1, &block[*l1 as usize]);
+                    accumulate(&mut v2, *w2, &block[*l2 as usize]);
+                    accumulate(&mut v3, *w3, &block[*l3 as usize]);
+                }
+                v = [v0, v1, v2, v3];
+            } else {
+                for (d, v) in v.iter_mut().enumerate().take(group) {
+                    let (weights, index) = rows.dendrite(neuron, first + d);
+                    for (&w, &line) in weights.iter().zip(index) {
+                        accumulate(v, w, &block[line as usize]);
+                    }
+                }
+            }
+            self.activate(v.as_flattened_mut());
+            for (d, v) in v.iter().enumerate().take(group) {
+                let mut a = [0.0; LANES];
+                for (a, &v) in a.iter_mut().zip(v) {
+                    *a = v;
+                }
+                keep(first + d, &a);
                 self.add(u, &a);
             }
-            self.finish(u, rows.weights.len() / rows.synapses);
+        }
+    }
+
+    /// [`Dendrite::activation`] of every value.
+    #[inline(always)]
+    fn activate(&self, v: &mut [f32]) {
+        for v in v.iter_mut() {
+            *v = self.gain * (*v - self.threshold);
+        }
+        math::sigmoid_each(v);
+        for v in v {
+            *v = ((*v - self.rest) * self.scale).min(1.0);
         }
     }
 
     /// Takes one more dendrite into the potential of one neuron.
+    #[inline(always)]
     fn add(&self, u: &mut Lane, a: &Lane) {
-        for (u, &a) in u.iter_mut().zip(a) {
-            *u = match self.integration {
-                Integration::Sum | Integration::NmdaShunting => *u + a,
-                Integration::WtaSoft => *u + math::exp_single(self.sharpness * a),
-                Integration::WtaHard => u.max(a),
-            };
+        match self.integration {
+            Integration::Sum | Integration::NmdaShunting => u.iter_mut().zip(a).for_each(|(u, a)| *u += a),
+            Integration::WtaSoft => {
+                let mut e = a.map(|a| self.sharpness * a);
+                math::exp_each(&mut e);
+                u.iter_mut().zip(e).for_each(|(u, e)| *u += e);
+            }
+            Integration::WtaHard => u.iter_mut().zip(a).for_each(|(u, a)| *u = u.max(*a)),
         }
     }
 
@@ -187,28 +283,42 @@ impl Dendrite {
     }
 }
 
-/// One neuron's weights and lines, [D, S].
+/// v <- v + w x, in the first lanes.
+#[inline(always)]
+fn accumulate<const LIVE: usize>(v: &mut [f32; LIVE], w: f32, x: &Lane) {
+    for (v, x) in v.iter_mut().zip(x) {
+        *v += w * x;
+    }
+}
+
+/// Weights and lines of some neurons, [neurons, D, S].
 struct Rows<'a> {
     weights: &'a [f32],
     index: &'a [u32],
+    dendrites: usize,
     synapses: usize,
 }
 
-impl Rows<'_> {
-    /// v of each dendrite in turn, for one block of samples.
-    fn drives(&self, block: &[Lane]) -> impl Iterator<Item = Lane> {
-        let rows = self.weights.chunks_exact(self.synapses);
-        rows.zip(self.index.chunks_exact(self.synapses))
-            .map(|(weights, index)| {
-                let mut v = [0.0; LANES];
-                for (&w, &line) in weights.iter().zip(index) {
-                    let x = &block[line as usize];
-                    for (v, x) in v.iter_mut().zip(x) {
-                        *v += w * x;
-                    }
-                }
-                v
-            })
+impl<'a> Rows<'a> {
+    /// Those of one dendrite.
+    fn dendrite(&self, neuron: usize, d: usize) -> (&'a [f32], &'a [u32]) {
+        let first = (neuron * self.dendrites + d) * self.synapses;
+        let span = first..first + self.synapses;
+        (&self.weights[span.clone()], &self.index[span])
+    }
+
+    /// v of one dendrite for a tile of blocks. Four names instead of an array: so they stay in registers.
+    fn drive(&self, neuron: usize, d: usize, [b0, b1, b2, b3]: [&[Lane]; TILE]) -> [Lane; TILE] {
+        let [mut v0, mut v1, mut v2, mut v3] = [[0.0; LANES]; TILE];
+        let (weights, index) = self.dendrite(neuron, d);
+        for (&w, &line) in weights.iter().zip(index) {
+            let line = line as usize;
+            accumulate(&mut v0, w, &b0[line]);
+            accumulate(&mut v1, w, &b1[line]);
+            accumulate(&mut v2, w, &b2[line]);
+            accumulate(&mut v3, w, &b3[line]);
+        }
+        [v0, v1, v2, v3]
     }
 }
 

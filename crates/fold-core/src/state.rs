@@ -10,12 +10,17 @@
 //!
 //! Not here: transient state per sample (traces, countdowns), which belongs to the mechanism that needs it.
 
+use rayon::prelude::*;
+
 use crate::invariants::{Breach, Invariant, Part, Place, check_range};
 use crate::params::{FilamentParams, SpikeParams};
 use crate::quantizer::Quantizer;
 use crate::random::{Random, Stream, below};
 use crate::weight::WeightTable;
 use crate::{Error, Result, Shape};
+
+/// Below this many synapses with a drive a second thread does not pay.
+const SERIAL_WORK: usize = 1 << 15;
 
 /// The arrays of a state that has been stored, as the caller hands them back.
 #[derive(Debug, Clone, PartialEq)]
@@ -161,17 +166,43 @@ impl LayerState {
     /// Lets `neuron` absorb `drive` [D, S], in drive units: through the quantiser into N, and from N into W. Returns how many
     /// synapses changed their N.
     pub fn absorb(&mut self, neuron: usize, drive: &[f32]) -> usize {
-        let mut moved = 0;
         let span = self.row(neuron);
-        let filaments = self.filaments[span.clone()].iter_mut();
-        let rest = self.internal[span.clone()].iter_mut().zip(&mut self.weights[span]);
-        for ((n, (i, w)), &d) in filaments.zip(rest).zip(drive) {
-            if self.quantizer.absorb(n, i, d) {
-                *w = self.table.weight(*n);
-                moved += 1;
-            }
+        let row = (
+            &mut self.filaments[span.clone()],
+            &mut self.internal[span.clone()],
+            &mut self.weights[span],
+        );
+        absorb_row(&self.quantizer, &self.table, row, drive)
+    }
+
+    /// Lets every neuron whose flag is not 0 absorb its row of `rows` [n, D * S]. Returns how many synapses changed their N.
+    ///
+    /// - `touched`: \[n\].
+    pub fn absorb_rows(&mut self, touched: &[u8], rows: &[f32]) -> usize {
+        let row = self.shape.row_len();
+        let busy = touched.iter().filter(|flag| **flag != 0).count();
+        if busy * row < SERIAL_WORK {
+            let rows = touched.iter().zip(rows.chunks_exact(row)).enumerate();
+            return rows
+                .filter(|(_, (flag, _))| **flag != 0)
+                .map(|(neuron, (_, drive))| self.absorb(neuron, drive))
+                .sum();
         }
-        moved
+        let (quantizer, table) = (self.quantizer, &self.table);
+        let state = self
+            .filaments
+            .par_chunks_exact_mut(row)
+            .zip(self.internal.par_chunks_exact_mut(row))
+            .zip(self.weights.par_chunks_exact_mut(row));
+        let drives = touched.par_iter().zip(rows.par_chunks_exact(row));
+        let moved = state.zip(drives).with_min_len(8).map(|(((n, i), w), (&flag, drive))| {
+            if flag == 0 {
+                0
+            } else {
+                absorb_row(&quantizer, table, (n, i, w), drive)
+            }
+        });
+        moved.sum()
     }
 
     /// Empties one synapse, a flat index into [n, D, S]: N = n_min, I = 0.
@@ -268,6 +299,24 @@ impl LayerState {
     fn row(&self, neuron: usize) -> std::ops::Range<usize> {
         neuron * self.shape.row_len()..(neuron + 1) * self.shape.row_len()
     }
+}
+
+/// One neuron's filaments, residuals and weights, [D, S] each, take in `drive`.
+fn absorb_row(
+    quantizer: &Quantizer,
+    table: &WeightTable,
+    (filaments, internal, weights): (&mut [u8], &mut [f32], &mut [f32]),
+    drive: &[f32],
+) -> usize {
+    let mut moved = 0;
+    let rest = internal.iter_mut().zip(weights);
+    for ((n, (i, w)), &d) in filaments.iter_mut().zip(rest).zip(drive) {
+        if quantizer.absorb(n, i, d) {
+            *w = table.weight(*n);
+            moved += 1;
+        }
+    }
+    moved
 }
 
 #[cfg(test)]

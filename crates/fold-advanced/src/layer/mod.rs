@@ -181,9 +181,8 @@ impl Layer {
         run(Phase::Credit, &mut context);
         run(Phase::Consolidate, &mut context);
         run(Phase::Prune, &mut context);
-        for (neuron, row) in context.drive.touched() {
-            context.state.absorb(neuron, row);
-        }
+        let (touched, rows) = context.drive.parts();
+        context.state.absorb_rows(touched, rows);
         context.drive.clear();
         run(Phase::Regulate, &mut context);
 
@@ -243,10 +242,8 @@ impl Layer {
         for mechanism in &mut self.mechanisms {
             mechanism.sleep(duration_ms, &mut self.work.drive);
         }
-        let mut moved = 0;
-        for (neuron, row) in self.work.drive.touched() {
-            moved += self.state.absorb(neuron, row);
-        }
+        let (touched, rows) = self.work.drive.parts();
+        let moved = self.state.absorb_rows(touched, rows);
         self.work.drive.clear();
         self.rest();
         Ok(moved)

@@ -20,7 +20,7 @@ pub(super) struct Amplitudes {
     potentiate: [f64; 256],
     depress: [f64; 256],
     forget: [f64; 256],
-    depresses: bool,
+    pub(super) depresses: bool,
 }
 
 impl Amplitudes {
@@ -82,7 +82,7 @@ impl Events {
 pub(super) fn accumulate(
     amplitudes: &Amplitudes,
     pre: &Trace,
-    post: &Trace,
+    post: &[Lane],
     events: &Events,
     context: &mut StepContext<'_>,
 ) {
@@ -94,9 +94,9 @@ pub(super) fn accumulate(
         amplitudes,
         pre: pre.lanes().values(),
         input: context.input.values(),
-        post: post.lanes().values(),
+        post,
         lines: context.wiring.lines() as usize,
-        neurons,
+        blocks: context.samples.div_ceil(LANES),
         samples: context.samples as f64,
         plasticity: f64::from(context.options.plasticity),
         arrival: context.arrival,
@@ -133,9 +133,10 @@ struct Rule<'a> {
     amplitudes: &'a Amplitudes,
     pre: &'a [Lane],
     input: &'a [Lane],
+    /// y, [n, blocks]; empty without depression.
     post: &'a [Lane],
     lines: usize,
-    neurons: usize,
+    blocks: usize,
     samples: f64,
     plasticity: f64,
     arrival: &'a [Lane],
@@ -143,20 +144,22 @@ struct Rule<'a> {
 }
 
 impl Rule<'_> {
+    /// y of one neuron, block by block; nothing without depression.
+    fn post_of(&self, neuron: usize) -> &[Lane] {
+        self.post
+            .get(neuron * self.blocks..(neuron + 1) * self.blocks)
+            .unwrap_or_default()
+    }
+
     /// Whether depression can reach this neuron's synapses: it has fired lately, in any sample.
     fn has_trace(&self, neuron: usize) -> bool {
-        self.amplitudes.depresses
-            && self
-                .post
-                .iter()
-                .skip(neuron)
-                .step_by(self.neurons)
-                .any(|lanes| lanes.iter().any(|&y| y > 0.0))
+        self.post_of(neuron).iter().any(|lanes| lanes.iter().any(|&y| y > 0.0))
     }
 
     /// One neuron's row: `index`, `filaments` and `row` are [D * S].
     fn row(&self, neuron: usize, fired: &[u32], index: &[u32], filaments: &[u8], row: &mut [f32]) {
         let depressed = self.has_trace(neuron);
+        let post_trace = self.post_of(neuron);
         let synapses = row.len() / self.dendrites;
         let parts = row.chunks_exact_mut(synapses).zip(index.chunks_exact(synapses));
         let parts = parts.zip(filaments.chunks_exact(synapses));
@@ -170,7 +173,7 @@ impl Rule<'_> {
                     sum += self.amplitudes.potentiate[n] * x - self.amplitudes.forget[n] * (post - x);
                 }
                 if depressed {
-                    sum -= self.amplitudes.depress[n] * (self.post_trace(neuron, line) / self.samples);
+                    sum -= self.amplitudes.depress[n] * (self.post_trace(post_trace, line) / self.samples);
                 }
                 *drive += (self.plasticity * sum) as f32;
             }
@@ -180,8 +183,7 @@ impl Rule<'_> {
     /// How much of the spike in `sample` arrives at a dendrite, of all dendrites [n * D].
     fn arrival(&self, dendrite: usize, sample: u32) -> f64 {
         let (block, lane) = lane_of(sample as usize);
-        let blocks = (self.samples as usize).div_ceil(LANES);
-        f64::from(self.arrival[dendrite * blocks + block][lane])
+        f64::from(self.arrival[dendrite * self.blocks + block][lane])
     }
 
     /// Mean over the batch of what arrives at a dendrite.
@@ -212,12 +214,17 @@ impl Rule<'_> {
     }
 
     /// Sum of y s_pre over all samples. Exact: each product is brought to the grid.
-    fn post_trace(&self, neuron: usize, line: usize) -> f64 {
-        let post = self.post.iter().skip(neuron).step_by(self.neurons);
-        let input = self.input.iter().skip(line).step_by(self.lines);
+    ///
+    /// - `post`: y of the neuron, block by block.
+    fn post_trace(&self, post: &[Lane], line: usize) -> f64 {
+        if let [y] = post {
+            // One block: lanes without a sample are not worth a product.
+            let products = y.iter().zip(&self.input[line]).take(self.samples as usize);
+            return products.map(|(y, s)| on_grid(f64::from(y * s))).sum();
+        }
         let mut sums = [0.0; LANES];
-        for (y, s) in post.zip(input) {
-            for ((sum, y), s) in sums.iter_mut().zip(y).zip(s) {
+        for (y, block) in post.iter().zip(self.input.chunks_exact(self.lines)) {
+            for (sum, (y, s)) in sums.iter_mut().zip(y.iter().zip(&block[line])) {
                 *sum += on_grid(f64::from(y * s));
             }
         }

@@ -32,9 +32,10 @@ mod trace;
 
 use std::fmt;
 
+use fold_core::Shape;
 use fold_core::invariants::{Breach, Invariant, Part, Place};
+use fold_core::lanes::{LANES, Lane};
 use fold_core::params::{FilamentParams, Range, Violations};
-use fold_core::{Shape, lanes::LANES};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -129,6 +130,8 @@ pub struct Stdp {
     pre: Trace,
     post: Trace,
     events: drive::Events,
+    /// The postsynaptic traces neuron by neuron, [n, blocks], for the step's drive: no dynamic state.
+    post_by_neuron: Vec<Lane>,
 }
 
 impl Stdp {
@@ -144,6 +147,7 @@ impl Stdp {
             pre: Trace::new(dt_ms, params.tau_plus_ms, params.pairing, lines as usize),
             post: Trace::new(dt_ms, params.tau_minus_ms, params.pairing, shape.neuron_count()),
             events: drive::Events::default(),
+            post_by_neuron: Vec::new(),
         }
     }
 }
@@ -171,7 +175,11 @@ impl Mechanism for Stdp {
         self.pre.add_lanes(context.input);
         if context.options.plasticity > 0.0 {
             self.events.collect(context.spikes, context.counts);
-            drive::accumulate(&self.amplitudes, &self.pre, &self.post, &self.events, context);
+            if self.amplitudes.depresses {
+                self.post.by_unit(&mut self.post_by_neuron);
+            }
+            let post = &self.post_by_neuron;
+            drive::accumulate(&self.amplitudes, &self.pre, post, &self.events, context);
         }
         self.post.add_spikes(context.spikes);
     }

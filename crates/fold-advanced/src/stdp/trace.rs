@@ -4,7 +4,7 @@
 //! becomes subnormal: a decaying one ends at exactly zero.
 
 use fold_core::invariants::{Breach, Invariant, Part, Place, check_range};
-use fold_core::lanes::Lanes;
+use fold_core::lanes::{LANES, Lane, Lanes};
 use fold_core::math;
 
 use super::{Pairing, lane_of};
@@ -91,6 +91,18 @@ impl Trace {
         }
     }
 
+    /// Every unit's traces block by block, [K, blocks], into `lanes`.
+    pub(super) fn by_unit(&self, lanes: &mut Vec<Lane>) {
+        let blocks = self.lanes.blocks().len();
+        lanes.clear();
+        lanes.resize(self.width * blocks, [0.0; LANES]);
+        for (at, block) in self.lanes.blocks().enumerate() {
+            for (to, from) in lanes.iter_mut().skip(at).step_by(blocks).zip(block) {
+                *to = *from;
+            }
+        }
+    }
+
     pub(super) fn to_rows(&self) -> Vec<f32> {
         self.lanes.to_rows()
     }
@@ -109,12 +121,11 @@ impl Trace {
         place: impl Fn(usize, usize) -> Place,
         found: &mut Vec<Breach>,
     ) {
-        let lanes = fold_core::lanes::LANES;
         let values = self.lanes.values().as_flattened();
         let span = part.of_len(values.len());
         let at = |k: usize| {
-            let (cell, lane) = (k / lanes, k % lanes);
-            place(cell / self.width * lanes + lane, cell % self.width)
+            let (cell, lane) = (k / LANES, k % LANES);
+            place(cell / self.width * LANES + lane, cell % self.width)
         };
         check_range(breach, &values[span.clone()], (0.0, 1.0), span.start, at, found);
     }
