@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod composition;
+mod defects;
 mod determinism;
 mod docs;
 mod hostile;

@@ -36,6 +36,13 @@ fn rendered(report: &SimulateReport) -> String {
         report.arrays.len(),
         Escaped(&report.output.to_string_lossy())
     );
+    if report.inputs_clipped.0 > 0 {
+        let _ = writeln!(
+            text,
+            "{} values of x were outside of [0, 1] and count as 0 or 1",
+            report.inputs_clipped.0
+        );
+    }
     if !report.not_applied.is_empty() {
         let names: Vec<String> = report
             .not_applied

@@ -86,6 +86,8 @@ pub struct SimulateReport {
     pub snapshots: Int,
     /// What of the case and the input has no meaning in this semantics and was not applied: `overrides.<name>`, `init.<name>`.
     pub not_applied: Vec<String>,
+    /// Values of x that lay outside of [0, 1] and were clipped to it; always 0 under PyFolds, which takes any number.
+    pub inputs_clipped: Int,
     /// The trace's arrays.
     pub arrays: Vec<String>,
     /// Where the trace is.
@@ -115,6 +117,8 @@ trait Subject {
     fn sleep(&mut self, duration: f64) -> Result<(), StepFault>;
     /// Hands out every array of the state.
     fn visit_state(&self, visit: &mut Visit<'_>);
+    /// Values of x that were clipped so far.
+    fn inputs_clipped(&self) -> u64;
     /// What of case and input has no meaning here.
     fn not_applied(&self) -> Vec<String>;
 }
@@ -191,6 +195,7 @@ pub fn simulate(request: &SimulateRequest) -> Result<SimulateReport, Error> {
         spikes: Int(run.spikes),
         snapshots: Int(run.snapshots),
         not_applied: subject.not_applied(),
+        inputs_clipped: Int(subject.inputs_clipped()),
         arrays: run.trace.names().map(str::to_owned).collect(),
         output: request.output.clone(),
     })

@@ -247,6 +247,10 @@ impl super::Subject for Subject {
         }
     }
 
+    fn inputs_clipped(&self) -> u64 {
+        0
+    }
+
     fn not_applied(&self) -> Vec<String> {
         Vec::new()
     }

@@ -31,6 +31,8 @@ pub(super) struct Subject {
     mode: Mode,
     batch: usize,
     padded: BTreeMap<String, Vec<usize>>,
+    x: Vec<f32>,
+    clipped: u64,
     not_applied: Vec<String>,
 }
 
@@ -76,6 +78,8 @@ impl Subject {
             mode: Mode::Online,
             batch: case.batch,
             padded,
+            x: Vec::new(),
+            clipped: 0,
             not_applied,
         })
     }
@@ -97,8 +101,10 @@ fn config(case: &Case) -> Result<LayerConfig, Fault> {
     }) {
         config.dt_ms = dt as f32;
     }
-    // The defaults are made for dendrites of 16 synapses.
-    config.dendrite.threshold = synapses as f32 / 4.0;
+    // The defaults are made for many synapses; short-term plasticity lets about a quarter of a steady input through.
+    let part = if case.class == NeuronClass::Advanced { 32.0 } else { 8.0 };
+    config.dendrite.threshold = synapses as f32 / part;
+    config.spike.theta_init = config.spike.theta_init.min(dendrites as f32 / 4.0);
     config.spike.theta_max = config.spike.theta_max.max(dendrites as f32 + 1.0);
     config.stdp = Some(StdpParams {
         a_minus: 0.1,
@@ -172,6 +178,17 @@ fn filaments(case: &Case, config: &LayerConfig, input: &Arrays) -> Result<Option
         .map(Some)
 }
 
+/// Copies `x` as numbers of events: what is finite and outside of [0, 1] is clipped to it. Returns how much was.
+fn events(x: &[f32], events: &mut Vec<f32>) -> u64 {
+    let clip = |x: &f32| if x.is_finite() { x.clamp(0.0, 1.0) } else { *x };
+    events.clear();
+    events.extend(x.iter().map(clip));
+    x.iter()
+        .zip(events)
+        .filter(|(x, event)| x.is_finite() && x != event)
+        .count() as u64
+}
+
 impl super::Subject for Subject {
     fn forward(&mut self, forward: Forward<'_>, trace: &mut Trace) -> Result<u64, StepFault> {
         if forward.samples == 0 {
@@ -201,7 +218,8 @@ impl super::Subject for Subject {
         let full = self.layer.config().filaments.n_max;
         let filaments = self.layer.state().filaments();
         let saturation = filaments.iter().filter(|n| **n == full).count() as f64 / filaments.len() as f64;
-        let step = self.layer.step(forward.x, forward.samples, options)?;
+        self.clipped += events(forward.x, &mut self.x);
+        let step = self.layer.step(&self.x, forward.samples, options)?;
         let spikes = step.spikes.iter().map(|&spike| u64::from(spike)).sum::<u64>();
         trace.push("step.spikes", &[self.batch], Values::U8(step.spikes));
         trace.push("step.u", &[self.batch], Values::F32(step.potential));
@@ -241,6 +259,10 @@ impl super::Subject for Subject {
                 };
                 visit(name, shape, self.padded.get(name).map_or(shape, Vec::as_slice), values);
             });
+    }
+
+    fn inputs_clipped(&self) -> u64 {
+        self.clipped
     }
 
     fn not_applied(&self) -> Vec<String> {

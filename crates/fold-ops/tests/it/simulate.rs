@@ -271,10 +271,10 @@ fn files_that_are_not_there_and_targets_that_are() {
 
 /// What PyFolds takes in silently, the sound semantics refuses with its place (defect G3).
 #[test]
-fn only_the_sound_semantics_refuses_an_input_that_is_no_number_of_events() {
+fn only_the_sound_semantics_refuses_an_input_that_is_no_number() {
     let row = json!(["f", null, 0.5, 1.0, 1]);
     let case = with(case(), "program", json!([row, row, row]));
-    for bad in [f32::NAN, f32::INFINITY, -0.5, 1.5] {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let (name, dtype, shape, mut bytes) = x(5);
         bytes[4 * 37..4 * 38].copy_from_slice(&bad.to_le_bytes());
         let mut bench = Bench::new(&case, &[(name, dtype, shape, bytes)]);
@@ -307,4 +307,20 @@ fn steps_of_another_duration_and_of_no_samples_are_refused_under_sound_alone() {
             .to_string()
             .contains("no samples")
     );
+}
+
+#[test]
+fn an_input_beyond_one_event_counts_as_one_under_sound_and_is_reported() {
+    let (name, dtype, shape, bytes) = x(5);
+    let with = |low: f32, high: f32| {
+        let mut bytes = bytes.clone();
+        bytes[..4].copy_from_slice(&low.to_le_bytes());
+        bytes[4..8].copy_from_slice(&high.to_le_bytes());
+        let mut bench = Bench::new(&case(), &[(name, dtype, shape, bytes)]);
+        [Semantics::Sound, Semantics::PyFolds102].map(|semantics| bench.run(semantics).unwrap())
+    };
+    let [(beyond, trace), (other, _)] = with(-3.0, 4.0);
+    let [(within, expected), _] = with(0.0, 1.0);
+    assert_eq!([beyond, within, other].map(|report| report.inputs_clipped.0), [2, 0, 0]);
+    assert!(trace == expected);
 }
