@@ -31,6 +31,7 @@ use trace::{Trace, Values};
 
 pub use case::NeuronClass;
 pub use fault::{Fault, RowFault};
+pub use trace::ArraySummary;
 
 /// Forward steps between snapshots where nobody says so.
 const SNAPSHOT_EVERY: u32 = 10;
@@ -88,8 +89,8 @@ pub struct SimulateReport {
     pub not_applied: Vec<String>,
     /// Values of x that lay outside of [0, 1] and were clipped to it; always 0 under PyFolds, which takes any number.
     pub inputs_clipped: Int,
-    /// The trace's arrays.
-    pub arrays: Vec<String>,
+    /// The trace's arrays, with the range of their values.
+    pub arrays: Vec<ArraySummary>,
     /// Where the trace is.
     pub output: PathBuf,
 }
@@ -196,7 +197,7 @@ pub fn simulate(request: &SimulateRequest) -> Result<SimulateReport, Error> {
         snapshots: Int(run.snapshots),
         not_applied: subject.not_applied(),
         inputs_clipped: Int(subject.inputs_clipped()),
-        arrays: run.trace.names().map(str::to_owned).collect(),
+        arrays: run.trace.summaries(),
         output: request.output.clone(),
     })
 }

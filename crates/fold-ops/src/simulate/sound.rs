@@ -107,7 +107,7 @@ fn config(case: &Case) -> Result<LayerConfig, Fault> {
     config.spike.theta_init = config.spike.theta_init.min(dendrites as f32 / 4.0);
     config.spike.theta_max = config.spike.theta_max.max(dendrites as f32 + 1.0);
     config.stdp = Some(StdpParams {
-        a_minus: 0.1,
+        a_minus: 0.02,
         ..StdpParams::default()
     });
     config.three_factor = Some(ThreeFactorParams::default());

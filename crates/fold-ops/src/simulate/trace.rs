@@ -5,6 +5,9 @@ use std::path::Path;
 
 use fold_format::interchange::npz;
 use fold_format::{Dtype, Shape};
+use serde::Serialize;
+
+use crate::json::Int;
 
 /// Values of one row, in the type that the trace has them in.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +61,70 @@ struct Column {
     bytes: Vec<u8>,
 }
 
+impl Column {
+    /// [rows, row...].
+    fn extents(&self) -> Vec<u64> {
+        self.rows
+            .into_iter()
+            .chain(self.row.iter().map(|&extent| extent as u64))
+            .collect()
+    }
+
+    fn summary(&self) -> ArraySummary {
+        let mut summary = ArraySummary {
+            name: self.name.clone(),
+            dtype: self.dtype.as_str(),
+            shape: self.extents().into_iter().map(Int).collect(),
+            min: None,
+            max: None,
+            non_finite: Int(0),
+        };
+        let bytes = &self.bytes;
+        match self.dtype {
+            Dtype::U32 => summary.take(bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b).into())),
+            Dtype::I32 => summary.take(bytes.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b).into())),
+            Dtype::U64 => summary.take(bytes.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b) as f64)),
+            Dtype::I64 => summary.take(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f64)),
+            Dtype::F32 => summary.take(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b).into())),
+            Dtype::F64 => summary.take(bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b))),
+            // The rest are bytes.
+            _ => summary.take(bytes.iter().map(|&byte| byte.into())),
+        }
+        summary
+    }
+}
+
+/// What an array of a trace is, and the range of its values.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ArraySummary {
+    /// Its name.
+    pub name: String,
+    /// Its elements' type.
+    pub dtype: &'static str,
+    /// Its extents, slowest first.
+    pub shape: Vec<Int>,
+    /// The smallest finite value; none where there is none.
+    pub min: Option<f64>,
+    /// The largest finite value.
+    pub max: Option<f64>,
+    /// Values that are NaN or infinite.
+    pub non_finite: Int,
+}
+
+impl ArraySummary {
+    fn take(&mut self, values: impl Iterator<Item = f64>) {
+        for value in values {
+            if value.is_finite() {
+                self.min = Some(self.min.map_or(value, |min| min.min(value)));
+                self.max = Some(self.max.map_or(value, |max| max.max(value)));
+            } else {
+                self.non_finite.0 += 1;
+            }
+        }
+    }
+}
+
 /// The arrays of a trace, in the order of their first row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Trace {
@@ -108,9 +175,9 @@ impl Trace {
         self.columns.iter().map(|column| column.bytes.len() as u64).sum()
     }
 
-    /// Names, in order.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().map(|column| column.name.as_str())
+    /// What each array is, and its range.
+    pub(super) fn summaries(&self) -> Vec<ArraySummary> {
+        self.columns.iter().map(Column::summary).collect()
     }
 
     /// Writes the archive under `path`, which must not be taken: into a temporary file beside it, flushed, renamed.
@@ -129,11 +196,7 @@ impl Trace {
         let mut file = builder.tempfile_in(dir)?;
         let mut writer = npz::Writer::new(BufWriter::new(file.as_file_mut()));
         for column in &self.columns {
-            let extents: Vec<u64> = column
-                .rows
-                .into_iter()
-                .chain(column.row.iter().map(|&extent| extent as u64))
-                .collect();
+            let extents = column.extents();
             let shape = Shape::new(&extents).ok_or(io::ErrorKind::InvalidInput)?;
             writer.add(&column.name, column.dtype, &shape, &column.bytes)?;
         }

@@ -5,6 +5,7 @@
 mod bridge;
 mod check;
 mod crash;
+mod demonstrations;
 mod pyfolds;
 mod scrub;
 mod simulate;
