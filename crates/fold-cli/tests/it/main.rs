@@ -8,6 +8,7 @@ mod outputs;
 mod rehearsals;
 mod run;
 mod schemas;
+mod simulate;
 mod verify;
 
 use std::collections::BTreeMap;
