@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fold_format::{Checkpoint, Content, Disk, Durability, SaveOptions, TensorSource};
+
 use super::operations::damage;
 use super::{checkpoints, code, fold, train};
 
@@ -149,6 +151,84 @@ fn a_run_that_resumed_from_an_older_checkpoint() {
     assert!(said.contains("passed over") && said.contains("resumed from"), "{said}");
     mitigate("resumed-from-older", &[("RUN", &out)]);
     assert!(checkpoints(&out) == expected);
+}
+
+/// Writes a checkpoint anew with one threshold that is not a number: whole in every byte, and no state of a layer.
+fn spoil(path: &Path) {
+    let checkpoint = Checkpoint::open(path).unwrap();
+    let metadata = checkpoint.metadata().to_owned();
+    let training = String::from_utf8(checkpoint.chunk("training").unwrap()).unwrap();
+    let mut tensors = Vec::new();
+    for info in checkpoint.tensors().unwrap() {
+        let mut bytes = checkpoint.tensor(info.name).unwrap().as_bytes().to_vec();
+        if info.name == "layer0.theta" {
+            bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        }
+        tensors.push((
+            info.chunk.to_owned(),
+            info.name.to_owned(),
+            info.dtype,
+            info.shape.extents().to_vec(),
+            bytes,
+        ));
+    }
+    let of = |wanted: &str| {
+        let chosen = tensors.iter().filter(|(chunk, ..)| chunk == wanted);
+        let sources = chosen
+            .map(|(_, name, dtype, shape, bytes)| TensorSource::new(name.as_str(), *dtype, shape, bytes).unwrap());
+        sources.collect::<Vec<_>>()
+    };
+    let content = Content::new().metadata(&metadata).tensors("layer", of("layer"));
+    let content = content.tensors("readout", of("readout")).json("training", &training);
+    std::fs::remove_file(path).unwrap();
+    fold_format::save(&Disk, path, &content, &SaveOptions::new(Durability::None)).unwrap();
+}
+
+#[test]
+fn a_number_that_is_not_finite() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, expected) = run(dir.path(), DEFAULT_EPOCHS);
+    let newest = out.join("step-00000008.fold");
+    spoil(&newest);
+    healthy(&out);
+    let resumed = train(&out, DEFAULT_EPOCHS).arg("--resume").output().unwrap();
+    let said = String::from_utf8(resumed.stderr).unwrap();
+    assert_eq!(resumed.status.code(), Some(20), "{said}");
+    assert!(said.contains("FOLD-E0505"), "{said}");
+    mitigate("invariant-violated", &[("RUN", &out), ("FILE", &newest)]);
+    assert!(checkpoints(&out) == expected);
+}
+
+/// The share of dead neurons after the last epoch, as the events tell it.
+fn dead(out: &Path) -> f64 {
+    let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
+    let events = events
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    events.filter_map(|event| event["dead"].as_f64()).last().unwrap()
+}
+
+#[test]
+fn neurons_that_are_dead() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let config = dir.path().join("config.json");
+    // One winner of very many, and thresholds that never move: most neurons never win.
+    std::fs::write(
+        &config,
+        r#"{"neurons": 400, "winners": 1, "homeostasis_rate": 0.000001}"#,
+    )
+    .unwrap();
+    let mut command = fold(&["train", "--data", "digits", "--epochs", "1", "--quiet", "--config"]);
+    assert_eq!(code(&command.arg(&config).arg("--out").arg(&out).output().unwrap()), 0);
+    let before = dead(&out);
+    let other = dir.path().join("other");
+    mitigate("neurons-saturated-or-dead", &[("RUN", &out), ("OTHER", &other)]);
+    let after = dead(&other);
+    assert!(
+        before > 0.5 && after < before / 2.0,
+        "{before} dead before, {after} after"
+    );
 }
 
 #[test]
