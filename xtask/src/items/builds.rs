@@ -52,7 +52,7 @@ pub(super) fn spec_tables(root: &Path) -> anyhow::Result<Ended> {
                 "--lib",
                 "the_index_is_what_the_code_table_gives",
             ],
-            &["--package", "fold-format", "--lib", "layout"],
+            &["--package", "fold-format", "--test", "it", "of_the_specification_are"],
             &["--package", "fold-advanced", "--test", "it", "docs"],
         ],
     )
