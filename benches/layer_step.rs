@@ -162,7 +162,16 @@ fn mechanisms(c: &mut Criterion) {
         ),
         ("pruning", with(|c| c.pruning = Some(PruningParams::default()))),
         ("adaptation", with(|c| c.adaptation = Some(AdaptationParams::default()))),
-        ("feedback", with(|c| c.feedback = Some(FeedbackParams::default()))),
+        (
+            "feedback",
+            // Four winners of a hundred bring a cell to 0.007.
+            with(|c| {
+                c.feedback = Some(FeedbackParams {
+                    threshold: 0.005,
+                    ..FeedbackParams::default()
+                });
+            }),
+        ),
     ];
     for (name, config) in configs {
         bench_step(&mut group, name, config, 32);
