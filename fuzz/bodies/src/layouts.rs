@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use fold_format::{Content, Dtype, Durability, SaveOptions, TensorSource, save};
+use fold_format::parity::Level;
+use fold_format::{Content, DigestKind, Dtype, Durability, Encoding, SaveOptions, TensorSource, save};
 
 use crate::random::Random;
 use crate::writer::Memory;
@@ -131,6 +132,14 @@ pub fn layouts() -> Vec<Layout> {
             &options().uuid([7; 16]).created_unix_ns(1),
         ),
         file("mixed-in-blocks-of-64-KiB", &mixed(), &options().block_log2(16)),
+        file("sealed", &mixed(), &options().digest_kind(DigestKind::Blake3)),
+        file("parity", &mixed(), &options().parity(Some(Level::Blocks(3)))),
+        file(
+            "sealed-with-parity",
+            &mixed(),
+            &options().digest_kind(DigestKind::Blake3).parity(Some(Level::Low)),
+        ),
+        file("zstd", &mixed(), &options().encoding(Encoding::Zstd)),
         file("many-blocks", &empty().bytes("b", &data), &plain),
         file(
             "two-chunks-of-tensors",

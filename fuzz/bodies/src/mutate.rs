@@ -325,6 +325,11 @@ pub fn seal(file: &mut [u8]) {
     fix(file, Seal::Everything);
 }
 
+/// Makes the digests of the superblocks right, and nothing below them.
+pub(crate) fn fix_superblock(file: &mut [u8]) {
+    fix(file, Seal::Superblock);
+}
+
 fn fix(file: &mut [u8], seal: Seal) {
     if seal == Seal::Nothing || file.len() < 2 * PAGE {
         return;
@@ -360,7 +365,8 @@ fn fix_content(file: &mut [u8], digests: &Digests) {
     let table = table(file);
     let entry_len = digests.entry_len();
     let entries = table.len() / entry_len;
-    for number_of_chunk in 0..records(&chunks).min(64) {
+    fix_parity(file, digests, &table);
+    for number_of_chunk in 0..records(&chunks).min(4096) {
         let record = chunks.start + 128 * number_of_chunk;
         let field = |at: usize| number(file, record + at, 8).unwrap_or(0);
         let prologue = field(8).min(file.len() as u64) as usize;
@@ -385,5 +391,17 @@ fn fix_content(file: &mut [u8], digests: &Digests) {
             let own = digests.node(6, number_of_chunk as u64, &file[prologue..prologue + 4064]);
             put(file, prologue + 4064, &own);
         }
+    }
+}
+
+/// The digests of the parity blocks, whatever these hold.
+fn fix_parity(file: &mut [u8], digests: &Digests, table: &Range<usize>) {
+    let (block_len, entry_len) = (1_usize << file[64].clamp(12, 20), digests.entry_len());
+    let parity = region(file, 208, 216);
+    let blocks = number(file, 72, 8).unwrap_or(0).min((table.len() / entry_len) as u64) as usize;
+    for (position, start) in (blocks..table.len() / entry_len).zip(parity.step_by(block_len)) {
+        let end = (start + block_len).min(file.len());
+        let entry = digests.block(position as u64, &file[start..end]);
+        put(file, table.start + entry_len * position, &entry);
     }
 }

@@ -3,6 +3,9 @@
 //! It shares no code with `fold-format`: its own offsets, arithmetic in 128 bits instead of checked 64, whole files in
 //! memory, recursion and copies where they are the obvious thing. What the two readers do not agree on is a defect of one
 //! of them or of the document. Rules are answered by their text, so that a disagreement says which one it is about.
+//!
+//! It knows parity by its numbers and digests but does not compute it, does not check signatures, and refuses compressed
+//! files ([`COMPRESSED`]).
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128, xxh3_128_with_seed};
 
@@ -13,9 +16,15 @@ pub type Broken = &'static str;
 pub const PAGE: usize = 4096;
 
 /// Feature bits of `required_features`.
+const COMPRESSION: u64 = 1 << 0;
+const PARITY: u64 = 1 << 1;
 const SEALED: u64 = 1 << 2;
+const SIGNED: u64 = 1 << 3;
 /// The bits that this reader knows.
-const KNOWN: u64 = 0;
+const KNOWN: u64 = PARITY | SEALED | SIGNED;
+
+/// The answer to a file that may be whole but is compressed.
+pub const COMPRESSED: Broken = "this reader does not read compressed chunks";
 
 /// A chunk as its record describes it.
 #[derive(Clone, Debug)]
@@ -28,6 +37,8 @@ pub struct Chunk {
     pub content: Result<Vec<u8>, Broken>,
     offset: usize,
     stored_len: usize,
+    content_len: usize,
+    directory_len: usize,
     first_block: usize,
     block_count: usize,
     tensor_count: u64,
@@ -133,6 +144,7 @@ struct Superblock {
     block_count: usize,
     payload: usize,
     payload_len: usize,
+    parity_blocks: usize,
     index: [usize; 2],
     index_len: usize,
     table: [usize; 2],
@@ -148,12 +160,17 @@ fn superblock(bytes: &[u8]) -> Result<Superblock, Broken> {
     let field = |at: usize, len: usize| number(bytes, at, len);
     need(field(8, 2) == 2, "version_major is 2")?;
     let (required, optional) = (field(16, 8), field(24, 8));
-    need(required & !KNOWN == 0, "no unknown required feature")?;
+    need(required & !(KNOWN | COMPRESSION) == 0, "no unknown required feature")?;
     let digests = Digests {
         uuid: bytes[40..56].to_vec(),
         kind: if required & SEALED == 0 { 1 } else { 2 },
     };
     need(bytes[256..288] == digests.node(5, 0, &bytes[..256]), "root_digest")?;
+    need(required & COMPRESSION == 0, COMPRESSED)?;
+    need(
+        required & SIGNED == 0 || required & SEALED != 0,
+        "only a sealed file is signed",
+    )?;
     let strict = field(10, 2) == 0 && optional == 0;
     need(field(12, 4) == 4096, "superblock_len is 4096")?;
     need((12..=20).contains(&bytes[64]), "block_log2 is 12 to 20")?;
@@ -166,13 +183,18 @@ fn superblock(bytes: &[u8]) -> Result<Superblock, Broken> {
         bytes[67] == if digests.kind == 2 { 32 } else { 16 },
         "node_digest_len goes with the kind",
     )?;
+    let (with_parity, signed) = (required & PARITY != 0, required & SIGNED != 0);
     need(
-        zero(&bytes[208..226]) && zero(&bytes[228..248]),
+        with_parity || zero(&bytes[208..226]) && zero(&bytes[228..248]),
         "no parity field without parity",
     )?;
-    need(zero(&bytes[288..305]), "no signature field without a signature")?;
+    need(bytes[288] == u8::from(signed), "signature_kind goes with the features")?;
+    need(
+        signed || zero(&bytes[296..392]),
+        "no key and no signature in a file that is not signed",
+    )?;
     if strict {
-        let reserved = [68..72, 226..228, 248..256, 305..4080];
+        let reserved = [68..72, 226..228, 248..256, 289..296, 392..4080];
         need(
             reserved.into_iter().all(|range| zero(&bytes[range])),
             "reserved bytes are zero",
@@ -189,10 +211,13 @@ fn superblock(bytes: &[u8]) -> Result<Superblock, Broken> {
     let (index_len, block_count, payload_len) = (wide(112), wide(72), wide(88));
     need(index_len >= 64, "index_len is at least 64")?;
     need(payload_len % 4096 == 0, "payload_len is a multiple of 4096")?;
-    let digests_len = block_count * digests.entry_len() as u128;
+    let block_len = 1_u128 << bytes[64];
+    let parity_blocks = if with_parity { parity(bytes, block_count)? } else { 0 };
+    let parity_len = parity_blocks * block_len;
+    let digests_len = (block_count + parity_blocks) * digests.entry_len() as u128;
     let digests_offset = up(4096 + index_len);
     let payload_offset = up(digests_offset + digests_len);
-    let index_mirror = payload_offset + payload_len;
+    let index_mirror = payload_offset + payload_len + parity_len;
     let digests_mirror = up(index_mirror + index_len);
     let file_len = up(digests_mirror + digests_len) + 4096;
     for (at, expected) in [
@@ -203,6 +228,8 @@ fn superblock(bytes: &[u8]) -> Result<Superblock, Broken> {
         (128, digests_mirror),
         (32, file_len),
         (136, digests_len),
+        (208, if with_parity { payload_offset + payload_len } else { 0 }),
+        (216, parity_len),
     ] {
         need(wide(at) == expected, "offsets and lengths are those of section 1")?;
     }
@@ -213,6 +240,7 @@ fn superblock(bytes: &[u8]) -> Result<Superblock, Broken> {
         block_count: block_count as usize,
         payload: payload_offset as usize,
         payload_len: payload_len as usize,
+        parity_blocks: parity_blocks as usize,
         index: [4096, index_mirror as usize],
         index_len: index_len as usize,
         table: [digests_offset as usize, digests_mirror as usize],
@@ -222,6 +250,37 @@ fn superblock(bytes: &[u8]) -> Result<Superblock, Broken> {
         file_len,
         strict,
     })
+}
+
+/// Section 6: the numbers of parity follow from the blocks and the level. Returns the parity blocks.
+fn parity(bytes: &[u8], block_count: u128) -> Result<u128, Broken> {
+    let field = |at: usize| u128::from(number(bytes, at, 4));
+    need(block_count > 0, "parity needs blocks")?;
+    need(bytes[224] == 1, "parity_kind is Reed-Solomon")?;
+    let groups = block_count.div_ceil(32_768);
+    let group_data = block_count.div_ceil(groups);
+    let share = |percent: u128| (group_data * percent).div_ceil(100).max(2);
+    let group_parity = match bytes[225] {
+        1 => share(2),
+        2 => share(5),
+        3 => share(10),
+        4 => field(232),
+        _ => return Err("parity_level is 1 to 4"),
+    };
+    need(
+        (2..=32_768).contains(&group_parity),
+        "a group has 2 to 32768 parity blocks",
+    )?;
+    let blocks = groups * group_parity;
+    need(
+        field(236) == groups && field(228) == group_data && field(232) == group_parity,
+        "the groups follow from the blocks and the level",
+    )?;
+    need(
+        u128::from(number(bytes, 240, 8)) == blocks,
+        "parity_blocks are those of all groups",
+    )?;
+    Ok(blocks)
 }
 
 /// The superblock to use: A if it is whole, else B; and the rules, which a whole copy must keep.
@@ -288,7 +347,7 @@ pub fn open(file: &[u8]) -> Result<Contents, Broken> {
     let read = |chunk: &Chunk, from: usize, to: usize| verified(file, &superblock, table, chunk, from, to);
     let tensors = tensors(&superblock, tensor_records, strings, &chunks, read);
     let with_content = chunks.into_iter().map(|mut chunk| {
-        chunk.content = read(&chunk, 0, chunk.stored_len);
+        chunk.content = read(&chunk, 0, chunk.content_len);
         chunk
     });
     Ok(Contents {
@@ -320,8 +379,12 @@ fn chunks(superblock: &Superblock, records: &[u8], strings: &[u8], tensor_count:
         need((1..=3).contains(&kind), "a chunk's kind is TENS, JSON or BYTE")?;
         need(record[7] == 0, "a chunk's encoding is raw")?;
         need(
-            !superblock.strict || zero(&record[88..128]),
+            !superblock.strict || zero(&record[90..96]) && zero(&record[112..128]),
             "reserved bytes of a chunk record are zero",
+        )?;
+        need(
+            zero(&record[88..90]) && zero(&record[96..104]),
+            "a raw chunk has no frame fields",
         )?;
         need(
             superblock.digests.kind == 2 || zero(&record[72..88]),
@@ -337,7 +400,15 @@ fn chunks(superblock: &Superblock, records: &[u8], strings: &[u8], tensor_count:
             offset <= (superblock.payload + superblock.payload_len) as u128,
             "a chunk lies in the payload",
         )?;
-        need(field(24) == field(16), "a raw chunk's content_len is its stored_len")?;
+        let (content_len, directory_len) = (u128::from(field(24)), u128::from(field(104)));
+        need(kind == 1 || directory_len == 0, "directories lie in TENS chunks only")?;
+        let with_directory = content_len.div_ceil(64) * 64 + directory_len;
+        let expected = if directory_len == 0 {
+            content_len
+        } else {
+            with_directory
+        };
+        need(stored_len == expected, "a raw chunk is its content and its directory")?;
         let block_count = up(stored_len).div_ceil(superblock.block_len as u128);
         need(
             u128::from(field(32)) == blocks,
@@ -354,6 +425,8 @@ fn chunks(superblock: &Superblock, records: &[u8], strings: &[u8], tensor_count:
             content: Err("not read yet"),
             offset: field(8) as usize,
             stored_len: stored_len as usize,
+            content_len: content_len as usize,
+            directory_len: directory_len as usize,
             first_block: blocks as usize,
             block_count: block_count as usize,
             tensor_count: field(48),
@@ -437,7 +510,7 @@ fn tensors(
             "a tensor begins behind the one before, aligned to 64",
         )?;
         (*end, *count) = (offset + len, *count + 1);
-        need(*end <= chunk.stored_len as u128, "a tensor lies in its chunk")?;
+        need(*end <= chunk.content_len as u128, "a tensor lies in its chunk")?;
         let from = offset as usize;
         tensors.push(Tensor {
             bytes: read(chunk, from, from + len as usize),
@@ -452,7 +525,7 @@ fn tensors(
     for (chunk, (end, count)) in chunks.iter().zip(ends) {
         need(chunk.tensor_count == count, "a chunk has the tensors that it says")?;
         need(
-            chunk.kind != 1 || chunk.stored_len as u128 == end,
+            chunk.kind != 1 || chunk.content_len as u128 == end,
             "the last tensor ends with the chunk",
         )?;
     }
@@ -526,6 +599,15 @@ pub fn whole(file: &[u8]) -> Result<Contents, Broken> {
             "a prologue follows from the index",
         )?;
         covered.push(chunk.offset..chunk.offset + PAGE);
+        if chunk.directory_len > 0 {
+            let end = chunk.offset + PAGE + chunk.stored_len;
+            let stored = end - chunk.directory_len..end;
+            need(
+                file[stored.clone()] == directory(records, &contents, &tensors, number),
+                "a tensor directory follows from the index",
+            )?;
+            covered.push(stored);
+        }
         let content = chunk.offset + PAGE;
         if chunk.kind == 1 {
             // What no tensor covers is padding.
@@ -536,7 +618,7 @@ pub fn whole(file: &[u8]) -> Result<Contents, Broken> {
                 covered.push(start..start + tensor.bytes.as_ref().map_or(0, Vec::len));
             }
         } else {
-            covered.push(content..content + chunk.stored_len);
+            covered.push(content..content + chunk.content_len);
         }
         // A block that no byte was asked of: all of them are read and match.
         verified(
@@ -548,6 +630,16 @@ pub fn whole(file: &[u8]) -> Result<Contents, Broken> {
             up(chunk.stored_len as u128) as usize,
         )?;
     }
+    for at in 0..superblock.parity_blocks {
+        let start = superblock.payload + superblock.payload_len + at * superblock.block_len;
+        let (block, position) = (start..start + superblock.block_len, superblock.block_count + at);
+        let entry = digests.entry_len() * position..digests.entry_len() * (position + 1);
+        need(
+            digests.block(position as u64, &file[block.clone()]) == table[entry],
+            "a parity block matches its digest",
+        )?;
+        covered.push(block);
+    }
     covered.sort_by_key(|range| (range.start, range.end));
     let mut end = 0;
     for range in covered {
@@ -555,6 +647,15 @@ pub fn whole(file: &[u8]) -> Result<Contents, Broken> {
         end = end.max(range.end);
     }
     Ok(contents)
+}
+
+/// Section 4: the records of the chunk's tensors, then their names.
+fn directory(records: &[u8], contents: &Contents, tensors: &[Tensor], chunk: usize) -> Vec<u8> {
+    let first = 128 * contents.chunks.len();
+    let own = || tensors.iter().enumerate().filter(|(_, tensor)| tensor.chunk == chunk);
+    let records = own().flat_map(|(at, _)| &records[first + 128 * at..first + 128 * (at + 1)]);
+    let names = own().flat_map(|(_, tensor)| tensor.name.as_bytes());
+    records.chain(names).copied().collect()
 }
 
 /// Section 4: the prologue follows from the index.
@@ -567,6 +668,9 @@ fn prologue(file: &[u8], superblock: &Superblock, record: &[u8], number: usize, 
     bytes.extend(&record[16..88]);
     bytes.extend((chunk.name.len() as u16).to_le_bytes());
     bytes.extend(chunk.name.as_bytes());
+    bytes.resize(368, 0);
+    // frame_log2 to directory_len, likewise.
+    bytes.extend(&record[88..112]);
     bytes.resize(4064, 0);
     let own = superblock.digests.node(6, number as u64, &bytes);
     bytes.extend(own);

@@ -1,0 +1,112 @@
+//! What hostile files can make the reader allocate: a counting allocator, so this is a test binary of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test whose setting cannot be made has failed")]
+
+use fold_format::{Checkpoint, Depth, OpenMode, OpenOptions, VerifyOptions, verify_source};
+use fold_fuzz_bodies::{Layout, hostile, layouts};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+const MIB: usize = 1 << 20;
+
+/// Bytes allocated at once, beyond what was allocated before.
+fn peak(work: impl FnOnce()) -> usize {
+    HEAP.reset_peak_usage();
+    let before = HEAP.current_usage();
+    work();
+    HEAP.peak_usage().saturating_sub(before)
+}
+
+fn open(bytes: &[u8], mode: OpenMode) {
+    let opened = Checkpoint::open_source(bytes, &OpenOptions::default().mode(mode));
+    let _ = std::hint::black_box(opened);
+}
+
+fn read_and_verify(bytes: &[u8]) {
+    let _ = verify_source(bytes, Depth::All, VerifyOptions::default());
+    let Ok(checkpoint) = Checkpoint::open_source(bytes, &OpenOptions::default().mode(OpenMode::Degraded)) else {
+        return;
+    };
+    let names = |limit| {
+        Some(
+            checkpoint
+                .tensors()
+                .ok()?
+                .take(limit)
+                .map(|tensor| tensor.name.to_owned())
+                .collect(),
+        )
+    };
+    let tensors: Vec<String> = names(50).unwrap_or_default();
+    for name in &tensors {
+        let _ = checkpoint.tensor(name);
+    }
+    let chunks = checkpoint
+        .chunks()
+        .take(50)
+        .map(|chunk| chunk.name.to_owned())
+        .collect::<Vec<_>>();
+    for name in &chunks {
+        let _ = checkpoint.chunk(name);
+    }
+}
+
+/// The superblocks, and as much of index and digest table as the file can hold.
+fn header_len(bytes: &[u8]) -> usize {
+    let field = |at: usize| {
+        bytes
+            .get(at..at + 8)
+            .map_or(0, |field| u64::from_le_bytes(field.try_into().unwrap()))
+    };
+    let metadata = field(112).saturating_add(field(136)).min(bytes.len() as u64);
+    8192 + metadata as usize
+}
+
+#[test]
+fn no_file_makes_the_reader_allocate_more_than_the_file_is_worth() {
+    // Thread pool and tables of the digests, once.
+    layouts().iter().for_each(|layout| read_and_verify(&layout.bytes));
+
+    // The meter itself: what it must notice, it notices.
+    let seen = peak(|| drop(std::hint::black_box(vec![1_u8; 3 * MIB])));
+    assert!((3 * MIB..4 * MIB).contains(&seen), "{seen}");
+
+    let plain = layouts().into_iter().map(|Layout { name, bytes }| (0, name, bytes));
+    let files = hostile()
+        .into_iter()
+        .map(|file| (file.class, file.name, file.bytes))
+        .chain(plain);
+    let (mut most_opened, mut most_read) = ((0, ""), (0, ""));
+    for (class, name, bytes) in files {
+        for mode in [OpenMode::Strict, OpenMode::Degraded] {
+            let opened = peak(|| open(&bytes, mode));
+            let allowed = 16 * header_len(&bytes);
+            assert!(
+                opened <= allowed,
+                "{class:02}-{name}: opening took {opened}, allowed are {allowed}"
+            );
+            most_opened = most_opened.max((opened, name));
+        }
+        let read = peak(|| read_and_verify(&bytes));
+        let allowed = MIB + 2 * bytes.len();
+        assert!(
+            read <= allowed,
+            "{class:02}-{name}: reading took {read}, allowed are {allowed}"
+        );
+        if bytes.len() < 1 << 16 {
+            most_read = most_read.max((read, name));
+        }
+        // Cut to 10 KB, with all its claims: whatever they are, it is 10 KB.
+        let cut = &bytes[..bytes.len().min(10_240)];
+        for mode in [OpenMode::Strict, OpenMode::Degraded] {
+            let taken = peak(|| open(cut, mode)).max(peak(|| read_and_verify(cut)));
+            assert!(taken <= MIB, "{class:02}-{name} cut to 10 KB took {taken}");
+        }
+    }
+    println!(
+        "{} files; most for opening: {most_opened:?}; for reading a file below 64 KiB: {most_read:?}",
+        hostile().len()
+    );
+}
