@@ -81,6 +81,15 @@ pub(crate) enum Command {
     /// Verify checkpoints, or every checkpoint of a directory, and locate damage.
     #[command(after_help = "Example: fold verify runs/digits")]
     Verify(Verify),
+    /// Convert a checkpoint between formats; its source is verified first and its result read back.
+    #[command(after_help = "Example: fold convert neuron.fold neuron.safetensors")]
+    Convert(Convert),
+    /// Say what two files differ in; they may be of different formats.
+    #[command(after_help = "Example: fold diff old.fold new.fold --atol 1e-6")]
+    Diff(Diff),
+    /// Write one chunk's decoded payload, or one tensor as .npy, into a file of its own.
+    #[command(after_help = "Example: fold extract neuron.fold --tensor homeostasis.theta -o theta.npy")]
+    Extract(Extract),
     /// Read every checkpoint of a directory in full, slowly, remembering what was read when.
     #[command(after_help = "Example: fold scrub runs/digits --bwlimit 50 --max-duration 1h --since 7d")]
     Scrub(Scrub),
@@ -179,6 +188,8 @@ pub(crate) struct Inspect {
     /// Read and verify the listed tensors, and add their statistics.
     #[arg(long)]
     pub(crate) stats: bool,
+    #[command(flatten)]
+    pub(crate) keys: KeyFiles,
 }
 
 #[derive(Debug, Args)]
@@ -192,6 +203,123 @@ pub(crate) struct Verify {
     /// Findings to show per file; further ones are counted.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) max_errors: usize,
+    #[command(flatten)]
+    pub(crate) keys: KeyFiles,
+}
+
+/// Keys that version 1 files may need.
+#[derive(Debug, Args)]
+pub(crate) struct KeyFiles {
+    /// The AES-256 key of encrypted version 1 chunks: 32 bytes or 64 hex digits.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The integrity key of version 1 digests, as PYFOLDS_INTEGRITY_KEY had it; a line break at its end is dropped.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) integrity_key_file: Option<PathBuf>,
+    /// The ed25519 public key that signatures must be of.
+    #[arg(long, value_name = "PEM")]
+    pub(crate) public_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Convert {
+    /// What to convert: version 1 or 2, safetensors or npz.
+    pub(crate) source: PathBuf,
+    /// The new file; it must not exist.
+    pub(crate) target: PathBuf,
+    /// What to convert to; the target's ending says it otherwise.
+    #[arg(long, value_enum)]
+    pub(crate) to: Option<To>,
+    /// How chunks are compressed; version 1 has raw and zstd.
+    #[arg(long, value_enum, default_value_t = Encoding::Raw)]
+    pub(crate) encoding: Encoding,
+    /// Parity; of version 1 for chunks that fit one block.
+    #[arg(long, value_enum, default_value_t = Parity::Off)]
+    pub(crate) parity: Parity,
+    /// The digests of version 2.
+    #[arg(long, value_enum, default_value_t = DigestName::Xxh3)]
+    pub(crate) digest: DigestName,
+    /// What to do about tensors that the target cannot hold as they are.
+    #[arg(long, value_enum, default_value_t = Lossy::Deny)]
+    pub(crate) lossy: Lossy,
+    #[command(flatten)]
+    pub(crate) keys: KeyFiles,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum To {
+    V2,
+    V1,
+    Safetensors,
+    Npz,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Encoding {
+    Raw,
+    Zstd,
+    ShuffleZstd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Parity {
+    Off,
+    Low,
+    Med,
+    High,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DigestName {
+    Xxh3,
+    Blake3,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Lossy {
+    Deny,
+    Allow,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The first file.
+    pub(crate) first: PathBuf,
+    /// The second file.
+    pub(crate) second: PathBuf,
+    /// Elements are equal when their bits are; so without --atol and --rtol.
+    #[arg(long, conflicts_with_all = ["atol", "rtol"])]
+    pub(crate) bitwise: bool,
+    /// Elements may differ by this much.
+    #[arg(long, value_name = "X")]
+    pub(crate) atol: Option<f64>,
+    /// Elements may differ by this much times the second one's magnitude.
+    #[arg(long, value_name = "Y")]
+    pub(crate) rtol: Option<f64>,
+    #[command(flatten)]
+    pub(crate) keys: KeyFiles,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Extract {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The chunk whose decoded payload is wanted, byte for byte.
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "tensor",
+        conflicts_with = "tensor"
+    )]
+    pub(crate) chunk: Option<String>,
+    /// The tensor that is wanted, as .npy.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tensor: Option<String>,
+    /// The new file; it must not exist.
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) keys: KeyFiles,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     },
     /// Connections cannot be taken any more.
     Serve(io::Error),
+    /// A key file holds something else.
+    Key { path: PathBuf, what: String },
     /// There is no such code.
     UnknownCode(String),
     /// Operations refused.
@@ -37,7 +39,7 @@ impl Failure {
             Self::Output(_) | Self::Listen { .. } | Self::Serve(_) => ExitCode::Io,
             Self::Input { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::Absent,
             Self::Input { .. } => ExitCode::Io,
-            Self::UnknownCode(_) => ExitCode::Usage,
+            Self::UnknownCode(_) | Self::Key { .. } => ExitCode::Usage,
             Self::Ops(error) => error.exit(),
             Self::Train(error) => error.exit(),
             Self::Internal(_) => ExitCode::Bug,
@@ -47,7 +49,7 @@ impl Failure {
     /// The stable code, where there is one.
     pub(crate) fn code(&self) -> Option<&'static str> {
         match self {
-            Self::Output(_) | Self::UnknownCode(_) => None,
+            Self::Output(_) | Self::UnknownCode(_) | Self::Key { .. } => None,
             Self::Input { source, .. } if source.kind() == io::ErrorKind::NotFound => Some("FOLD-E0103"),
             Self::Input { .. } | Self::Listen { .. } | Self::Serve(_) => Some("FOLD-E0406"),
             Self::Ops(error) => Some(error.code().as_str()),
@@ -64,6 +66,7 @@ impl std::fmt::Display for Failure {
             Self::Input { path, source } => write!(f, "cannot read {}: {source}", Escaped(&path.to_string_lossy())),
             Self::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::Serve(source) => write!(f, "cannot take connections: {source}"),
+            Self::Key { path, what } => write!(f, "{}: {what}", Escaped(&path.to_string_lossy())),
             Self::UnknownCode(text) => write!(
                 f,
                 "there is no code {}; `fold explain --list` shows them",

@@ -8,6 +8,7 @@ mod commands;
 mod durations;
 mod failure;
 mod interrupt;
+mod key_files;
 mod output;
 mod progress;
 
@@ -47,6 +48,9 @@ fn run(arguments: &Arguments, output: &mut Output) -> Result<fold_ops::ExitCode,
         Command::Simulate(simulate) => commands::simulate::run(simulate, global, output),
         Command::Inspect(inspect) => commands::inspect::run(inspect, global, output),
         Command::Verify(verify) => commands::verify::run(verify, global, output),
+        Command::Convert(convert) => commands::convert::run(convert, global, output),
+        Command::Diff(diff) => commands::diff::run(diff, global, output),
+        Command::Extract(extract) => commands::extract::run(extract, global, output),
         Command::Scrub(scrub) => commands::scrub::run(scrub, global, output),
         Command::Prune(prune) => commands::prune::run(prune, global, output),
         Command::Exporter(exporter) => commands::exporter::run(exporter, global, output),

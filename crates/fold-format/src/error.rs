@@ -169,7 +169,9 @@ pub struct IoFault {
 }
 
 impl IoFault {
-    pub(crate) fn new(operation: Operation, path: Option<PathBuf>, source: io::Error) -> Self {
+    /// An operation on a path, or on a source without one, that the system refused.
+    #[must_use]
+    pub fn new(operation: Operation, path: Option<PathBuf>, source: io::Error) -> Self {
         Self {
             operation,
             path,

@@ -63,6 +63,9 @@ codes! {
     NoValidCheckpoint "FOLD-E0506" Error Damaged "the directory holds checkpoints, and not one of them is valid";
     LastValid "FOLD-E0602" Error Misuse "the removal would take the last valid checkpoint";
     ScrubState "FOLD-E0604" Error Environment "the state file of a scrub cannot be read";
+    LossyRefused "FOLD-E0801" Error Misuse "the target cannot hold everything, and losing some of it was not allowed";
+    SourceDamaged "FOLD-E0802" Error Damaged "the source does not verify, and a conversion would launder its damage";
+    MetadataDropped "FOLD-W0803" Warning Misuse "the target has no place for the metadata or for chunks that are no tensors";
     Internal "FOLD-E0901" Error Misuse "an internal error: a bug in this program";
 }
 

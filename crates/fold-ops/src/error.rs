@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fold_format::{Class, Dtype, Escaped, Shape};
 
+use crate::check::FindingReport;
 use crate::code::Code;
 use crate::exit::ExitCode;
 
@@ -75,6 +76,32 @@ pub enum Error {
         path: PathBuf,
         /// What the parser says.
         source: serde_json::Error,
+    },
+    /// The source of a conversion does not verify.
+    #[error("{code} {class}: {} does not verify: {}", shown(.path), .finding.message, code = self.code(), class = self.class())]
+    SourceDamaged {
+        /// The source.
+        path: PathBuf,
+        /// The first thing that is wrong with it.
+        finding: Box<FindingReport>,
+    },
+    /// The target of a conversion cannot hold something, and it was not to be lost.
+    #[error("{code} {class}: {what}; --lossy allow goes on without it", code = self.code(), class = self.class())]
+    LossyRefused {
+        /// What would be lost.
+        what: Box<str>,
+    },
+    /// A setting of a command that does not go with the file it is for.
+    #[error("{code} {class}: {what}", code = self.code(), class = self.class())]
+    Setting {
+        /// What does not go, and what would.
+        what: Box<str>,
+    },
+    /// A written file that does not read back as what was to be written; it was removed.
+    #[error("{code} {class}: {} did not read back as it was to be written and was removed", shown(.path), code = self.code(), class = self.class())]
+    ReadBack {
+        /// The target.
+        path: PathBuf,
     },
     /// A plan is not carried out, since the checkpoint that it relies on is not valid any more.
     #[error("{code} {class}: nothing removed, {} is not valid any more and was to be the newest valid checkpoint", shown(.path), code = self.code(), class = self.class())]
@@ -190,6 +217,24 @@ impl Error {
             Self::Simulation(fault) => fault.code(),
             Self::ScrubState { .. } => Code::ScrubState,
             Self::LastValid { .. } => Code::LastValid,
+            Self::SourceDamaged { .. } => Code::SourceDamaged,
+            Self::LossyRefused { .. } => Code::LossyRefused,
+            Self::Setting { .. } => Code::BadConfiguration,
+            Self::ReadBack { .. } => Code::Internal,
+        }
+    }
+
+    /// What is wrong with the file `path`, where that is what the error is about.
+    pub(crate) fn finding(&self, path: &Path) -> Option<FindingReport> {
+        match self {
+            Self::Format(fold_format::Error::Misuse(_))
+            | Self::File {
+                source: fold_format::Error::Misuse(_),
+                ..
+            } => None,
+            Self::Format(source) | Self::File { source, .. } => Some(FindingReport::of_error(source, path)),
+            Self::SourceDamaged { finding, .. } => Some((**finding).clone()),
+            _ => None,
         }
     }
 
@@ -202,7 +247,14 @@ impl Error {
     /// What a command ends with when this error stops it.
     #[must_use]
     pub fn exit(&self) -> ExitCode {
-        self.code().exit()
+        match self {
+            // What is absent or no container is not called damaged.
+            Self::SourceDamaged { finding, .. } => match finding.code.exit() {
+                exit @ (ExitCode::Absent | ExitCode::Newer | ExitCode::Io) => exit,
+                _ => self.code().exit(),
+            },
+            _ => self.code().exit(),
+        }
     }
 }
 

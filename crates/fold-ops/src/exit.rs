@@ -101,13 +101,19 @@ impl Code {
             Self::Format(F::NotContainer | F::Absent) => ExitCode::Absent,
             Self::Locked => ExitCode::Locked,
             Self::Format(F::NewerVersion | F::UnknownFeature) => ExitCode::Newer,
-            Self::Format(F::TargetExists | F::NotSealed) | Self::ResumeDiffers | Self::LastValid => ExitCode::Refused,
+            Self::Format(F::TargetExists | F::NotSealed | F::ForbiddenPickle)
+            | Self::ResumeDiffers
+            | Self::LastValid
+            | Self::LossyRefused
+            | Self::MetadataDropped => ExitCode::Refused,
             Self::Format(F::Cancelled) => ExitCode::Interrupted,
             Self::ScrubState | Self::UnsafeFileSystem => ExitCode::Io,
             Self::Internal => ExitCode::Bug,
-            Self::StateMissing | Self::StateMismatch | Self::InvariantViolated | Self::NoValidCheckpoint => {
-                ExitCode::Damaged
-            }
+            Self::SourceDamaged
+            | Self::StateMissing
+            | Self::StateMismatch
+            | Self::InvariantViolated
+            | Self::NoValidCheckpoint => ExitCode::Damaged,
             Self::Format(other) => match other.class() {
                 Class::Damaged | Class::Unsupported => ExitCode::Damaged,
                 Class::Environment => ExitCode::Io,

@@ -3,12 +3,15 @@
 //! The metadata are verified, the content is not: digests are shown as recorded. Only the statistics of a tensor read
 //! content, and verify it.
 
+mod foreign;
+
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use fold_format::{Checkpoint, Dtype, ReadAt, Tensor};
 use serde::Serialize;
 
-use crate::check::{FindingReport, lossy, targets, worst};
+use crate::check::{FileKind, FindingReport, lossy, sniff, targets, worst};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::json::Int;
@@ -75,8 +78,8 @@ pub struct FileInspection {
 pub struct ChunkReport {
     /// Its name.
     pub name: String,
-    /// `TENS`, `JSON` or `BYTE`.
-    pub kind: &'static str,
+    /// `TENS`, `JSON` or `BYTE`; of version 1 its own type.
+    pub kind: Cow<'static, str>,
     /// Where its content begins in the file.
     pub offset: Int,
     /// Bytes as stored.
@@ -136,6 +139,8 @@ pub struct InspectOptions {
     pub tensor: Option<String>,
     /// Reads and verifies the listed tensors and adds their statistics.
     pub stats: bool,
+    /// What version 1 files may need.
+    pub keys: fold_format::v1::Keys,
 }
 
 /// Reads the index of a file, or of every checkpoint of a directory.
@@ -156,6 +161,18 @@ pub fn inspect(path: &Path, options: &InspectOptions) -> Result<InspectReport, E
     match targets::expand(path) {
         Ok(found) => {
             for target in found {
+                let kind = sniff(&target);
+                if kind != FileKind::Other {
+                    match foreign::describe(kind, &target, options) {
+                        Ok(described) => files.push(described),
+                        Err(error) => {
+                            let finding = error.finding(&target).ok_or(error)?;
+                            exits.push(finding.code.exit());
+                            files.push(closed(&target, finding));
+                        }
+                    }
+                    continue;
+                }
                 match Checkpoint::open(&target) {
                     Ok(checkpoint) => files.push(describe(&target, &checkpoint, options)?),
                     Err(error) => {
@@ -190,7 +207,7 @@ fn describe<S: ReadAt>(
     let info = checkpoint.info();
     let chunks = checkpoint.chunks().map(|chunk| ChunkReport {
         name: chunk.name.to_owned(),
-        kind: chunk.kind.as_str(),
+        kind: chunk.kind.as_str().into(),
         offset: Int(chunk.offset),
         stored_bytes: Int(chunk.stored_bytes),
         bytes: Int(chunk.bytes),

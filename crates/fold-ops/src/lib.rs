@@ -7,6 +7,7 @@
 //! - [`mod@simulate`]: a neuron replayed over an input, its trajectory as arrays.
 //! - [`scrub`], [`doctor`], [`telemetry`], [`runbook`]: reading a store in full now and then, looking at a machine, metrics
 //!   and events, and what to do about each code.
+//! - [`exchange`]: files of other formats in and out: conversion, comparison, extraction.
 //! - [`Code`], [`ExitCode`]: one table of every code that this release can raise, and the exit code that it ends a command
 //!   with.
 //!
@@ -20,6 +21,7 @@ mod clock;
 mod code;
 pub mod doctor;
 mod error;
+pub mod exchange;
 mod exit;
 mod host;
 pub mod inspect;
@@ -37,8 +39,9 @@ pub use error::{DirectoryOperation, Error, Mismatch};
 pub use exit::ExitCode;
 /// Which arithmetic a neuron follows.
 pub use fold_advanced::Semantics;
-/// The container's types that a layer above needs to save and read checkpoints through this crate.
 pub use fold_format::{Checkpoint, Class, Content, Disk, Escaped, Saved, Severity, TensorSource};
+/// The container's types that a layer above needs to save and read checkpoints through this crate.
+pub use fold_format::{seal::PublicKey, v1::Keys};
 pub use host::Space;
 /// The type of every moment in this crate's reports.
 pub use jiff::{SignedDuration, Timestamp};

@@ -7,12 +7,14 @@ use fold_ops::{Escaped, ExitCode};
 
 use crate::arguments::{Global, Inspect};
 use crate::failure::Failure;
+use crate::key_files;
 use crate::output::Output;
 
 pub(crate) fn run(arguments: &Inspect, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
     let options = InspectOptions {
         tensor: arguments.tensor.clone(),
         stats: arguments.stats,
+        keys: key_files::read(&arguments.keys)?,
     };
     let report = inspect::inspect(&arguments.path, &options)?;
     if global.json {

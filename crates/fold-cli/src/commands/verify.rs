@@ -8,6 +8,7 @@ use fold_ops::{Escaped, ExitCode};
 use crate::arguments::{Global, Level, Verify};
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::key_files;
 use crate::output::{Output, painted};
 
 pub(crate) fn run(arguments: &Verify, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -16,7 +17,8 @@ pub(crate) fn run(arguments: &Verify, global: &Global, output: &mut Output) -> R
         Level::Structure => check::Level::Structure,
         Level::Full => check::Level::Full,
     };
-    let report = check::verify(&arguments.paths, level, arguments.max_errors, &mut |_, _| {
+    let keys = key_files::read(&arguments.keys)?;
+    let report = check::verify_with(&arguments.paths, level, arguments.max_errors, &keys, &mut |_, _| {
         interrupt::requested()
     })?;
     if global.json {

@@ -216,6 +216,19 @@ impl Fault {
         }
     }
 
+    /// Why a writer of this module refused what it was given.
+    #[must_use]
+    pub fn from_write(error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::InvalidInput => Self::SafetensorsHeader {
+                what: "a name is there twice, or bytes do not fit dtype and shape",
+            },
+            _ => Self::Zip {
+                what: "it cannot be written",
+            },
+        }
+    }
+
     pub(crate) fn over(limit: &'static str, value: u64, max: u64) -> Self {
         Self::OverLimit { limit, value, max }
     }

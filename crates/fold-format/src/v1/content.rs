@@ -43,6 +43,16 @@ impl<'a> Content<'a> {
         })
     }
 
+    /// The tensors, where it holds some, without the rest.
+    #[must_use]
+    pub fn into_tensors(self) -> Vec<Array<'a>> {
+        match self {
+            Self::State(state) => state.tensors,
+            Self::Safetensors(arrays) | Self::Arrays(arrays) => arrays,
+            Self::Json(_) | Self::Bytes(_) => Vec::new(),
+        }
+    }
+
     /// The tensors, where it holds some.
     #[must_use]
     pub fn tensors(&self) -> &[Array<'a>] {

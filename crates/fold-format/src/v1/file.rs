@@ -9,7 +9,7 @@ use super::digest::DigestForm;
 use super::fault::Finding;
 use super::index::{Entry, Index};
 use super::keys::Keys;
-use super::layout::{CHUNK_HEADER_LEN, MAGIC};
+use super::layout::MAGIC;
 use super::trust;
 use super::verify::read_index;
 use crate::checkpoint::open_regular;
@@ -188,12 +188,6 @@ impl<S: ReadAt> File<S> {
     /// The chunks, in the order of the table.
     pub fn chunks(&self) -> &[Entry] {
         &self.index.entries
-    }
-
-    /// Where a chunk's stored bytes begin in the file.
-    #[must_use]
-    pub const fn content_offset(entry: &Entry) -> u64 {
-        entry.offset.saturating_add(CHUNK_HEADER_LEN)
     }
 
     /// The metadata of the index; none where it has none.

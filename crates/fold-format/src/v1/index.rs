@@ -72,6 +72,12 @@ impl Entry {
         })
     }
 
+    /// Where the stored bytes begin in the file.
+    #[must_use]
+    pub const fn content_offset(&self) -> u64 {
+        self.offset.saturating_add(CHUNK_HEADER_LEN)
+    }
+
     /// The bytes of header, content and parity; none where they overflow.
     pub(crate) fn extent(&self) -> Option<Range<u64>> {
         let end = self

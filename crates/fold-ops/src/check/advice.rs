@@ -29,6 +29,14 @@ pub(super) fn on_finding(code: Code, repairable: bool, path: &Path) -> Advice {
         Code::Format(FormatCode::NewerVersion | FormatCode::UnknownFeature) => {
             say("read it with the release that wrote it, or a newer one", explain)
         }
+        Code::Format(FormatCode::KeyNeeded) => say(
+            "give the key: --key-file for encrypted chunks, --integrity-key-file for keyed digests",
+            explain,
+        ),
+        Code::Format(FormatCode::Decryption | FormatCode::Unkeyed) => say(
+            "check that the key is this file's; if it is, the file was altered",
+            explain,
+        ),
         _ if code.class() == Class::Damaged => match resume(path) {
             Some(command) => say(
                 "resume the run: it goes on from the newest valid checkpoint and puts this file aside",
@@ -44,6 +52,18 @@ pub(super) fn on_finding(code: Code, repairable: bool, path: &Path) -> Advice {
             ),
         },
         _ => say("mend what the message names, then try again", explain),
+    }
+}
+
+/// Content of another program that is broken or refused inside a file whose digests match.
+pub(super) fn on_content(code: Code) -> Advice {
+    Advice {
+        action: match code {
+            Code::Format(FormatCode::ForbiddenPickle) => "do not load this file elsewhere: ask who made it",
+            _ => "the bytes are those that were written: ask the program that wrote them",
+        }
+        .to_owned(),
+        next_command: Some(format!("fold explain {code}")),
     }
 }
 

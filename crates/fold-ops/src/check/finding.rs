@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use fold_format::{Class, Escaped, Finding, Region, Severity};
+use fold_format::{Class, Escaped, Finding, Region, Severity, interchange, v1};
 use serde::{Serialize, Serializer};
 
 use super::advice::{self, Advice};
@@ -74,6 +74,41 @@ impl FindingReport {
         }
     }
 
+    /// A finding of a version 1 file.
+    pub(crate) fn of_version_1(finding: &v1::Finding, path: &Path) -> Self {
+        let code = Code::from(finding.code());
+        let bytes = &finding.byte_range;
+        let said = finding.io.map_or_else(String::new, |kind| format!(": {kind}"));
+        let message = format!(
+            "{}: {}{said} ({})",
+            code.meaning(),
+            finding.kind.meaning(),
+            finding.kind.as_str()
+        );
+        Self {
+            chunk: finding.chunk.clone(),
+            byte_range: Some([Int(bytes.start), Int(bytes.end)]),
+            region: if finding.chunk.is_some() {
+                Region::Content
+            } else {
+                Region::File
+            }
+            .to_string(),
+            repairable: finding.repairable,
+            ..Self::placeless(code, message, advice::on_finding(code, finding.repairable, path))
+        }
+    }
+
+    /// What is wrong inside a chunk that is whole, or with a file of another program.
+    pub(crate) fn of_content(fault: &interchange::Fault, chunk: Option<&str>) -> Self {
+        let code = Code::from(fault.code());
+        Self {
+            chunk: chunk.map(Into::into),
+            region: if chunk.is_some() { Region::Content } else { Region::File }.to_string(),
+            ..Self::placeless(code, format!("{}: {fault}", code.meaning()), advice::on_content(code))
+        }
+    }
+
     /// What kept the container from looking at the file `path`.
     pub(crate) fn of_error(error: &fold_format::Error, path: &Path) -> Self {
         match error {
@@ -83,6 +118,8 @@ impl FindingReport {
                 let message = format!("cannot {} the file: {}", fault.operation, fault.source);
                 Self::placeless(code, message, advice::on_finding(code, false, path))
             }
+            fold_format::Error::Version1(finding) => Self::of_version_1(finding, path),
+            fold_format::Error::Content(fault) => Self::of_content(fault, None),
             other => {
                 let code = Code::from(other.code());
                 Self::placeless(code, code.meaning().to_owned(), advice::on_finding(code, false, path))

@@ -5,6 +5,7 @@
 
 mod advice;
 mod finding;
+mod foreign;
 pub(crate) mod targets;
 
 use std::ops::ControlFlow;
@@ -14,6 +15,10 @@ use fold_format::{Cause, Depth, Foreign, Progress, Report, Verdict, VerifyOption
 use serde::{Serialize, Serializer};
 
 pub use finding::FindingReport;
+pub use foreign::{ChunkVerdict, Version1Report};
+pub(crate) use foreign::{Kind as FileKind, read_range, sniff};
+
+use fold_format::v1::Keys;
 
 use crate::code::Code;
 use crate::error::Error;
@@ -114,6 +119,9 @@ pub struct FileReport {
     pub findings_total: Int,
     /// What is wrong, in the order of the file.
     pub findings: Vec<FindingReport>,
+    /// What more there is to say of a version 1 file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_1: Option<Version1Report>,
 }
 
 pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
@@ -168,6 +176,7 @@ impl FileReport {
                 .iter()
                 .map(|finding| FindingReport::of(finding, path))
                 .collect(),
+            version_1: None,
         }
     }
 
@@ -186,6 +195,7 @@ impl FileReport {
             damaged_tensors: Vec::new(),
             findings_total: Int(1),
             findings: vec![finding],
+            version_1: None,
         }
     }
 }
@@ -193,18 +203,33 @@ impl FileReport {
 /// Told how far the verification of a file is; `Break` ends the command.
 pub type OnProgress<'a> = &'a mut (dyn FnMut(&Path, Progress) -> ControlFlow<()> + Send);
 
+/// As [`verify_with`], without keys.
+///
+/// # Errors
+/// As [`verify_with`].
+pub fn verify(
+    paths: &[PathBuf],
+    level: Level,
+    max_findings: usize,
+    progress: OnProgress<'_>,
+) -> Result<VerifyReport, Error> {
+    verify_with(paths, level, max_findings, &Keys::new(), progress)
+}
+
 /// Verifies files, and every checkpoint (`*.fold`, `*.mind`) of directories, not of those below them.
 ///
 /// Any bytes may be in the files. Memory stays within a few MiB per thread and the files' metadata.
 ///
 /// - `max_findings`: how many findings are kept per file; those beyond are counted.
+/// - `keys`: what version 1 files may need.
 ///
 /// # Errors
 /// [`fold_format::Error::Cancelled`] when `progress` breaks off. Everything else is a finding.
-pub fn verify(
+pub fn verify_with(
     paths: &[PathBuf],
     level: Level,
     max_findings: usize,
+    keys: &Keys,
     progress: OnProgress<'_>,
 ) -> Result<VerifyReport, Error> {
     let mut files = Vec::new();
@@ -213,7 +238,7 @@ pub fn verify(
             Ok(targets) => {
                 let first = files.len();
                 for target in targets {
-                    files.push(file(&target, level, max_findings, progress)?);
+                    files.push(file(&target, level, max_findings, keys, progress)?);
                 }
                 superseded(files.get_mut(first..).unwrap_or_default());
             }
@@ -238,8 +263,15 @@ pub(crate) fn file(
     path: &Path,
     level: Level,
     max_findings: usize,
+    keys: &Keys,
     progress: OnProgress<'_>,
 ) -> Result<FileReport, Error> {
+    match sniff(path) {
+        FileKind::Version1 => return foreign::version_1(path, level, max_findings, keys, progress),
+        FileKind::Npz => return Ok(foreign::npz(path, level)),
+        FileKind::Safetensors => return Ok(foreign::safetensors(path, level)),
+        FileKind::Other => {}
+    }
     let mut told = |so_far| progress(path, so_far);
     let options = VerifyOptions::new()
         .max_findings(max_findings.max(1))

@@ -258,7 +258,13 @@ impl Run<'_> {
                 }
             }
         };
-        let verified = check::file(path, Level::Full, FINDINGS_MAX, &mut progress);
+        let verified = check::file(
+            path,
+            Level::Full,
+            FINDINGS_MAX,
+            &fold_format::v1::Keys::new(),
+            &mut progress,
+        );
         let bytes = verified.as_ref().map_or(read, |report| report.bytes_read.0);
         self.summary.bytes_read = Int(before.saturating_add(bytes));
         self.state.totals.bytes = self.state.totals.bytes.saturating_add(bytes);

@@ -153,6 +153,7 @@ fn an_inspection_reads_the_index_and_says_so() {
     let asked = InspectOptions {
         tensor: Some("layer0.weights".to_owned()),
         stats: true,
+        ..InspectOptions::default()
     };
     let tensor = inspect(&path, &asked).unwrap().files[0].tensors[0].clone();
     let stats = tensor.stats.unwrap();
@@ -161,6 +162,7 @@ fn an_inspection_reads_the_index_and_says_so() {
     let unknown = InspectOptions {
         tensor: Some("no".to_owned()),
         stats: false,
+        ..InspectOptions::default()
     };
     assert_eq!(inspect(&path, &unknown).unwrap_err().exit(), ExitCode::Usage);
     assert_eq!(

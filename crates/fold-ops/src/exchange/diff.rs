@@ -1,0 +1,318 @@
+//! What two files of any format differ in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use fold_format::Dtype;
+use fold_format::interchange::Array;
+use fold_format::json::{Form, Value};
+use fold_format::v1::Keys;
+use serde::Serialize;
+
+use super::document::{Body, Document};
+use crate::error::Error;
+use crate::exit::ExitCode;
+use crate::json::Int;
+
+/// When two elements count as equal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Tolerance {
+    /// When their bits are.
+    Bitwise,
+    /// When |a - b| <= atol + rtol |b|; NaN equals NaN.
+    Within {
+        /// Absolute.
+        atol: f64,
+        /// Relative to the second file.
+        rtol: f64,
+    },
+}
+
+impl Tolerance {
+    /// |a - b| <= atol + rtol |b|.
+    #[must_use]
+    pub const fn within(atol: f64, rtol: f64) -> Self {
+        Self::Within { atol, rtol }
+    }
+}
+
+/// What two files differ in, schema `fold.diff/1`.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DiffReport {
+    /// `fold.diff/1`.
+    pub schema: &'static str,
+    /// `diff`.
+    pub command: &'static str,
+    /// What the command ends with: 0 equal, 1 different.
+    pub exit_code: ExitCode,
+    /// Whether the tensors are, and, where both files are of one format, metadata and other chunks too.
+    pub equal: bool,
+    /// The tensors.
+    pub tensors: TensorsDiff,
+    /// Metadata, and chunks that are no tensors.
+    pub metadata: MetadataDiff,
+}
+
+/// Tensors that differ.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct TensorsDiff {
+    /// Those of the second file alone.
+    pub added: Vec<String>,
+    /// Those of the first file alone.
+    pub removed: Vec<String>,
+    /// Those of both that differ.
+    pub changed: Vec<Changed>,
+}
+
+/// One tensor that differs.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Changed {
+    /// Its name.
+    pub name: String,
+    /// `dtype`, `shape` or `values`.
+    pub reason: &'static str,
+    /// The largest |a - b|; none where values were not compared, or one of them is not finite.
+    pub max_abs: Option<f64>,
+    /// The largest |a - b| / |b|; as `max_abs`, and none where b is zero.
+    pub max_rel: Option<f64>,
+    /// Elements that differ.
+    pub differing: Option<Int>,
+}
+
+/// What else differs.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct MetadataDiff {
+    /// Whether it was compared: only files of one format have comparable metadata.
+    pub compared: bool,
+    /// Keys of the metadata that differ or are in one file alone.
+    pub changed: Vec<String>,
+    /// Chunks that are no tensors and differ or are in one file alone.
+    pub chunks: Vec<String>,
+}
+
+/// Compares two files. Both are verified in full first.
+///
+/// # Errors
+/// As [`Document::load`].
+pub fn diff(first: &Path, second: &Path, tolerance: Tolerance, keys: &Keys) -> Result<DiffReport, Error> {
+    let (a, b) = (Document::load(first, keys)?, Document::load(second, keys)?);
+    let tensors = tensors(&a, &b, tolerance);
+    let metadata = metadata(&a, &b);
+    let equal = tensors.added.is_empty()
+        && tensors.removed.is_empty()
+        && tensors.changed.is_empty()
+        && metadata.changed.is_empty()
+        && metadata.chunks.is_empty();
+    Ok(DiffReport {
+        schema: "fold.diff/1",
+        command: "diff",
+        exit_code: if equal { ExitCode::Done } else { ExitCode::No },
+        equal,
+        tensors,
+        metadata,
+    })
+}
+
+fn tensors(a: &Document, b: &Document, tolerance: Tolerance) -> TensorsDiff {
+    let by_name = |document: &'_ Document| -> BTreeMap<String, Array<'static>> {
+        document
+            .tensors()
+            .map(|array| (array.name.to_string(), array.clone()))
+            .collect()
+    };
+    let (a, b) = (by_name(a), by_name(b));
+    let mut found = TensorsDiff::default();
+    for (name, first) in &a {
+        match b.get(name) {
+            None => found.removed.push(name.clone()),
+            Some(second) => found.changed.extend(changed(name, first, second, tolerance)),
+        }
+    }
+    found
+        .added
+        .extend(b.keys().filter(|name| !a.contains_key(*name)).cloned());
+    found
+}
+
+fn changed(name: &str, a: &Array<'_>, b: &Array<'_>, tolerance: Tolerance) -> Option<Changed> {
+    let reason = |reason| Changed {
+        name: name.to_owned(),
+        reason,
+        max_abs: None,
+        max_rel: None,
+        differing: None,
+    };
+    if a.dtype != b.dtype {
+        return Some(reason("dtype"));
+    }
+    if a.shape != b.shape {
+        return Some(reason("shape"));
+    }
+    if a.bytes == b.bytes {
+        return None;
+    }
+    let size = usize::try_from(a.dtype.size_bytes()).unwrap_or(1);
+    let (mut differing, mut max_abs, mut max_rel) = (0_u64, Some(0.0_f64), Some(0.0_f64));
+    for (x, y) in a.bytes.chunks(size).zip(b.bytes.chunks(size)) {
+        if x == y {
+            continue;
+        }
+        let (x, y) = (number(a.dtype, x), number(b.dtype, y));
+        let apart = (x - y).abs();
+        let close = match tolerance {
+            Tolerance::Bitwise => false,
+            Tolerance::Within { atol, rtol } => apart <= atol + rtol * y.abs() || (x.is_nan() && y.is_nan()),
+        };
+        if close {
+            continue;
+        }
+        differing += 1;
+        let finite = apart.is_finite();
+        max_abs = max_abs.filter(|_| finite).map(|max| max.max(apart));
+        let relative = apart / y.abs();
+        max_rel = max_rel.filter(|_| relative.is_finite()).map(|max| max.max(relative));
+    }
+    (differing > 0).then(|| Changed {
+        max_abs,
+        max_rel,
+        differing: Some(Int(differing)),
+        ..reason("values")
+    })
+}
+
+/// One element as a double. Integers beyond 2^53 are rounded: that they differ is seen on their bytes.
+pub(crate) fn number(dtype: Dtype, bytes: &[u8]) -> f64 {
+    macro_rules! as_double {
+        ($type:ty) => {
+            bytes
+                .try_into()
+                .map_or(f64::NAN, |bytes| <$type>::from_le_bytes(bytes) as f64)
+        };
+    }
+    match dtype {
+        Dtype::Bool | Dtype::U8 => as_double!(u8),
+        Dtype::I8 => as_double!(i8),
+        Dtype::U16 => as_double!(u16),
+        Dtype::I16 => as_double!(i16),
+        Dtype::U32 => as_double!(u32),
+        Dtype::I32 => as_double!(i32),
+        Dtype::U64 => as_double!(u64),
+        Dtype::I64 => as_double!(i64),
+        Dtype::F32 => as_double!(f32),
+        Dtype::F64 => as_double!(f64),
+        Dtype::Bf16 => bytes.try_into().map_or(f64::NAN, |bytes| {
+            f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16).into()
+        }),
+        Dtype::F16 => bytes
+            .try_into()
+            .map_or(f64::NAN, |bytes| half(u16::from_le_bytes(bytes))),
+        _ => f64::NAN,
+    }
+}
+
+/// An IEEE 754 half as a double: exact.
+fn half(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1F), f64::from(bits & 0x3FF));
+    // Powers of two are exact, so no function of the platform's is involved.
+    let power = |exponent: i32| f64::from_bits(u64::from((exponent + 1023).unsigned_abs()) << 52);
+    sign * match exponent {
+        0 => fraction * power(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1024.0 + fraction) * power(exponent - 25),
+    }
+}
+
+fn metadata(a: &Document, b: &Document) -> MetadataDiff {
+    if a.format != b.format {
+        return MetadataDiff::default();
+    }
+    let keys = |document: &'_ Document| -> BTreeMap<String, String> {
+        let entries = document
+            .metadata
+            .as_ref()
+            .and_then(Value::as_object)
+            .unwrap_or_default();
+        entries
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.print(Form::SortedAscii)))
+            .collect()
+    };
+    let chunks = |document: &'_ Document| -> BTreeMap<String, Vec<u8>> {
+        let others = document.parts.iter().filter_map(|part| match &part.body {
+            Body::Text(text) => Some((part.name.clone(), text.clone().into_bytes())),
+            Body::Bytes(bytes) => Some((part.name.clone(), bytes.clone())),
+            Body::Tensors { .. } => None,
+        });
+        others.collect()
+    };
+    MetadataDiff {
+        compared: true,
+        changed: differing(&keys(a), &keys(b)),
+        chunks: differing(&chunks(a), &chunks(b)),
+    }
+}
+
+/// Keys that have different values, or are in one map alone.
+fn differing<V: PartialEq>(a: &BTreeMap<String, V>, b: &BTreeMap<String, V>) -> Vec<String> {
+    let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| a.get(*name) != b.get(*name))
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_are_read_exactly() {
+        for (bits, value) in [
+            (0x3C00, 1.0),
+            (0xC000, -2.0),
+            (0x0001, 5.960_464_477_539_063e-8),
+            (0x7BFF, 65504.0),
+            (0x0000, 0.0),
+            (0x7C00, f64::INFINITY),
+            (0x3555, 0.333_251_953_125),
+        ] {
+            assert_eq!(half(bits), value, "{bits:04x}");
+        }
+        assert!(half(0x7E00).is_nan());
+    }
+
+    #[test]
+    fn tolerance_counts_what_is_beyond_it() {
+        let array = |values: &[f32]| Array {
+            name: "a".into(),
+            dtype: Dtype::F32,
+            shape: fold_format::Shape::new(&[values.len() as u64]).unwrap(),
+            bytes: values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect::<Vec<_>>()
+                .into(),
+        };
+        let (a, b) = (
+            array(&[1.0, 2.0, f32::NAN]),
+            array(&[1.0, 2.5, f32::from_bits(0x7FC0_0001)]),
+        );
+        let bitwise = changed("a", &a, &b, Tolerance::Bitwise).unwrap();
+        assert_eq!((bitwise.differing, bitwise.max_abs), (Some(Int(2)), None));
+        let within = |atol| changed("a", &a, &b, Tolerance::Within { atol, rtol: 0.0 });
+        let found = within(0.1).unwrap();
+        assert_eq!(
+            (found.differing, found.max_abs, found.max_rel),
+            (Some(Int(1)), Some(0.5), Some(0.2))
+        );
+        assert!(within(0.5).is_none());
+    }
+}

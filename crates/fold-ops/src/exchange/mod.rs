@@ -1,0 +1,28 @@
+//! Files of other formats in and out: conversion, comparison, extraction.
+//!
+//! Whatever is read was verified in full first: a converter that reads damage writes it down as if it were good. What a
+//! target cannot hold is refused, or named when its loss is allowed. A written file is read back before it gets its name.
+//!
+//! A file's content is in memory while it is converted or compared, once for each file.
+
+mod convert;
+mod diff;
+mod document;
+mod extract;
+mod target;
+mod version_1;
+mod version_2;
+
+pub use convert::{ConvertOptions, ConvertReport, Loss, Lossy, Target, convert};
+pub(crate) use diff::number;
+pub use diff::{Changed, DiffReport, MetadataDiff, TensorsDiff, Tolerance, diff};
+pub(crate) use document::read_fault;
+pub use document::{Body, Document, Part};
+pub use extract::{ExtractReport, Wanted, extract};
+/// The containers' types that [`ConvertOptions`] needs.
+pub use fold_format::{
+    DigestKind, Durability, Encoding as StoredAs, SaveOptions,
+    parity::Level as ParityLevel,
+    v1::{Compression, Protection},
+};
+pub(crate) use version_1::named;

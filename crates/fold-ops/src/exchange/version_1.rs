@@ -1,0 +1,194 @@
+//! Version 1 files as documents, and documents as version 1 files.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::Path;
+
+use fold_format::Limits;
+use fold_format::interchange::{Array, Fault, npz, safetensors};
+use fold_format::json::{Form, Value};
+use fold_format::v1::{self, Chunk, Compression, Content, File, Keys, Protection, Version1};
+
+use super::document::{Body, Document, Part, of_content};
+use crate::error::Error;
+
+/// The chunk whose tensors keep their names; those of other chunks get the chunk's name in front.
+const STATE: &str = "torch_state";
+
+/// Fields of the metadata that speak of a file as a whole, and are made anew or stay behind.
+const OF_THE_FILE: [&str; 6] = [
+    "chunk_hashes",
+    "manifest_hash",
+    "security_level",
+    "security_features",
+    "provenance",
+    "sharding",
+];
+
+/// The name of a tensor in its file.
+fn tensor_name<'a>(chunk: &str, name: &'a str) -> Cow<'a, str> {
+    match chunk == STATE {
+        true => Cow::Borrowed(name),
+        false => Cow::Owned(format!("{chunk}.{name}")),
+    }
+}
+
+/// The tensors of a chunk, under the names that they have in their file.
+pub(crate) fn named(chunk: &str, arrays: Vec<Array<'_>>) -> Vec<Array<'static>> {
+    let rename = |array: Array<'_>| {
+        let name = tensor_name(chunk, &array.name).into_owned();
+        Array {
+            name: Cow::Owned(name),
+            ..array.into_owned()
+        }
+    };
+    arrays.into_iter().map(rename).collect()
+}
+
+pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
+    let failed = |error| Error::of(path, error);
+    let file = File::open(path, keys.clone(), Limits::DEFAULT).map_err(failed)?;
+    let mut parts = Vec::new();
+    for entry in file.chunks() {
+        let payload = file.payload(&entry.name).map_err(failed)?;
+        let content = Content::read(&entry.ctype, &payload, Limits::DEFAULT.max_v1_chunk_bytes);
+        let body = match content.map_err(|fault| of_content(path, fault))? {
+            Content::State(state) => Body::Tensors {
+                arrays: named(&entry.name, state.tensors),
+                others: state.others,
+            },
+            Content::Safetensors(arrays) | Content::Arrays(arrays) => Body::Tensors {
+                arrays: named(&entry.name, arrays),
+                others: Vec::new(),
+            },
+            Content::Json(_) => Body::Text(String::from_utf8_lossy(&payload).into_owned()),
+            _ => Body::Bytes(payload),
+        };
+        parts.push(Part {
+            name: entry.name.to_string(),
+            ctype: Some(entry.ctype.to_string()),
+            body,
+        });
+    }
+    let kept = |key: &str| !OF_THE_FILE.contains(&key);
+    let metadata = file.metadata().and_then(Value::as_object).unwrap_or_default();
+    let metadata = Value::object(metadata.iter().filter(|(key, _)| kept(key)).cloned());
+    let created = file
+        .index()
+        .get("created_at_unix")
+        .cloned()
+        .unwrap_or(Value::Float(0.0));
+    Ok(Document {
+        format: "fold-v1",
+        metadata: Some(Value::object([
+            ("version", Value::from(&*file.info().version)),
+            ("dialect", Value::from(file.info().dialect.as_str())),
+            ("created_at_unix", created),
+            ("metadata", metadata),
+        ])),
+        parts,
+    })
+}
+
+/// Writes a document as version 1.2.0, as PyFolds 1.0 reads it.
+///
+/// A state goes into `TSAV`, other tensors into the type that they came from, or `STEN`.
+pub(super) fn write(
+    out: &mut impl Write,
+    document: &Document,
+    compression: Compression,
+    protection: Protection,
+) -> Result<(), Error> {
+    let mut payloads = Vec::new();
+    for part in &document.parts {
+        payloads.push(payload(part).map_err(|fault| Error::Format(fault.into()))?);
+    }
+    let chunks = document
+        .parts
+        .iter()
+        .zip(&payloads)
+        .map(|(part, (ctype, payload))| Chunk {
+            name: &part.name,
+            ctype,
+            payload: Cow::Borrowed(payload),
+        });
+    let original = document.metadata.as_ref().filter(|_| document.format == "fold-v1");
+    let field = |key| original.and_then(|metadata| metadata.get(key));
+    let created_at_unix = match field("created_at_unix") {
+        Some(Value::Float(seconds)) => *seconds,
+        Some(Value::Int(digits)) => digits.parse().unwrap_or(0.0),
+        _ => 0.0,
+    };
+    let mut metadata = match (field("metadata"), &document.metadata) {
+        (Some(metadata), _) => metadata.clone(),
+        (None, Some(metadata)) => Value::object([("fold", metadata.clone())]),
+        (None, None) => Value::Object(Vec::new()),
+    };
+    if let Value::Object(entries) = &mut metadata {
+        // What the file's protection was says nothing of this one's.
+        entries.retain(|(key, _)| !OF_THE_FILE.contains(&&**key));
+        if let Some((_, protected)) = entries.iter_mut().find(|(key, _)| &**key == "protection") {
+            *protected = Value::from(protection.as_str());
+        }
+    }
+    let file = Version1 {
+        metadata,
+        created_at_unix,
+        chunks: chunks.collect(),
+        compression,
+        protection,
+    };
+    v1::write(out, &file).map_err(|error| refused(&error))
+}
+
+fn refused(error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::InvalidInput => Error::LossyRefused {
+            what: error.to_string().into(),
+        },
+        kind => Error::Format(fold_format::IoFault::new(fold_format::Operation::Write, None, kind.into()).into()),
+    }
+}
+
+fn payload(part: &Part) -> Result<(String, Vec<u8>), Fault> {
+    let ctype = part.ctype.as_deref();
+    Ok(match &part.body {
+        Body::Text(text) => (ctype.unwrap_or("JSON").to_owned(), text.clone().into_bytes()),
+        Body::Bytes(bytes) => (ctype.unwrap_or("BYTE").to_owned(), bytes.clone()),
+        Body::Tensors { arrays, others } => {
+            let prefix = format!("{}.", part.name);
+            let own: Vec<Array<'_>> = arrays
+                .iter()
+                .map(|array| Array {
+                    name: Cow::Borrowed(array.name.strip_prefix(&prefix).unwrap_or(&array.name)),
+                    dtype: array.dtype,
+                    shape: array.shape,
+                    bytes: Cow::Borrowed(&array.bytes),
+                })
+                .collect();
+            let written = |error: io::Error| Fault::from_write(&error);
+            match ctype {
+                Some("TSAV") => ("TSAV".to_owned(), v1::torch::save(&own, others)?),
+                Some("NPZ0") => {
+                    let mut writer = npz::Writer::new(io::Cursor::new(Vec::new()));
+                    for array in &own {
+                        writer
+                            .add(&array.name, array.dtype, &array.shape, &array.bytes)
+                            .map_err(written)?;
+                    }
+                    ("NPZ0".to_owned(), writer.finish().map_err(written)?.into_inner())
+                }
+                _ => {
+                    let mut bytes = Vec::new();
+                    safetensors::write(&mut bytes, &own, &[]).map_err(written)?;
+                    ("STEN".to_owned(), bytes)
+                }
+            }
+        }
+    })
+}
+
+/// The text of a value as version 1 stores it.
+pub(crate) fn text(value: &Value) -> String {
+    value.print(Form::Stored)
+}
