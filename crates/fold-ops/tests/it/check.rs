@@ -141,7 +141,7 @@ fn an_inspection_reads_the_index_and_says_so() {
     let chunks = file
         .chunks
         .iter()
-        .map(|chunk| (chunk.name.as_str(), chunk.kind))
+        .map(|chunk| (chunk.name.as_str(), &*chunk.kind))
         .collect::<Vec<_>>();
     assert_eq!(chunks, [("history", "JSON"), ("state", "TENS")]);
     assert_eq!(file.metadata["score"], 0.5);
