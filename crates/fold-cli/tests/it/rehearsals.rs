@@ -205,7 +205,7 @@ fn dead(out: &Path) -> f64 {
     let events = events
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    events.filter_map(|event| event["dead"].as_f64()).last().unwrap()
+    events.filter_map(|event| event["dead"].as_f64()).next_back().unwrap()
 }
 
 #[test]
