@@ -26,11 +26,7 @@ pub(crate) fn read(files: &KeyFiles) -> Result<Keys, Failure> {
         keys = keys.integrity(key.strip_suffix(b"\r").unwrap_or(key));
     }
     if let Some(path) = &files.public_key {
-        let key = PublicKey::load(path).map_err(|error| Failure::Key {
-            path: path.clone(),
-            what: error.to_string(),
-        })?;
-        keys = keys.public(key);
+        keys = keys.public(PublicKey::load(path).map_err(fold_ops::Error::from)?);
     }
     Ok(keys)
 }

@@ -61,6 +61,7 @@ codes! {
     ResumeDiffers "FOLD-E0503" Error Misuse "the checkpoint was written with another configuration than the one asked for";
     InvariantViolated "FOLD-E0505" Error Damaged "the state breaks an invariant of the model";
     NoValidCheckpoint "FOLD-E0506" Error Damaged "the directory holds checkpoints, and not one of them is valid";
+    NoParity "FOLD-E0601" Error Damaged "blocks are lost, and the file has no parity to restore them from";
     LastValid "FOLD-E0602" Error Misuse "the removal would take the last valid checkpoint";
     ScrubState "FOLD-E0604" Error Environment "the state file of a scrub cannot be read";
     LossyRefused "FOLD-E0801" Error Misuse "the target cannot hold everything, and losing some of it was not allowed";

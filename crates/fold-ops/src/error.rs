@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fold_format::seal::KeyFault;
 use fold_format::{Class, Dtype, Escaped, Shape};
 
 use crate::check::FindingReport;
@@ -103,6 +104,17 @@ pub enum Error {
         /// The target.
         path: PathBuf,
     },
+    /// A file was to be signed whose digests a signature cannot rest on.
+    #[error("{code} {class}: {} has xxh3 digests, which anybody can forge; write it with BLAKE3 first: {}", shown(.path), .sealing.as_deref().unwrap_or("`fold convert` with --digest blake3"), code = self.code(), class = self.class())]
+    NotSealed {
+        /// The file.
+        path: PathBuf,
+        /// The command that writes it anew, where its path can be shown.
+        sealing: Option<String>,
+    },
+    /// A key file cannot be read, written or used.
+    #[error("{code} {class}: {0}", code = self.code(), class = self.class())]
+    Key(#[from] KeyFault),
     /// A plan is not carried out, since the checkpoint that it relies on is not valid any more.
     #[error("{code} {class}: nothing removed, {} is not valid any more and was to be the newest valid checkpoint", shown(.path), code = self.code(), class = self.class())]
     LastValid {
@@ -221,6 +233,13 @@ impl Error {
             Self::LossyRefused { .. } => Code::LossyRefused,
             Self::Setting { .. } => Code::BadConfiguration,
             Self::ReadBack { .. } => Code::Internal,
+            Self::NotSealed { .. } => Code::Format(fold_format::Code::NotSealed),
+            Self::Key(fault) => match fault {
+                KeyFault::Io(fault) => fault.code().into(),
+                KeyFault::Exists { .. } => Code::Format(fold_format::Code::TargetExists),
+                KeyFault::Random(_) => Code::Format(fold_format::Code::Io),
+                _ => Code::BadConfiguration,
+            },
         }
     }
 

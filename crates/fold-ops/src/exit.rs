@@ -16,7 +16,7 @@ pub enum ExitCode {
     No = 1,
     /// The command line or the configuration is wrong.
     Usage = 2,
-    /// Done in part: what is left is taken up by the next call.
+    /// Done in part: what is left is taken up by the next call, or is lost and named.
     Partial = 3,
     /// The file is absent or not a container.
     Absent = 10,
@@ -113,7 +113,8 @@ impl Code {
             | Self::StateMissing
             | Self::StateMismatch
             | Self::InvariantViolated
-            | Self::NoValidCheckpoint => ExitCode::Damaged,
+            | Self::NoValidCheckpoint
+            | Self::NoParity => ExitCode::Damaged,
             Self::Format(other) => match other.class() {
                 Class::Damaged | Class::Unsupported => ExitCode::Damaged,
                 Class::Environment => ExitCode::Io,

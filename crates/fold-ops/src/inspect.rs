@@ -8,6 +8,7 @@ mod foreign;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use fold_format::parity::Level;
 use fold_format::{Checkpoint, Dtype, ReadAt, Tensor};
 use serde::Serialize;
 
@@ -50,7 +51,7 @@ pub struct FileInspection {
     pub version: Option<String>,
     /// Bytes of the file.
     pub bytes: Int,
-    /// How its digests are computed: `xxh3`.
+    /// How its digests are computed: `xxh3` or `blake3`.
     pub digest: Option<&'static str>,
     /// Its root digest, as recorded.
     pub root_digest: Option<String>,
@@ -58,10 +59,14 @@ pub struct FileInspection {
     pub uuid: Option<String>,
     /// Bytes of a block.
     pub block_bytes: Int,
-    /// `off`: this release writes none.
-    pub parity: &'static str,
-    /// False: this release signs nothing.
+    /// What it was saved with: `off`, `low`, `med`, `high`, or a count of parity blocks per group: `7 blocks`.
+    pub parity: String,
+    /// Blocks of parity.
+    pub parity_blocks: Int,
+    /// Whether it has a signature.
     pub signed: bool,
+    /// The public key of the signature, as recorded: 64 hex digits.
+    pub signed_by: Option<String>,
     /// Its chunks, by name.
     pub chunks: Vec<ChunkReport>,
     /// Its tensors, by name.
@@ -86,7 +91,7 @@ pub struct ChunkReport {
     pub stored_bytes: Int,
     /// Bytes when decoded.
     pub bytes: Int,
-    /// `raw`.
+    /// `raw`, `zstd` or `shuffle-zstd`.
     pub encoding: &'static str,
     /// Its digest, as recorded.
     pub digest: String,
@@ -154,7 +159,7 @@ pub fn inspect(path: &Path, options: &InspectOptions) -> Result<InspectReport, E
     let mut files = Vec::new();
     let closed = |path: &Path, finding: FindingReport| FileInspection {
         path: path.into(),
-        parity: "off",
+        parity: parity_name(None),
         findings: vec![finding],
         ..FileInspection::default()
     };
@@ -242,8 +247,12 @@ fn describe<S: ReadAt>(
         root_digest: Some(info.root.to_string()),
         uuid: Some(format!("{:032x}", u128::from_be_bytes(info.uuid))),
         block_bytes: Int(info.block_bytes),
-        parity: "off",
-        signed: false,
+        parity: parity_name(info.parity.map(|parity| parity.level)),
+        parity_blocks: Int(info.parity.map_or(0, |parity| parity.grouping.parity_blocks())),
+        signed: info.signed_by.is_some(),
+        signed_by: info
+            .signed_by
+            .map(|key| key.iter().map(|byte| format!("{byte:02x}")).collect()),
         chunks: chunks.collect(),
         tensors: tensors.collect::<Result<_, Error>>()?,
         // The writer refuses metadata that is no JSON object; a file of another writer is shown as text.
@@ -252,9 +261,20 @@ fn describe<S: ReadAt>(
         findings: checkpoint
             .findings()
             .iter()
-            .map(|finding| FindingReport::of(finding, path))
+            .map(|finding| FindingReport::of(finding, path, finding.repairable))
             .collect(),
     })
+}
+
+fn parity_name(level: Option<Level>) -> String {
+    match level {
+        None => "off".to_owned(),
+        Some(Level::Low) => "low".to_owned(),
+        Some(Level::Medium) => "med".to_owned(),
+        Some(Level::High) => "high".to_owned(),
+        Some(Level::Blocks(count)) => format!("{count} blocks"),
+        Some(_) => "unknown".to_owned(),
+    }
 }
 
 /// None for `bool` and for the half-width floats, which Rust has no stable type for.

@@ -4,6 +4,7 @@
 //!   valid one.
 //! - [`bridge`]: a layer's whole dynamic state to a chunk of tensors and back, bit for bit.
 //! - [`check`], [`mod@inspect`]: answers about a file or a directory as values that serialise to the documented JSON.
+//! - [`mend`], [`mod@sign`]: an exact copy of a damaged file, or what is intact of it; keys and signed copies.
 //! - [`mod@simulate`]: a neuron replayed over an input, its trajectory as arrays.
 //! - [`scrub`], [`doctor`], [`telemetry`], [`runbook`]: reading a store in full now and then, looking at a machine, metrics
 //!   and events, and what to do about each code.
@@ -26,9 +27,11 @@ mod exit;
 mod host;
 pub mod inspect;
 mod json;
+pub mod mend;
 mod replace;
 pub mod runbook;
 pub mod scrub;
+pub mod sign;
 pub mod simulate;
 mod store;
 pub mod telemetry;
@@ -39,9 +42,14 @@ pub use error::{DirectoryOperation, Error, Mismatch};
 pub use exit::ExitCode;
 /// Which arithmetic a neuron follows.
 pub use fold_advanced::Semantics;
-pub use fold_format::{Checkpoint, Class, Content, Disk, Escaped, Saved, Severity, TensorSource};
+/// How much parity a file gets.
+pub use fold_format::parity::Level as ParityLevel;
+/// The key that signatures are checked with.
+pub use fold_format::seal::PublicKey;
+/// The keys that files are read and verified with.
+pub use fold_format::v1::Keys;
 /// The container's types that a layer above needs to save and read checkpoints through this crate.
-pub use fold_format::{seal::PublicKey, v1::Keys};
+pub use fold_format::{Checkpoint, Class, Content, Disk, Escaped, Saved, Severity, TensorSource};
 pub use host::Space;
 /// The type of every moment in this crate's reports.
 pub use jiff::{SignedDuration, Timestamp};

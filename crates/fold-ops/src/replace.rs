@@ -1,9 +1,14 @@
-//! Replacing a small file at once: state files and metrics, which a reader must never see in part.
+//! A file at once under its name: small ones that are replaced, such as state and metrics, and new ones that take no
+//! other's name.
 //!
 //! Checkpoints are not written by this: `fold_format::save` is.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+
+use fold_format::storage::Storage as _;
+use fold_format::{Disk, Misuse};
 
 use crate::error::{DirectoryOperation, Error};
 
@@ -15,10 +20,45 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         path: path.into(),
         source,
     };
-    let dir = path
-        .parent()
+    let mut file = temporary(path).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_data().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Has a new file filled under a temporary name, flushes it, and gives it the name `path`, and the directory's names to
+/// the disk. Whatever fails, there is no such file.
+///
+/// # Errors
+/// `FOLD-E0003` the name is taken; what `fill` fails with; what the system refuses.
+pub(crate) fn create<T>(path: &Path, fill: impl FnOnce(&mut File) -> Result<T, Error>) -> Result<T, Error> {
+    let failed = |operation, source| Error::Directory {
+        operation,
+        path: path.into(),
+        source,
+    };
+    let mut file = temporary(path).map_err(|error| failed(DirectoryOperation::Write, error))?;
+    let filled = fill(file.as_file_mut())?;
+    let synced = file.as_file().sync_all();
+    synced.map_err(|error| failed(DirectoryOperation::Sync, error))?;
+    file.persist_noclobber(path).map_err(|error| match error.error.kind() {
+        std::io::ErrorKind::AlreadyExists => Error::Format(Misuse::TargetExists { path: path.into() }.into()),
+        _ => failed(DirectoryOperation::Rename, error.error),
+    })?;
+    Disk.sync_dir(dir_of(path))
+        .map_err(|error| failed(DirectoryOperation::Sync, error))?;
+    Ok(filled)
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent()
         .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+        .unwrap_or(Path::new("."))
+}
+
+/// A file in the directory of `path` that goes when it is dropped.
+fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".fold-write-").suffix(".part");
     #[cfg(unix)]
@@ -26,16 +66,33 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         use std::os::unix::fs::PermissionsExt as _;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(dir).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.as_file().sync_data().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    builder.tempfile_in(dir_of(path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_file_takes_no_other_name_and_a_failure_leaves_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new");
+        let write = |bytes: &'static [u8]| {
+            move |out: &mut File| {
+                out.write_all(bytes).unwrap();
+                Ok(())
+            }
+        };
+        let failing = create(&path, |_| -> Result<(), Error> {
+            Err(fold_format::Error::Cancelled.into())
+        });
+        assert!(failing.is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        create(&path, write(b"one")).unwrap();
+        assert_eq!(create(&path, write(b"two")).unwrap_err().exit().number(), 21);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn what_cannot_be_replaced_stays_and_nothing_is_left_behind() {

@@ -56,6 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         more_seeds: (1..seeds).collect(),
         resume: Resume::Auto,
         retention: None,
+        parity: None,
     };
     let outcome = train(&request, &mut Lines(std::io::stdout().lock(), Instant::now()))?;
     serde_json::to_writer_pretty(std::io::stdout().lock(), &outcome)?;

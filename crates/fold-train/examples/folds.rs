@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 more_seeds: vec![fold as u64 + 100],
                 resume: Resume::No,
                 retention: None,
+                parity: None,
             };
             all.push(train(&request, &mut Silent)?.accuracy);
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fold_ops::{Checkpoint, CheckpointStore};
+use fold_ops::{Checkpoint, CheckpointStore, ParityLevel};
 
 use crate::Error;
 use crate::config::TrainConfig;
@@ -60,7 +60,18 @@ pub fn evaluate(path: &Path, data: &DataSet) -> Result<EvalOutcome, Error> {
     })
 }
 
-/// The settings and the seed that a saved run was started with; none where `path` does not exist or holds no checkpoint.
+/// What a saved run was started with.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Recorded {
+    /// Its settings.
+    pub config: TrainConfig,
+    /// Its seed.
+    pub seed: u64,
+    /// How much parity its checkpoints have.
+    pub parity: Option<ParityLevel>,
+}
+
+/// What a saved run was started with; none where `path` does not exist or holds no checkpoint.
 ///
 /// All checkpoints of a run agree on them, so the newest one whose record can be read and verified is asked, whatever its
 /// other content is worth. The number of epochs is no setting of a run: it is the default, or as many as the run's newest
@@ -70,10 +81,15 @@ pub fn evaluate(path: &Path, data: &DataSet) -> Result<EvalOutcome, Error> {
 ///
 /// # Errors
 /// The checkpoint is damaged or no training checkpoint; the directory holds checkpoints and none can be asked.
-pub fn recorded(path: &Path) -> Result<Option<(TrainConfig, u64)>, Error> {
-    let asked = |path: &Path| -> Result<(TrainConfig, u64), Error> {
-        let record = Record::read(&Checkpoint::open(path).map_err(fold_ops::Error::from)?)?;
-        Ok((record.settings()?, record.seed()?))
+pub fn recorded(path: &Path) -> Result<Option<Recorded>, Error> {
+    let asked = |path: &Path| -> Result<Recorded, Error> {
+        let checkpoint = Checkpoint::open(path).map_err(fold_ops::Error::from)?;
+        let record = Record::read(&checkpoint)?;
+        Ok(Recorded {
+            config: record.settings()?,
+            seed: record.seed()?,
+            parity: checkpoint.info().parity.map(|parity| parity.level),
+        })
     };
     if !path.exists() {
         return Ok(None);
@@ -87,10 +103,11 @@ pub fn recorded(path: &Path) -> Result<Option<(TrainConfig, u64)>, Error> {
         return Ok(None);
     };
     let mut answers = steps.iter().rev().filter_map(|&step| asked(&store.path_of(step)).ok());
-    let (mut config, seed) = answers.next().ok_or_else(|| Error::NoValidCheckpoint {
+    let mut recorded = answers.next().ok_or_else(|| Error::NoValidCheckpoint {
         dir: path.into(),
         count: steps.len(),
     })?;
-    config.epochs = config.epochs.max(u32::try_from(newest).unwrap_or(u32::MAX));
-    Ok(Some((config, seed)))
+    let seen = u32::try_from(newest).unwrap_or(u32::MAX);
+    recorded.config.epochs = recorded.config.epochs.max(seen);
+    Ok(Some(recorded))
 }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use fold_ops::{Checkpoint, CheckpointStore, Retention, StoreWriter};
+use fold_ops::{Checkpoint, CheckpointStore, ParityLevel, Retention, StoreWriter};
 
 use crate::Error;
 use crate::config::TrainConfig;
@@ -50,6 +50,8 @@ pub struct TrainRequest {
     pub resume: Resume,
     /// Which checkpoints to keep after each save; all without one.
     pub retention: Option<Retention>,
+    /// How much parity the checkpoints get, from which lost blocks can be restored; it changes no result.
+    pub parity: Option<ParityLevel>,
 }
 
 /// Trains, measures and saves. Work is done on the caller's rayon pool; its size changes no bit of any file.
@@ -110,7 +112,7 @@ impl Run<'_> {
                 newest,
             });
         }
-        let writer = StoreWriter::create(&request.out)?;
+        let writer = StoreWriter::create(&request.out)?.with_parity(request.parity);
         let mut first = match self.resumed(&writer)? {
             Some(trained) => trained,
             None => {

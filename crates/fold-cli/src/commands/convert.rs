@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Convert, global: &Global, output: &mut Output) -> 
 }
 
 fn version_2(arguments: &Convert) -> SaveOptions {
-    use exchange::{DigestKind, ParityLevel, StoredAs};
+    use exchange::{DigestKind, StoredAs};
     let options = SaveOptions::new(exchange::Durability::Full)
         .encoding(match arguments.encoding {
             Encoding::Raw => StoredAs::Raw,
@@ -68,10 +68,5 @@ fn version_2(arguments: &Convert) -> SaveOptions {
             DigestName::Xxh3 => DigestKind::Xxh3,
             DigestName::Blake3 => DigestKind::Blake3,
         });
-    options.parity(match arguments.parity {
-        Parity::Off => None,
-        Parity::Low => Some(ParityLevel::Low),
-        Parity::Med => Some(ParityLevel::Medium),
-        Parity::High => Some(ParityLevel::High),
-    })
+    options.parity(arguments.parity.level())
 }

@@ -34,9 +34,12 @@ fn one(file: &FileInspection, digests: &str, text: &mut String) {
     if let (Some(format), Some(version), Some(digest)) = (file.format, &file.version, file.digest) {
         let _ = write!(
             text,
-            ": {format} {version}, {} bytes, {digest} digests ({digests})",
-            file.bytes.0
+            ": {format} {version}, {} bytes, {digest} digests ({digests}), parity {}",
+            file.bytes.0, file.parity
         );
+        if let Some(key) = &file.signed_by {
+            let _ = write!(text, ", signed by {key} (recorded, not checked)");
+        }
     }
     text.push('\n');
     for chunk in &file.chunks {

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use fold_ops::{Escaped, ExitCode, Retention};
-use fold_train::{DataSet, Recorder, Resume, TrainConfig, TrainOutcome, TrainRequest};
+use fold_train::{DataSet, Recorded, Recorder, Resume, TrainConfig, TrainOutcome, TrainRequest};
 
-use crate::arguments::{Global, Train};
+use crate::arguments::{Global, Parity, Train};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Teller;
@@ -43,7 +43,11 @@ fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
         Resume::Auto => fold_train::recorded(&arguments.out)?,
         Resume::From(path) => fold_train::recorded(path)?,
     };
-    let (recorded, seed) = recorded.unwrap_or((TrainConfig::default(), 0));
+    let Recorded {
+        config: recorded,
+        seed,
+        parity,
+    } = recorded.unwrap_or_default();
     let mut config = match &arguments.config {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|source| Failure::Input {
@@ -75,6 +79,7 @@ fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
             .collect(),
         resume,
         retention,
+        parity: arguments.parity.map_or(parity, Parity::level),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use fold_ops::check::{self, FileReport, VerifyReport};
+use fold_ops::check::{self, FileReport, FindingReport, VerifyReport};
 use fold_ops::{Escaped, ExitCode};
 
 use crate::arguments::{Global, Level, Verify};
@@ -47,6 +47,16 @@ fn rendered(report: &VerifyReport) -> String {
     text
 }
 
+/// What, where and what next.
+pub(super) fn one_finding(finding: &FindingReport, text: &mut String) {
+    let _ = writeln!(text, "  {} {}", finding.code, finding.message);
+    let _ = writeln!(text, "    where: {}", finding.place());
+    let _ = writeln!(text, "    do:    {}", finding.action);
+    if let Some(command) = &finding.next_command {
+        let _ = writeln!(text, "    next:  {command}");
+    }
+}
+
 /// A file, its verdict, and for each finding what, where and what next.
 pub(super) fn one_file(file: &FileReport, text: &mut String) {
     let path = file.path.to_string_lossy();
@@ -61,12 +71,7 @@ pub(super) fn one_file(file: &FileReport, text: &mut String) {
         file.blocks_total.0,
     );
     for finding in &file.findings {
-        let _ = writeln!(text, "  {} {}", finding.code, finding.message);
-        let _ = writeln!(text, "    where: {}", finding.place());
-        let _ = writeln!(text, "    do:    {}", finding.action);
-        if let Some(command) = &finding.next_command {
-            let _ = writeln!(text, "    next:  {command}");
-        }
+        one_finding(finding, text);
     }
     let shown = u64::try_from(file.findings.len()).unwrap_or(u64::MAX);
     if file.findings_total.0 > shown {

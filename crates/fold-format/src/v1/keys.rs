@@ -54,6 +54,12 @@ impl Keys {
         self
     }
 
+    /// The key that signatures must be of, where one was given.
+    #[must_use]
+    pub const fn public_key(&self) -> Option<PublicKey> {
+        self.public
+    }
+
     /// The key of a file with 32 raw bytes or 64 hex digits, white space around them allowed. None where it is neither.
     #[must_use]
     pub fn parse_aes256(bytes: &[u8]) -> Option<[u8; 32]> {

@@ -1,23 +1,24 @@
 //! What to do about a finding, and the command of this release that does it.
 //!
-//! There is no repair yet: what helps is another copy, or the run itself, whose training is deterministic and computes a
-//! lost checkpoint again from the newest valid one, bit for bit.
+//! A file that holds what is lost a second time, as parity or as the other copy of its metadata, is repaired. Else what
+//! helps is the run itself, whose training is deterministic and computes a lost checkpoint again from the newest valid
+//! one, bit for bit; or another copy, or what is intact of this one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use fold_format::{Class, Code as FormatCode};
+use fold_format::{Class, Code as FormatCode, Severity};
 
 use crate::code::Code;
 use crate::store::step_of;
 
 /// What to do, and with which command.
-pub(super) struct Advice {
+pub(crate) struct Advice {
     pub(super) action: String,
     pub(super) next_command: Option<String>,
 }
 
-/// - `repairable`: the file holds a second copy of the damaged bytes.
-pub(super) fn on_finding(code: Code, repairable: bool, path: &Path) -> Advice {
+/// - `mendable`: the file holds a second time whatever is damaged in it, here and elsewhere.
+pub(super) fn on_finding(code: Code, mendable: bool, path: &Path) -> Advice {
     let explain = Some(format!("fold explain {code}"));
     let say = |action: &str, next_command| Advice {
         action: action.to_owned(),
@@ -37,18 +38,22 @@ pub(super) fn on_finding(code: Code, repairable: bool, path: &Path) -> Advice {
             "check that the key is this file's; if it is, the file was altered",
             explain,
         ),
+        Code::Format(FormatCode::Signature) => say("do not use the file before you know who has written it", explain),
+        _ if code.class() == Class::Damaged && mendable => say(
+            "write a whole copy, which the file holds everything for, and put it in this one's place",
+            repair_command(path).or(explain),
+        ),
+        _ if code.class() == Class::Damaged && code.severity() == Severity::Warning => {
+            say("the content is whole: nothing has to be done now", explain)
+        }
         _ if code.class() == Class::Damaged => match resume(path) {
             Some(command) => say(
                 "resume the run: it goes on from the newest valid checkpoint and puts this file aside",
                 Some(command),
             ),
-            None if repairable => say(
-                "the second copy of these bytes is whole and all content can be read: replace the file by a good copy",
-                explain,
-            ),
             None => say(
-                "replace the file by a good copy; its other tensors can still be read",
-                explain,
+                "replace the file by a good copy; where there is none, take out of it what is intact",
+                salvage_command(path).or(explain),
             ),
         },
         _ => say("mend what the message names, then try again", explain),
@@ -85,9 +90,41 @@ fn resume(path: &Path) -> Option<String> {
     Some(format!("fold train --data digits --out {} --resume", quoted(dir)?))
 }
 
+/// The command that writes a whole copy of a file: `x.repaired.fold` for `x.fold`.
+fn repair_command(path: &Path) -> Option<String> {
+    Some(format!(
+        "fold repair {} -o {}",
+        quoted(path)?,
+        quoted(&beside(path, ".repaired"))?
+    ))
+}
+
+/// The command that takes out of a file what is intact, into the directory `x-salvaged` for `x.fold`.
+pub(crate) fn salvage_command(path: &Path) -> Option<String> {
+    let dir = beside(&path.with_extension(""), "-salvaged");
+    Some(format!("fold salvage {} -o {}", quoted(path)?, quoted(&dir)?))
+}
+
+/// The command that writes a file anew with BLAKE3 digests: `x.sealed.fold` for `x.fold`.
+pub(crate) fn sealing_command(path: &Path) -> Option<String> {
+    let sealed = quoted(&beside(path, ".sealed"))?;
+    Some(format!("fold convert {} {sealed} --digest blake3", quoted(path)?))
+}
+
+/// A name beside `path`, with `mark` before the extension.
+fn beside(path: &Path, mark: &str) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(mark);
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
 /// A path as one word of a shell's command line. None where it is not UTF-8 or has control characters: what cannot be
 /// shown faithfully is not put into a command.
-fn quoted(path: &Path) -> Option<String> {
+pub(crate) fn quoted(path: &Path) -> Option<String> {
     let text = path.to_str().filter(|text| !text.chars().any(char::is_control))?;
     let dashed = if text.starts_with('-') {
         format!("./{text}")
@@ -128,7 +165,35 @@ mod tests {
             "fold train --data digits --out runs/digits --resume"
         );
         assert_eq!(next("step-00000003.fold"), "fold train --data digits --out . --resume");
-        assert_eq!(next("model.fold"), "fold explain FOLD-E0301");
+        assert_eq!(next("model.fold"), "fold salvage model.fold -o model-salvaged");
+        assert_eq!(next("a/my net"), "fold salvage 'a/my net' -o 'a/my net-salvaged'");
+        assert_eq!(next("a\u{1b}"), "fold explain FOLD-E0301");
+    }
+
+    #[test]
+    fn what_can_be_repaired_is_repaired_a_run_s_checkpoint_too() {
+        let next = |code, path: &str| {
+            on_finding(Code::Format(code), true, Path::new(path))
+                .next_command
+                .unwrap()
+        };
+        assert_eq!(
+            next(FormatCode::ReadThroughParity, "r/step-00000003.fold"),
+            "fold repair r/step-00000003.fold -o r/step-00000003.repaired.fold"
+        );
+        assert_eq!(next(FormatCode::IndexDigest, "net"), "fold repair net -o net.repaired");
+    }
+
+    #[test]
+    fn a_wrong_signature_is_no_damage_to_be_mended() {
+        for mendable in [false, true] {
+            let advice = on_finding(
+                Code::Format(FormatCode::Signature),
+                mendable,
+                Path::new("r/step-00000003.fold"),
+            );
+            assert_eq!(advice.next_command.as_deref(), Some("fold explain FOLD-E0306"));
+        }
     }
 
     #[test]

@@ -57,11 +57,13 @@ fn class<S: Serializer>(class: &Class, serializer: S) -> Result<S::Ok, S::Error>
 
 impl FindingReport {
     /// A finding of the container in the file `path`.
-    pub(crate) fn of(finding: &Finding, path: &Path) -> Self {
+    ///
+    /// - `mendable`: whether all that is wrong with the file can be repaired, this finding and every other.
+    pub(crate) fn of(finding: &Finding, path: &Path, mendable: bool) -> Self {
         let code = code_of(finding);
         let bytes = &finding.byte_range;
         let placed = !(bytes.is_empty() && finding.region == Region::File);
-        let advice = advice::on_finding(code, finding.repairable, path);
+        let advice = advice::on_finding(code, mendable, path);
         Self {
             chunk: finding.chunk.clone(),
             tensor: finding.tensor.clone(),
@@ -74,8 +76,8 @@ impl FindingReport {
         }
     }
 
-    /// A finding of a version 1 file.
-    pub(crate) fn of_version_1(finding: &v1::Finding, path: &Path) -> Self {
+    /// A finding of a version 1 file; `mendable` as for [`FindingReport::of`].
+    pub(crate) fn of_version_1(finding: &v1::Finding, path: &Path, mendable: bool) -> Self {
         let code = Code::from(finding.code());
         let bytes = &finding.byte_range;
         let said = finding.io.map_or_else(String::new, |kind| format!(": {kind}"));
@@ -85,17 +87,16 @@ impl FindingReport {
             finding.kind.meaning(),
             finding.kind.as_str()
         );
+        let region = match finding.chunk {
+            Some(_) => Region::Content,
+            None => Region::File,
+        };
         Self {
             chunk: finding.chunk.clone(),
             byte_range: Some([Int(bytes.start), Int(bytes.end)]),
-            region: if finding.chunk.is_some() {
-                Region::Content
-            } else {
-                Region::File
-            }
-            .to_string(),
+            region: region.to_string(),
             repairable: finding.repairable,
-            ..Self::placeless(code, message, advice::on_finding(code, finding.repairable, path))
+            ..Self::placeless(code, message, advice::on_finding(code, mendable, path))
         }
     }
 
@@ -112,13 +113,13 @@ impl FindingReport {
     /// What kept the container from looking at the file `path`.
     pub(crate) fn of_error(error: &fold_format::Error, path: &Path) -> Self {
         match error {
-            fold_format::Error::Finding(finding) => Self::of(finding, path),
+            fold_format::Error::Finding(finding) => Self::of(finding, path, false),
+            fold_format::Error::Version1(finding) => Self::of_version_1(finding, path, false),
             fold_format::Error::Io(fault) => {
                 let code = Code::from(fault.code());
                 let message = format!("cannot {} the file: {}", fault.operation, fault.source);
                 Self::placeless(code, message, advice::on_finding(code, false, path))
             }
-            fold_format::Error::Version1(finding) => Self::of_version_1(finding, path),
             fold_format::Error::Content(fault) => Self::of_content(fault, None),
             other => {
                 let code = Code::from(other.code());

@@ -135,7 +135,7 @@ pub(super) fn version_1(
         findings: report
             .findings
             .iter()
-            .map(|finding| FindingReport::of_version_1(finding, path))
+            .map(|finding| FindingReport::of_version_1(finding, path, report.verdict == Verdict::Corrected))
             .collect(),
         version_1: Some(Version1Report {
             dialect: report.info.as_ref().map(|info| info.dialect.as_str()),

@@ -3,7 +3,7 @@
 //! A report names the level it was reached at: `header-ok` and `structure-ok` are no clean bill, only `ok` is. Whatever is
 //! wrong with a file is a finding of its report, that it is absent too; an error is only what stops the whole command.
 
-mod advice;
+pub(crate) mod advice;
 mod finding;
 mod foreign;
 pub(crate) mod targets;
@@ -11,14 +11,13 @@ pub(crate) mod targets;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use fold_format::v1::Keys;
 use fold_format::{Cause, Depth, Foreign, Progress, Report, Verdict, VerifyOptions};
 use serde::{Serialize, Serializer};
 
 pub use finding::FindingReport;
 pub use foreign::{ChunkVerdict, Version1Report};
 pub(crate) use foreign::{Kind as FileKind, read_range, sniff};
-
-use fold_format::v1::Keys;
 
 use crate::code::Code;
 use crate::error::Error;
@@ -107,7 +106,7 @@ pub struct FileReport {
     pub bytes_total: Int,
     /// Bytes that were read.
     pub bytes_read: Int,
-    /// Blocks of content.
+    /// Blocks: of content and of parity.
     pub blocks_total: Int,
     /// Those that were checked.
     pub blocks_checked: Int,
@@ -174,7 +173,7 @@ impl FileReport {
             findings: report
                 .findings
                 .iter()
-                .map(|finding| FindingReport::of(finding, path))
+                .map(|finding| FindingReport::of(finding, path, report.verdict == Verdict::Corrected))
                 .collect(),
             version_1: None,
         }
@@ -221,7 +220,7 @@ pub fn verify(
 /// Any bytes may be in the files. Memory stays within a few MiB per thread and the files' metadata.
 ///
 /// - `max_findings`: how many findings are kept per file; those beyond are counted.
-/// - `keys`: what version 1 files may need.
+/// - `keys`: what version 1 files may need; with a public key, a file must have a signature by it.
 ///
 /// # Errors
 /// [`fold_format::Error::Cancelled`] when `progress` breaks off. Everything else is a finding.
@@ -273,9 +272,12 @@ pub(crate) fn file(
         FileKind::Other => {}
     }
     let mut told = |so_far| progress(path, so_far);
-    let options = VerifyOptions::new()
+    let mut options = VerifyOptions::new()
         .max_findings(max_findings.max(1))
         .progress(&mut told);
+    if let Some(key) = keys.public_key() {
+        options = options.public_key(key);
+    }
     match fold_format::verify(path, level.depth(), options) {
         Ok(report) => Ok(FileReport::new(path, level, &report)),
         Err(fold_format::Error::Cancelled) => Err(fold_format::Error::Cancelled.into()),

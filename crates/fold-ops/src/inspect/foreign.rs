@@ -52,7 +52,8 @@ fn version_1(path: &Path, options: &InspectOptions) -> Result<FileInspection, Er
             "rs(32)" => "med",
             "rs(64)" => "high",
             _ => "rs",
-        },
+        }
+        .to_owned(),
         signed: info.signed || info.trust_block,
         metadata: file.metadata().map_or(serde_json::Value::Null, plain),
         ..FileInspection::default()
@@ -139,7 +140,7 @@ fn safetensors_header(path: &Path) -> Result<FileInspection, Error> {
         path: path.into(),
         format: Some("safetensors"),
         bytes: Int(file_len),
-        parity: "off",
+        parity: "off".to_owned(),
         tensors: tensors.collect(),
         metadata: serde_json::Value::Object(texts.collect()),
         ..FileInspection::default()
@@ -157,7 +158,7 @@ fn whole(path: &Path, options: &InspectOptions) -> Result<FileInspection, Error>
         path: path.into(),
         format: Some(document.format),
         bytes: Int(bytes),
-        parity: "off",
+        parity: "off".to_owned(),
         tensors: tensors.collect(),
         metadata: document.metadata.as_ref().map_or(serde_json::Value::Null, plain),
         ..FileInspection::default()

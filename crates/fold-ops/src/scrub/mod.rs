@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fold_format::storage::Storage as _;
+use fold_format::v1::Keys;
 use fold_format::{Disk, Limits, Progress, Verdict};
 use jiff::Timestamp;
 
@@ -258,13 +259,7 @@ impl Run<'_> {
                 }
             }
         };
-        let verified = check::file(
-            path,
-            Level::Full,
-            FINDINGS_MAX,
-            &fold_format::v1::Keys::new(),
-            &mut progress,
-        );
+        let verified = check::file(path, Level::Full, FINDINGS_MAX, &Keys::new(), &mut progress);
         let bytes = verified.as_ref().map_or(read, |report| report.bytes_read.0);
         self.summary.bytes_read = Int(before.saturating_add(bytes));
         self.state.totals.bytes = self.state.totals.bytes.saturating_add(bytes);

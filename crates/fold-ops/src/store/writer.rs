@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fold_format::parity::Level as ParityLevel;
 use fold_format::storage::Storage;
 use fold_format::{Content, Disk, Durability, SaveOptions, Saved, is_temporary_name, save};
 
@@ -33,6 +34,7 @@ pub struct StoreWriter<S: Storage = Disk> {
     store: CheckpointStore<S>,
     _lock: Option<WriterLock>,
     removed_leftovers: Vec<PathBuf>,
+    parity: Option<ParityLevel>,
 }
 
 impl StoreWriter<Disk> {
@@ -72,7 +74,15 @@ impl<S: Storage> StoreWriter<S> {
             store,
             _lock: lock,
             removed_leftovers,
+            parity: None,
         })
+    }
+
+    /// How much parity the checkpoints get that are saved from now on; none unless said.
+    #[must_use]
+    pub fn with_parity(mut self, level: Option<ParityLevel>) -> Self {
+        self.parity = level;
+        self
     }
 
     /// The directory, for reading.
@@ -97,7 +107,7 @@ impl<S: Storage> StoreWriter<S> {
     /// `FOLD-E0003` where the step has a file already ([`StoreWriter::set_aside`] frees the name); `FOLD-E0404` no space;
     /// `FOLD-E0403` the flush failed, and the file is not there.
     pub fn save(&self, step: u64, content: &Content<'_>, uuid: [u8; 16]) -> Result<Saved, Error> {
-        let options = SaveOptions::new(Durability::Full).uuid(uuid);
+        let options = SaveOptions::new(Durability::Full).uuid(uuid).parity(self.parity);
         let path = self.store.path_of(step);
         let saved = save(&self.store.storage, &path, content, &options)?;
         log::debug!("saved {} ({} bytes)", path.display(), saved.bytes);

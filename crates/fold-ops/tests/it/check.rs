@@ -146,7 +146,7 @@ fn an_inspection_reads_the_index_and_says_so() {
     assert_eq!(chunks, [("history", "JSON"), ("state", "TENS")]);
     assert_eq!(file.metadata["score"], 0.5);
     assert_eq!(
-        (file.version.as_deref(), file.parity, file.signed),
+        (file.version.as_deref(), file.parity.as_str(), file.signed),
         (Some("2.0"), "off", false)
     );
 

@@ -13,6 +13,7 @@ fn four_hundred_neurons_read_the_held_out_digits() {
         more_seeds: Vec::new(),
         resume: Resume::No,
         retention: None,
+        parity: None,
     };
     let accuracy = train(&request, &mut Silent).unwrap().accuracy;
     assert!(accuracy.learned >= 0.945, "{accuracy:?}");

@@ -29,6 +29,7 @@ fn small(out: &Path) -> TrainRequest {
         more_seeds: Vec::new(),
         resume: Resume::No,
         retention: None,
+        parity: None,
     }
 }
 
