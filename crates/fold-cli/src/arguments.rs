@@ -243,15 +243,22 @@ pub(crate) struct Verify {
     pub(crate) keys: KeyFiles,
 }
 
-/// Keys that version 1 files may need.
+/// Secret keys that version 1 files may need.
 #[derive(Debug, Args)]
-pub(crate) struct KeyFiles {
+pub(crate) struct SecretKeyFiles {
     /// The AES-256 key of encrypted version 1 chunks: 32 bytes or 64 hex digits.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// The integrity key of version 1 digests, as PYFOLDS_INTEGRITY_KEY had it; a line break at its end is dropped.
     #[arg(long, value_name = "FILE")]
     pub(crate) integrity_key_file: Option<PathBuf>,
+}
+
+/// Keys that a verification may need.
+#[derive(Debug, Args)]
+pub(crate) struct KeyFiles {
+    #[command(flatten)]
+    pub(crate) secret: SecretKeyFiles,
     /// Ask for a signature by this ed25519 key: a file without one, or with another's, fails.
     #[arg(long, value_name = "PEM")]
     pub(crate) public_key: Option<PathBuf>,
@@ -367,6 +374,8 @@ pub(crate) struct Repair {
     /// Say what would be done, and write nothing.
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) keys: SecretKeyFiles,
 }
 
 #[derive(Debug, Args)]
@@ -379,6 +388,8 @@ pub(crate) struct Salvage {
     /// Say what would be saved and what is lost, and write nothing.
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) keys: SecretKeyFiles,
 }
 
 #[derive(Debug, Args)]

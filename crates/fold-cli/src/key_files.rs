@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fold_ops::{Keys, PublicKey};
 
-use crate::arguments::KeyFiles;
+use crate::arguments::{KeyFiles, SecretKeyFiles};
 use crate::failure::Failure;
 
 /// The longest key file that is read.
@@ -12,6 +12,15 @@ const MAX_LEN: u64 = 1 << 16;
 
 /// Reads the keys that were named.
 pub(crate) fn read(files: &KeyFiles) -> Result<Keys, Failure> {
+    let keys = read_secret(&files.secret)?;
+    Ok(match &files.public_key {
+        Some(path) => keys.public(PublicKey::load(path).map_err(fold_ops::Error::from)?),
+        None => keys,
+    })
+}
+
+/// Reads the secret keys that were named.
+pub(crate) fn read_secret(files: &SecretKeyFiles) -> Result<Keys, Failure> {
     let mut keys = Keys::new();
     if let Some(path) = &files.key_file {
         let key = Keys::parse_aes256(&bytes(path)?).ok_or_else(|| Failure::Key {
@@ -24,9 +33,6 @@ pub(crate) fn read(files: &KeyFiles) -> Result<Keys, Failure> {
         let key = bytes(path)?;
         let key = key.strip_suffix(b"\n").unwrap_or(&key);
         keys = keys.integrity(key.strip_suffix(b"\r").unwrap_or(key));
-    }
-    if let Some(path) = &files.public_key {
-        keys = keys.public(PublicKey::load(path).map_err(fold_ops::Error::from)?);
     }
     Ok(keys)
 }

@@ -3,16 +3,18 @@
 use std::fmt::Write as _;
 
 use fold_ops::mend::{self, Mode, RepairReport};
-use fold_ops::{Escaped, ExitCode, Keys};
+use fold_ops::{Escaped, ExitCode};
 
 use super::verify::one_finding;
 use crate::arguments::{Global, Repair};
 use crate::failure::Failure;
+use crate::key_files;
 use crate::output::{Output, painted};
 
 pub(crate) fn run(arguments: &Repair, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
     let mode = if arguments.dry_run { Mode::Plan } else { Mode::Write };
-    let report = mend::repair(&arguments.file, &arguments.output, mode, &Keys::new())?;
+    let keys = key_files::read_secret(&arguments.keys)?;
+    let report = mend::repair(&arguments.file, &arguments.output, mode, &keys)?;
     if global.json {
         output.json(&report)?;
     } else {
@@ -25,7 +27,7 @@ fn rendered(report: &RepairReport) -> String {
     let mut text = String::new();
     let path = Escaped(&report.path.to_string_lossy()).to_string();
     let verdict = painted(report.verdict, report.code.is_none());
-    let _ = writeln!(text, "{path}: {verdict}, {} findings", report.findings_total.0);
+    let _ = writeln!(text, "{path}: {verdict}, {} finding(s)", report.findings_total.0);
     if let (Some(code), Some(message)) = (report.code, &report.message) {
         for finding in &report.findings {
             one_finding(finding, &mut text);

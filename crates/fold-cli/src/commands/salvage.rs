@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use fold_ops::mend::{self, LostItem, Mode, SalvageReport};
-use fold_ops::{Escaped, ExitCode, Keys};
+use fold_ops::{Escaped, ExitCode};
 
 use crate::arguments::{Global, Salvage};
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::key_files;
 use crate::output::{Output, painted};
 
 pub(crate) fn run(arguments: &Salvage, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -16,7 +17,7 @@ pub(crate) fn run(arguments: &Salvage, global: &Global, output: &mut Output) -> 
         &arguments.file,
         &arguments.output,
         mode,
-        &Keys::new(),
+        &key_files::read_secret(&arguments.keys)?,
         &mut interrupt::requested,
     )?;
     if global.json {
@@ -34,12 +35,14 @@ fn rendered(report: &SalvageReport) -> String {
     }
     let verb = if report.applied { "saved" } else { "intact" };
     for item in &report.files {
-        let name = item.name.as_deref().unwrap_or_default();
-        let _ = write!(text, "{} {} ", painted(verb, true), item.kind);
-        let _ = match report.applied {
-            true => writeln!(text, "{} as {}", Escaped(name), item.file),
-            false => writeln!(text, "{}", Escaped(name)),
-        };
+        let _ = write!(text, "{} {}", painted(verb, true), item.kind);
+        if let Some(name) = &item.name {
+            let _ = write!(text, " {}", Escaped(name));
+        }
+        if report.applied {
+            let _ = write!(text, " as {}", item.file);
+        }
+        text.push('\n');
     }
     lost("tensor", &report.tensors_lost, &mut text);
     lost("chunk", &report.chunks_lost, &mut text);

@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &Verify, global: &Global, output: &mut Output) -> R
         Level::Full => check::Level::Full,
     };
     let keys = key_files::read(&arguments.keys)?;
-    let report = check::verify_with(&arguments.paths, level, arguments.max_errors, &keys, &mut |_, _| {
+    let report = check::verify(&arguments.paths, level, arguments.max_errors, &keys, &mut |_, _| {
         interrupt::requested()
     })?;
     if global.json {
