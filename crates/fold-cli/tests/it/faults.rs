@@ -103,6 +103,61 @@ fn a_signal_ends_a_scrub_with_its_exit_code_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn a_scrub_without_time_ends_in_part_and_calls_that_follow_finish_the_pass() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    assert_eq!(code(&train(&out, "3").output().unwrap()), 0);
+    // Reading any one of the files takes longer than the time that is given.
+    for left in [3, 2, 1, 0] {
+        let output = fold(&["scrub", "--bwlimit", "0.07", "--max-duration", "1s", "--json"])
+            .arg(&out)
+            .output()
+            .unwrap();
+        let report = json(&output);
+        assert_eq!(
+            (code(&output), &report["summary"]["left"], &report["summary"]["pass"]),
+            (if left == 0 { 0 } else { 3 }, &left.into(), &1.into()),
+            "{report}"
+        );
+    }
+    assert_eq!(
+        json(&fold(&["scrub", "--json"]).arg(&out).output().unwrap())["summary"]["pass"],
+        2
+    );
+}
+
+#[test]
+fn a_scrub_that_repairs_says_of_each_file_what_came_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, plain, to) = (dir.path().join("run"), dir.path().join("plain"), dir.path().join("to"));
+    assert_eq!(code(&train(&out, "2").args(["--parity", "low"]).output().unwrap()), 0);
+    assert_eq!(code(&train(&plain, "1").output().unwrap()), 0);
+    // One that parity restores, one without parity, one that is whole.
+    super::operations::damage(&out.join("step-00000002.fold"));
+    std::fs::copy(plain.join("step-00000001.fold"), out.join("step-00000001.fold")).unwrap();
+    super::operations::damage(&out.join("step-00000001.fold"));
+    let before = checkpoints(&out);
+    let scrub = || {
+        let output = fold(&["scrub", "--json", "--repair-to"])
+            .arg(&to)
+            .arg(&out)
+            .output()
+            .unwrap();
+        let report = json(&output);
+        let repairs = report["repairs"].as_array().unwrap().iter();
+        let outcomes: Vec<String> = repairs
+            .map(|copy| copy["outcome"].as_str().unwrap().to_owned())
+            .collect();
+        (code(&output), outcomes)
+    };
+    assert_eq!(scrub(), (1, vec!["refused".to_owned(), "repaired".to_owned()]));
+    assert_eq!(scrub(), (1, vec!["refused".to_owned(), "kept".to_owned()]));
+    assert!(checkpoints(&out) == before, "a damaged file was changed");
+    assert_eq!(checkpoints(&to).keys().collect::<Vec<_>>(), ["step-00000002.fold"]);
+    assert_eq!(code(&fold(&["verify"]).arg(&to).output().unwrap()), 0);
+}
+
+#[test]
 fn a_second_writer_is_refused_and_told_who_the_first_is() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
@@ -227,6 +282,92 @@ fn a_disk_that_is_full_at_any_point_of_a_save_loses_nothing() {
     assert!(checkpoints(&out) == expected);
 }
 
+/// Commands that write a file or a directory of their own, with the name of what they write; in the arguments, `KEY` is a
+/// private key, `FILE` the source and `NEW` the target.
+#[cfg(target_os = "linux")]
+const COPIES: [(&[&str], &str); 7] = [
+    (&["repair", "FILE", "-o", "NEW"], "repaired.fold"),
+    (&["salvage", "FILE", "-o", "NEW"], "salvaged"),
+    (&["convert", "FILE", "NEW", "--lossy", "allow"], "converted.safetensors"),
+    (&["convert", "FILE", "NEW", "--digest", "blake3"], "converted.fold"),
+    (
+        &["extract", "FILE", "--tensor", "layer0.filaments", "-o", "NEW"],
+        "tensor.npy",
+    ),
+    (&["sign", "SEALED", "--key", "KEY", "-o", "NEW"], "signed.fold"),
+    (&["keygen", "-o", "NEW"], "new.pem"),
+];
+
+/// Runs one of [`COPIES`]; the key and the sealed source lie in `dir`.
+#[cfg(target_os = "linux")]
+fn copy(dir: &Path, arguments: &[&str], file: &Path, target: &Path) -> std::process::Output {
+    let (key, sealed) = (dir.join("key.pem"), dir.join("sealed.fold"));
+    if !sealed.exists() {
+        assert_eq!(code(&fold(&["keygen", "-o"]).arg(&key).output().unwrap()), 0);
+        let converted = fold(&["convert", "--digest", "blake3"]).arg(file).arg(&sealed).output();
+        assert_eq!(code(&converted.unwrap()), 0);
+    }
+    let mut command = fold(&["--json"]);
+    for argument in arguments {
+        match *argument {
+            "FILE" => command.arg(file),
+            "NEW" => command.arg(target),
+            "KEY" => command.arg(&key),
+            "SEALED" => command.arg(&sealed),
+            other => command.arg(other),
+        };
+    }
+    command.output().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_at_any_point_of_a_copy_leaves_no_part_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    assert_eq!(code(&train(&out, "1").output().unwrap()), 0);
+    let file = out.join("step-00000001.fold");
+    let whole = std::fs::read(&file).unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path().join("disk"), "size=64m") else {
+        return;
+    };
+    let page = 4096;
+    for (arguments, name) in COPIES {
+        let target = disk.0.join(name);
+        let (mut full, mut fitted) = (0, 0);
+        let mut room = 1;
+        while fitted == 0 {
+            assert!(room < 200, "{arguments:?} never fits");
+            // A tmpfs of no size at all has no limit; one page is the least.
+            disk.remount(&format!("size={}", room * page));
+            let output = copy(dir.path(), arguments, &file, &target);
+            disk.remount("size=64m");
+            match code(&output) {
+                0 => fitted += 1,
+                74 => {
+                    full += 1;
+                    let report = json(&output);
+                    assert_eq!(report["code"], "FOLD-E0404", "{arguments:?}, {room} pages: {report}");
+                    let left = walk(&disk.0);
+                    assert!(left.is_empty(), "{arguments:?}, {room} pages: left behind {left:?}");
+                }
+                other => panic!("{arguments:?}, {room} pages: exit code {other}: {}", stderr(&output)),
+            }
+            room += 3;
+        }
+        // A pair of keys and one tensor fit where anything does.
+        assert!(
+            full > 0 || matches!(arguments[0], "keygen" | "extract"),
+            "{arguments:?} was never refused"
+        );
+        for path in walk(&disk.0) {
+            std::fs::remove_file(path).unwrap();
+        }
+        let _ = std::fs::remove_dir(&target);
+    }
+    assert!(std::fs::read(&file).unwrap() == whole, "the source was changed");
+}
+
 /// Every file below `dir`.
 fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -278,6 +419,14 @@ fn a_read_only_file_system_is_a_typed_error_and_reading_goes_on() {
         if exit == 74 {
             assert_eq!(json(&output)["code"], "FOLD-E0406", "{arguments:?}");
         }
+    }
+    let file = out.join("step-00000001.fold");
+    for (arguments, target) in COPIES {
+        let target = disk.0.join(target);
+        let output = copy(dir.path(), arguments, &file, &target);
+        assert_eq!(code(&output), 74, "{arguments:?}: {}", stderr(&output));
+        assert_eq!(json(&output)["code"], "FOLD-E0406", "{arguments:?}");
+        assert!(!target.exists(), "{arguments:?}");
     }
     let state = dir.path().join("state.json");
     let output = fold(&["scrub", "--state"]).arg(&state).arg(&out).output().unwrap();

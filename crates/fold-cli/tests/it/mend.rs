@@ -463,22 +463,3 @@ fn a_run_with_parity_is_repaired_and_goes_on_with_parity() {
     assert!(std::fs::read(&path).unwrap() == whole);
     assert_eq!(code(&fold(&["verify"]).arg(&out).output().unwrap()), 0);
 }
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_full_standard_output_is_an_exit_code() {
-    let dir = tempfile::tempdir().unwrap();
-    model(dir.path(), None);
-    for arguments in [
-        &["repair", "net.fold", "-o", "a.fold"][..],
-        &["salvage", "net.fold", "-o", "b", "--json"],
-        &["keygen", "-o", "c.pem"],
-    ] {
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let output = fold(arguments).current_dir(dir.path()).stdout(full).output().unwrap();
-        assert_eq!(code(&output), 74, "{arguments:?}: {}", stderr(&output));
-        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
-    }
-    // What was acknowledged by the file system stays.
-    assert_eq!(code(&in_dir(dir.path(), &["verify", "a.fold"])), 0);
-}

@@ -1,27 +1,164 @@
 //! Standard output that is full or closed, help, and the codes.
 
-use super::{code, fold, json, stderr, stdout};
+use std::path::Path;
+
+use super::{code, fold, json, stderr, stdout, train};
+
+/// Calls of every command, each in a folder that has what it needs; `json` is added where it changes what is printed.
+#[cfg(target_os = "linux")]
+const CALLS: &[&[&str]] = &[
+    &[
+        "train",
+        "--data",
+        "digits",
+        "--neurons",
+        "24",
+        "--epochs",
+        "1",
+        "--out",
+        "new",
+    ],
+    &["eval", "run/step-00000001.fold", "--data", "digits"],
+    &[
+        "simulate",
+        "--config",
+        "case.json",
+        "--input",
+        "case.npz",
+        "--output",
+        "trace.npz",
+    ],
+    &["inspect", "run"],
+    &["inspect", "run/step-00000001.fold", "--stats"],
+    &["verify", "run"],
+    &["verify", "absent"],
+    &[
+        "convert",
+        "run/step-00000001.fold",
+        "converted.safetensors",
+        "--lossy",
+        "allow",
+    ],
+    &["diff", "run/step-00000000.fold", "run/step-00000001.fold"],
+    &[
+        "extract",
+        "run/step-00000001.fold",
+        "--tensor",
+        "layer0.theta",
+        "-o",
+        "theta.npy",
+    ],
+    &["repair", "run/step-00000001.fold", "-o", "repaired.fold"],
+    &["salvage", "run/step-00000001.fold", "-o", "salvaged"],
+    &["keygen", "-o", "another.pem"],
+    &["sign", "sealed.fold", "--key", "key.pem", "-o", "signed.fold"],
+    &["scrub", "run"],
+    &["scrub", "absent"],
+    &["prune", "run", "--keep-last", "1"],
+    &["prune", "absent", "--keep-last", "1", "--json"],
+    &["exporter", ".", "--listen", "127.0.0.1:0"],
+    &["doctor"],
+    &["explain", "--list"],
+    &["explain", "E0301"],
+    &["completions", "bash"],
+    &["man"],
+    &["help"],
+];
+
+/// A folder with what [`CALLS`] need.
+#[cfg(target_os = "linux")]
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    assert_eq!(code(&train(&out, "1").output().unwrap()), 0);
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fold-advanced/testdata/pyfolds-1.0.2");
+    for kind in ["json", "npz"] {
+        let from = case.join(format!("n17_consolidation_ties.{kind}"));
+        std::fs::copy(from, dir.path().join(format!("case.{kind}"))).unwrap();
+    }
+    for arguments in [
+        &["convert", "run/step-00000001.fold", "sealed.fold", "--digest", "blake3"][..],
+        &["keygen", "-o", "key.pem"],
+    ] {
+        assert_eq!(code(&fold(arguments).current_dir(dir.path()).output().unwrap()), 0);
+    }
+    dir
+}
+
+/// Where everything that is written is refused.
+#[cfg(target_os = "linux")]
+fn full() -> std::fs::File {
+    std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap()
+}
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_standard_output_is_an_exit_code_and_no_panic() {
-    for arguments in [
-        &["explain", "--list"][..],
-        &["explain", "--list", "--json"],
-        &["--help"],
-        &["verify", "absent"],
-        &["doctor"],
-        &["scrub", "absent"],
-        &["prune", "absent", "--keep-last", "1", "--json"],
-        &["completions", "bash"],
-        &["man"],
-        &["exporter", ".", "--listen", "127.0.0.1:0"],
-    ] {
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let output = fold(arguments).stdout(full).output().unwrap();
-        assert_eq!(code(&output), 74, "{arguments:?}: {}", stderr(&output));
-        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    for more in [&[][..], &["--json"]] {
+        let dir = folder();
+        for arguments in CALLS {
+            let mut command = fold(arguments);
+            if arguments[0] != "help" && !arguments.contains(&"--json") {
+                command.args(more);
+            }
+            let output = command.current_dir(dir.path()).stdout(full()).output().unwrap();
+            assert_eq!(code(&output), 74, "{arguments:?} {more:?}: {}", stderr(&output));
+            assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+        }
+        // What was done before it could not be told stays done.
+        for file in ["new/step-00000001.fold", "repaired.fold", "signed.fold"] {
+            assert_eq!(
+                code(&fold(&["verify", file]).current_dir(dir.path()).output().unwrap()),
+                0
+            );
+        }
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_calls_of_these_tests_are_of_every_command() {
+    let help = stdout(&fold(&["--help"]).output().unwrap());
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let (commands, _) = commands.split_once("\n\n").unwrap();
+    let named = commands.lines().filter(|line| !line.starts_with("   "));
+    let named: std::collections::BTreeSet<&str> = named.filter_map(|line| line.split_whitespace().next()).collect();
+    let called = CALLS.iter().map(|arguments| arguments[0]).collect();
+    assert!(named.len() > 15, "{named:?}");
+    assert_eq!(named, called);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_error_changes_no_result() {
+    let dir = folder();
+    for (arguments, exit) in [
+        (&["verify", "run", "-vv"][..], 0),
+        (&["verify", "absent"], 10),
+        (&["scrub", "run", "--progress", "plain"], 0),
+        (&["prune", "run", "--keep-last", "1"], 0),
+        (&["eval", "absent", "--data", "digits"], 10),
+    ] {
+        let output = fold(arguments).current_dir(dir.path()).stderr(full()).output().unwrap();
+        assert_eq!(code(&output), exit, "{arguments:?}");
+    }
+    let told = fold(&[
+        "train",
+        "--data",
+        "digits",
+        "--neurons",
+        "24",
+        "--epochs",
+        "1",
+        "--out",
+        "told",
+    ])
+    .args(["--progress", "plain"])
+    .current_dir(dir.path())
+    .stderr(full())
+    .output();
+    assert_eq!(code(&told.unwrap()), 0);
+    assert!(super::checkpoints(&dir.path().join("told")) == super::checkpoints(&dir.path().join("run")));
 }
 
 #[cfg(unix)]

@@ -202,19 +202,6 @@ impl FileReport {
 /// Told how far the verification of a file is; `Break` ends the command.
 pub type OnProgress<'a> = &'a mut (dyn FnMut(&Path, Progress) -> ControlFlow<()> + Send);
 
-/// As [`verify_with`], without keys.
-///
-/// # Errors
-/// As [`verify_with`].
-pub fn verify(
-    paths: &[PathBuf],
-    level: Level,
-    max_findings: usize,
-    progress: OnProgress<'_>,
-) -> Result<VerifyReport, Error> {
-    verify_with(paths, level, max_findings, &Keys::new(), progress)
-}
-
 /// Verifies files, and every checkpoint (`*.fold`, `*.mind`) of directories, not of those below them.
 ///
 /// Any bytes may be in the files. Memory stays within a few MiB per thread and the files' metadata.
@@ -224,7 +211,7 @@ pub fn verify(
 ///
 /// # Errors
 /// [`fold_format::Error::Cancelled`] when `progress` breaks off. Everything else is a finding.
-pub fn verify_with(
+pub fn verify(
     paths: &[PathBuf],
     level: Level,
     max_findings: usize,

@@ -101,7 +101,11 @@ pub struct SavedItem {
 struct Target<'a> {
     dir: &'a Path,
     mode: Mode,
+    /// Whether the directory was there before.
+    existed: bool,
     begun: bool,
+    /// Names of files that are written.
+    written: Vec<String>,
     names: FileNames,
     files: Vec<SavedItem>,
     tensors_saved: Vec<String>,
@@ -129,7 +133,18 @@ impl Target<'_> {
                 path: path.clone(),
                 source,
             })
-        })
+        })?;
+        self.written.push(file.to_owned());
+        Ok(())
+    }
+
+    /// Removes what was written, so that the same call can be made again.
+    fn undo(&self) {
+        let files = self.written.iter().map(|file| fs::remove_file(self.dir.join(file)));
+        let dir = (self.begun && !self.existed).then(|| fs::remove_dir(self.dir));
+        for error in files.chain(dir).filter_map(Result::err) {
+            log::warn!("part of what was salvaged stays in {:?}: {error}", self.dir);
+        }
     }
 
     fn tensor(&mut self, name: &str, dtype: Dtype, shape: &Shape, bytes: &[u8]) -> Result<(), Error> {
@@ -176,7 +191,7 @@ impl Target<'_> {
 ///
 /// # Errors
 /// `FOLD-E0003` there is something in the directory; the file is absent, no container, or of a newer version; what the
-/// system refuses. What is lost is in the report.
+/// system refuses. The directory is then as before. What is lost is in the report.
 pub fn salvage(
     path: &Path,
     dir: &Path,
@@ -189,16 +204,34 @@ pub fn salvage(
     let mut target = Target {
         dir,
         mode,
+        existed: dir.is_dir(),
         begun: false,
+        written: Vec::new(),
         names: FileNames::reserving(&[REPORT_NAME, METADATA_NAME]),
         files: Vec::new(),
         tensors_saved: Vec::new(),
         chunks_saved: Vec::new(),
         stop,
     };
+    let report = filled(path, source, format, keys, &mut target);
+    if report.is_err() {
+        target.undo();
+    }
+    report
+}
+
+/// Fills the target, with the report at the end.
+fn filled(
+    path: &Path,
+    source: File,
+    format: Format,
+    keys: &Keys,
+    target: &mut Target<'_>,
+) -> Result<SalvageReport, Error> {
+    let (dir, mode) = (target.dir, target.mode);
     let salvaged = match format {
-        Format::Version2 => version_2(path, &source, &mut target)?,
-        Format::Version1 => version_1(path, source, keys, &mut target)?,
+        Format::Version2 => version_2(path, &source, target)?,
+        Format::Version1 => version_1(path, source, keys, target)?,
     };
     let lost = |items: Vec<(Box<str>, FindingReport)>| {
         let item = |(name, finding): (Box<str>, _)| LostItem {

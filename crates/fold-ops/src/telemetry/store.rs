@@ -129,11 +129,14 @@ impl StoreSnapshot {
             .map(|identity| identity.bytes)
             .fold(0, u64::saturating_add);
         gauge(&BYTES, &labels, bytes as f64);
-        let bad = files
+        let mut bad: Vec<(&PathBuf, &FileRecord)> = files
             .iter()
             .filter_map(|(path, identity)| Some((path, self.known(path, identity)?)))
-            .filter(|(_, record)| !is_ok(record));
-        for (path, record) in bad.take(DAMAGED_MAX) {
+            .filter(|(_, record)| !is_ok(record))
+            .collect();
+        // What is read through its second copy must not crowd out what is lost.
+        bad.sort_by_key(|(_, record)| record.verdict == Verdict::Corrected.as_str());
+        for (path, record) in bad.into_iter().take(DAMAGED_MAX) {
             let code = record.codes.first().map_or("", String::as_str);
             let labels = [
                 ("store", store),

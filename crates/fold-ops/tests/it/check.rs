@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use fold_format::Verdict;
 use fold_ops::check::{Level, VerifyReport, verify};
 use fold_ops::inspect::{InspectOptions, inspect};
-use fold_ops::{Code, ExitCode, Int, StoreWriter};
+use fold_ops::{Code, ExitCode, Int, Keys, StoreWriter};
 
 use crate::written::{flip, save_step};
 
 pub(crate) fn verified(path: impl AsRef<Path>, level: Level) -> VerifyReport {
     let paths = [path.as_ref().to_path_buf()];
-    verify(&paths, level, 100, &mut |_, _| ControlFlow::Continue(())).unwrap()
+    verify(&paths, level, 100, &Keys::new(), &mut |_, _| ControlFlow::Continue(())).unwrap()
 }
 
 pub(crate) fn run_of(steps: u64) -> (tempfile::TempDir, StoreWriter) {
@@ -125,9 +125,13 @@ fn what_is_no_container_is_told_from_what_is_damaged() {
 #[test]
 fn a_break_off_ends_the_command() {
     let (_dir, writer) = run_of(1);
-    let stopped = verify(&[writer.store().dir().into()], Level::Full, 1, &mut |_, _| {
-        ControlFlow::Break(())
-    });
+    let stopped = verify(
+        &[writer.store().dir().into()],
+        Level::Full,
+        1,
+        &Keys::new(),
+        &mut |_, _| ControlFlow::Break(()),
+    );
     assert_eq!(stopped.unwrap_err().exit(), ExitCode::Interrupted);
 }
 
