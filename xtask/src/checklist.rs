@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde::Serialize;
 
+use crate::evidence::Surroundings;
+use crate::items::suites::{Subject, Suites};
+
 /// One item of the checklist.
 pub(crate) struct Item {
     /// What `--only` calls it.
@@ -19,8 +22,19 @@ pub(crate) struct Item {
     pub(crate) proves: &'static str,
     /// Takes minutes: left out by `--quick`.
     pub(crate) slow: bool,
-    /// Does it. An error is a failure and its text the evidence.
-    pub(crate) run: fn(&Path) -> anyhow::Result<Ended>,
+    /// How it is done.
+    pub(crate) how: How,
+}
+
+/// How an item is done.
+#[derive(Clone, Copy)]
+pub(crate) enum How {
+    /// By a function. An error is a failure and its text the evidence.
+    Run(fn(&Path) -> anyhow::Result<Ended>),
+    /// By tests of the workspace.
+    Tests(&'static [Subject]),
+    /// By the tests that no item names.
+    OtherTests,
 }
 
 /// How an item ended, unless it failed.
@@ -53,7 +67,14 @@ struct Line {
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     schema: &'static str,
+    /// The commit that was checked.
     commit: String,
+    /// Which of the items were run, in words.
+    scope: String,
+    /// When, where and with which tools.
+    surroundings: Surroundings,
+    /// Seconds that all of it took.
+    seconds: f64,
     items: Vec<Line>,
 }
 
@@ -72,13 +93,16 @@ pub(crate) fn choose<'a>(all: &'a [Item], only: &[String], quick: bool) -> anyho
 }
 
 /// Runs the items in their order and tells `out` about each.
-pub(crate) fn run(root: &Path, items: &[&Item], out: &mut dyn Write) -> anyhow::Result<Report> {
+pub(crate) fn run(root: &Path, items: &[&Item], scope: &str, out: &mut dyn Write) -> anyhow::Result<Report> {
     let mut lines = Vec::new();
+    let (surroundings, begun) = (Surroundings::now(root), Instant::now());
+    let every_test = items.iter().any(|item| matches!(item.how, How::OtherTests));
+    let mut suites = Suites::new(root, crate::items::claims(), every_test);
     for item in items {
         write!(out, "{:<16} ... ", item.name)?;
         out.flush()?;
         let start = Instant::now();
-        let (outcome, evidence) = match (item.run)(root) {
+        let (outcome, evidence) = match outcome(item, root, &mut suites) {
             Ok(Ended::Passed(evidence)) => (Outcome::Passed, evidence),
             Ok(Ended::Skipped(reason)) => (Outcome::Skipped, reason),
             Err(error) => (Outcome::Failed, format!("{error:#}")),
@@ -102,8 +126,19 @@ pub(crate) fn run(root: &Path, items: &[&Item], out: &mut dyn Write) -> anyhow::
     Ok(Report {
         schema: "fold.release-check/1",
         commit: crate::evidence::commit(root),
+        scope: scope.to_owned(),
+        surroundings,
+        seconds: seconds(begun.elapsed()),
         items: lines,
     })
+}
+
+fn outcome(item: &Item, root: &Path, suites: &mut Suites<'_>) -> anyhow::Result<Ended> {
+    match item.how {
+        How::Run(run) => run(root),
+        How::Tests(subjects) => suites.of(item.name, subjects),
+        How::OtherTests => suites.rest(),
+    }
 }
 
 impl Report {
@@ -112,19 +147,81 @@ impl Report {
         !self.items.iter().any(|line| matches!(line.outcome, Outcome::Failed))
     }
 
-    /// The closing lines for a person.
-    pub(crate) fn summary(&self) -> String {
+    /// How many items ended in which way.
+    fn counts(&self) -> String {
         let count = |wanted: fn(&Outcome) -> bool| self.items.iter().filter(|line| wanted(&line.outcome)).count();
         let failed = count(|outcome| matches!(outcome, Outcome::Failed));
         let skipped = count(|outcome| matches!(outcome, Outcome::Skipped));
         let passed = self.items.len() - failed - skipped;
-        let mut text = format!("{passed} passed, {failed} failed, {skipped} skipped\n");
-        for line in self
-            .items
+        format!("{passed} passed, {failed} failed, {skipped} skipped")
+    }
+
+    /// The closing lines for a person.
+    pub(crate) fn summary(&self) -> String {
+        let mut text = format!("{} in {:.0} s\n", self.counts(), self.seconds);
+        for line in self.unsettled() {
+            let _ = writeln!(text, "\n{} {}:\n{}", word(&line.outcome), line.item, line.evidence);
+        }
+        text
+    }
+
+    /// The items that did not pass.
+    fn unsettled(&self) -> impl Iterator<Item = &Line> {
+        self.items
             .iter()
             .filter(|line| !matches!(line.outcome, Outcome::Passed))
-        {
-            let _ = writeln!(text, "\n{} {}:\n{}", word(&line.outcome), line.item, line.evidence);
+    }
+
+    /// The report for somebody who was not there.
+    fn page(&self) -> String {
+        let Surroundings {
+            began,
+            machine,
+            cores,
+            rustc,
+        } = &self.surroundings;
+        let verdict = if self.passed() {
+            "Nothing failed."
+        } else {
+            "**Not fit for release.**"
+        };
+        let mut text = format!(
+            "# Release check\n\n{verdict} {} in {:.0} s.\n\n\
+            | | |\n|---|---|\n| commit | {} |\n| items | {} |\n| begun | {began} |\n| machine | {machine}, {cores} cores |\n| compiler | {rustc} |\n\n\
+            An item passes, fails, or is skipped with the reason. What was skipped has not been checked. \
+            `cargo xtask release-check --only ITEM` runs one again.\n\n",
+            self.counts(),
+            self.seconds,
+            self.commit,
+            self.scope,
+        );
+        for line in self.unsettled() {
+            let _ = writeln!(
+                text,
+                "- {} **{}**: {}",
+                word(&line.outcome),
+                line.item,
+                first_line(&line.evidence)
+            );
+        }
+        text.push_str("\n| item | ended | seconds | proves |\n|---|---|---|---|\n");
+        for line in &self.items {
+            let (item, word) = (line.item, word(&line.outcome));
+            let _ = writeln!(
+                text,
+                "| [{item}](#{item}) | {word} | {:.1} | {} |",
+                line.seconds, line.proves
+            );
+        }
+        for line in &self.items {
+            let _ = write!(
+                text,
+                "\n## {}\n\n{}: {}.\n\n```text\n{}\n```\n",
+                line.item,
+                word(&line.outcome),
+                line.proves,
+                line.evidence.replace("```", "` ` `")
+            );
         }
         text
     }
@@ -133,28 +230,7 @@ impl Report {
     pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         std::fs::write(folder.join("report.json"), serde_json::to_string_pretty(self)?)?;
-        let mut text = format!("# Release check of {}\n\n", self.commit);
-        text.push_str("| item | ended | seconds | proves |\n|---|---|---|---|\n");
-        for line in &self.items {
-            let _ = writeln!(
-                text,
-                "| {} | {} | {:.1} | {} |",
-                line.item,
-                word(&line.outcome),
-                line.seconds,
-                line.proves
-            );
-        }
-        for line in &self.items {
-            let _ = write!(
-                text,
-                "\n## {}: {}\n\n```\n{}\n```\n",
-                line.item,
-                word(&line.outcome),
-                line.evidence
-            );
-        }
-        std::fs::write(folder.join("report.md"), text)?;
+        std::fs::write(folder.join("report.md"), self.page())?;
         Ok(())
     }
 }
@@ -184,29 +260,39 @@ mod tests {
             name: "good",
             proves: "",
             slow: false,
-            run: |_| Ok(Ended::Passed("yes".into())),
+            how: How::Run(|_| Ok(Ended::Passed("yes".into()))),
         },
         Item {
             name: "absent",
             proves: "",
             slow: true,
-            run: |_| Ok(Ended::Skipped("no such tool".into())),
+            how: How::Run(|_| Ok(Ended::Skipped("no such tool".into()))),
         },
         Item {
             name: "bad",
             proves: "",
             slow: false,
-            run: |_| bail!("broken"),
+            how: How::Run(|_| bail!("broken")),
         },
     ];
 
     #[test]
     fn a_failed_item_fails_the_report_and_a_skipped_one_is_named() {
         let chosen = choose(ITEMS, &[], false).unwrap();
-        let report = run(Path::new("."), &chosen, &mut std::io::sink()).unwrap();
+        let report = run(Path::new("."), &chosen, "all", &mut std::io::sink()).unwrap();
         assert!(!report.passed());
         assert!(report.summary().starts_with("1 passed, 1 failed, 1 skipped"));
         assert!(report.summary().contains("no such tool") && report.summary().contains("broken"));
+        let page = report.page();
+        for part in [
+            "**Not fit for release.** 1 passed, 1 failed, 1 skipped",
+            "- skipped **absent**: no such tool",
+            "- FAILED **bad**: broken",
+            "| [good](#good) | passed |",
+            "## good\n\npassed: ",
+        ] {
+            assert!(page.contains(part), "{part} is missing:\n{page}");
+        }
     }
 
     #[test]

@@ -66,8 +66,34 @@ pub(crate) fn commit(root: &Path) -> String {
     }
 }
 
-/// Builds the binary `fold` with optimisation and returns its path.
-pub(crate) fn fold_binary(root: &Path) -> anyhow::Result<PathBuf> {
+/// When, where and with which tools something is checked.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Surroundings {
+    /// The moment, in UTC.
+    pub(crate) began: String,
+    /// The system, its release and the processor's kind.
+    pub(crate) machine: String,
+    pub(crate) cores: usize,
+    pub(crate) rustc: String,
+}
+
+impl Surroundings {
+    pub(crate) fn now(root: &Path) -> Self {
+        let said = |program: &str, arguments: &[&str]| {
+            let output = Command::new(program).current_dir(root).args(arguments).output().ok();
+            output.map_or_else(|| "unknown".to_owned(), |output| text(&output.stdout).trim().to_owned())
+        };
+        Self {
+            began: said("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
+            machine: said("uname", &["-srm"]),
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            rustc: said("rustc", &["--version"]),
+        }
+    }
+}
+
+/// Builds the binary `fold` as it is released and returns its path.
+pub(crate) fn released_binary(root: &Path) -> anyhow::Result<PathBuf> {
     let (messages, _) = must(&mut cargo(
         root,
         &[

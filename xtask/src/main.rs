@@ -107,7 +107,15 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Some(Task::ReleaseCheck(options)) => {
             let chosen = checklist::choose(items::ALL, &options.only, options.quick)?;
-            let report = checklist::run(&root, &chosen, &mut out)?;
+            let scope = match (&options.only[..], options.quick) {
+                ([], false) => "all".to_owned(),
+                ([], true) => {
+                    let slow = items::ALL.iter().filter(|item| item.slow).map(|item| item.name);
+                    format!("`--quick`: without {}", slow.collect::<Vec<_>>().join(", "))
+                }
+                (named, _) => format!("just {}", named.join(", ")),
+            };
+            let report = checklist::run(&root, &chosen, &scope, &mut out)?;
             report.write(&root.join("target/release-check"))?;
             write!(out, "\n{}", report.summary())?;
             Ok(if report.passed() {
@@ -117,6 +125,15 @@ fn main() -> anyhow::Result<ExitCode> {
             })
         }
     }
+}
+
+/// The names of the tasks, as the command line has them.
+pub(crate) fn tasks() -> Vec<String> {
+    let command = Arguments::command();
+    command
+        .get_subcommands()
+        .map(|task| task.get_name().to_owned())
+        .collect()
 }
 
 /// The folder of the workspace: the parent of this package's.

@@ -3,6 +3,7 @@
 //! The copy lies under target/planted and holds what git knows of, with uncommitted changes. For each fault the item
 //! that must notice it runs, and with it every item that takes no build; all of them are green before the first one.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +18,8 @@ enum Break {
     Replace(&'static str, &'static str),
     /// A text follows the end.
     Append(&'static str),
+    /// One bit of the byte at this offset is flipped.
+    Flip(usize),
     /// The file is gone.
     Remove,
 }
@@ -114,13 +117,43 @@ const ALL: &[Planted] = &[
         Break::Replace("8 of 9 files whole", "9 of 9 files whole"),
     ),
     planted(
-        "golden-file-changed",
+        "spec-constant-changed",
+        "spec-tables",
+        "docs/format/SPEC.md",
+        Break::Replace("| root | 5 |", "| root | 6 |"),
+    ),
+    planted(
+        "code-without-entry",
+        "runbook",
+        "crates/fold-ops/src/runbook.rs",
+        Break::Replace("    \"FOLD-E0901\"\n", ""),
+    ),
+    planted(
+        "action-by-tag",
+        "workflows",
+        ".github/workflows/ci.yml",
+        Break::Replace(
+            "actions/checkout@de0fac2e4500dabe0009e67214ff5f5447ce83dd",
+            "actions/checkout@v6",
+        ),
+    ),
+    planted(
+        "golden-byte-changed",
         "golden",
         "crates/fold-format/testdata/golden-2.0.fold",
-        Break::Remove,
+        Break::Flip(20_000),
     ),
     planted(
         "rename-without-flush",
+        "crash",
+        "crates/fold-format/src/atomic.rs",
+        Break::Replace(
+            "        file.sync().map_err(|error| Failure::Io(Operation::Sync, error))?;\n",
+            "",
+        ),
+    ),
+    planted(
+        "prune-removes-unasked",
         "crash",
         "crates/fold-ops/src/store/writer.rs",
         Break::Replace(
@@ -149,7 +182,7 @@ const ALL: &[Planted] = &[
 ];
 
 /// Items that take no build of the workspace: they run beside the item of every fault, and must stay green.
-const CHEAP: &[&str] = &["fmt", "layers", "links", "alerts", "licences"];
+const CHEAP: &[&str] = &["fmt", "layers", "links", "alerts", "workflows", "licences"];
 
 /// Plants the faults, or those of `only`, one by one.
 pub(crate) fn run_all(root: &Path, only: &[String], out: &mut dyn Write) -> anyhow::Result<bool> {
@@ -211,6 +244,13 @@ pub(crate) fn run_all(root: &Path, only: &[String], out: &mut dyn Write) -> anyh
 fn plant(planted: &Planted, path: &Path, before: &[u8]) -> anyhow::Result<()> {
     match planted.how {
         Break::Remove => std::fs::remove_file(path)?,
+        Break::Flip(offset) => {
+            let mut bytes = before.to_vec();
+            *bytes
+                .get_mut(offset)
+                .with_context(|| format!("{} has no byte {offset}", planted.file))? ^= 1;
+            std::fs::write(path, bytes)?;
+        }
         Break::Append(more) => std::fs::write(path, [before, more.as_bytes()].concat())?,
         Break::Replace(from, to) => {
             let source = std::str::from_utf8(before).context(planted.file)?;
@@ -223,31 +263,55 @@ fn plant(planted: &Planted, path: &Path, before: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The tree as git knows it, and what is not committed yet, under target/planted.
+/// The tree as git knows it, and what is not committed yet, under target/planted. What is there already and the same is
+/// left alone, so that it need not be built again.
 fn copied(root: &Path) -> anyhow::Result<PathBuf> {
     let copy = root.join("target/planted");
-    if copy.exists() {
-        std::fs::remove_dir_all(&copy)?;
-    }
+    std::fs::create_dir_all(&copy)?;
     let git = |arguments: &[&str]| must(Command::new("git").current_dir(root).args(arguments));
     let (listed, _) = git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
+    let mut wanted = BTreeSet::new();
     for name in listed.split('\0').filter(|name| !name.is_empty()) {
         let (from, to) = (root.join(name), copy.join(name));
+        let Ok(kind) = from.symlink_metadata() else { continue };
         if let Some(folder) = to.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let Ok(kind) = from.symlink_metadata() else { continue };
         if kind.is_symlink() {
+            if to.symlink_metadata().is_ok() {
+                std::fs::remove_file(&to)?;
+            }
             symlink(&std::fs::read_link(&from)?, &to)?;
         } else {
-            std::fs::copy(&from, &to).with_context(|| format!("cannot copy {name}"))?;
+            let bytes = std::fs::read(&from).with_context(|| format!("cannot read {name}"))?;
+            if std::fs::read(&to).ok().as_ref() != Some(&bytes) {
+                std::fs::write(&to, bytes).with_context(|| format!("cannot copy {name}"))?;
+            }
         }
+        wanted.insert(to);
     }
+    remove_others(&copy, &wanted)?;
     // Packages are listed from what git knows.
     for arguments in [&["init", "--quiet"][..], &["add", "--all"]] {
         must(Command::new("git").current_dir(&copy).args(arguments))?;
     }
     Ok(copy)
+}
+
+/// Removes the files below `folder` that are not `wanted`, but not what git and cargo keep there.
+fn remove_others(folder: &Path, wanted: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
+            if ![".git", "target"].iter().any(|kept| entry.file_name() == *kept) {
+                remove_others(&path, wanted)?;
+            }
+        } else if !wanted.contains(&path) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

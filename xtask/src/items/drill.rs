@@ -1,8 +1,10 @@
 //! The whole way of an alert, with a real Prometheus: damage, alert, repair, silence.
 //!
-//! A run is scrubbed every few seconds and exported; Prometheus scrapes it with the project's own rules. One bit of a
-//! checkpoint is flipped: `CheckpointDamaged` must fire within two scrubs and name the file. The run is resumed, which
-//! writes the same bytes again: the alert must resolve.
+//! A run with parity is scrubbed every few seconds and exported; Prometheus scrapes it with the project's own rules. One
+//! bit of a checkpoint is flipped: `CheckpointCorrected` must fire within two scrubs and name the file, and `fold repair`
+//! must make it resolve. Then more of another one is destroyed than its parity restores: `CheckpointDamaged` must fire
+//! within two scrubs and name that file, `fold repair` must refuse it, and the resumed run, which writes the same bytes
+//! again, must make it resolve.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,8 +17,9 @@ use serde_json::Value;
 
 use super::Scratch;
 use super::monitoring::NOT_INSTALLED;
+use super::suites::fold_binary;
 use crate::checklist::Ended;
-use crate::evidence::{fold_binary, installed, must};
+use crate::evidence::{installed, must, run};
 
 /// Between two scrubs.
 const SCRUB_SECONDS: u64 = 4;
@@ -24,6 +27,11 @@ const SCRUB_SECONDS: u64 = 4;
 const SLACK_SECONDS: u64 = 6;
 /// For whatever has no stated time: starting, resolving.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const CORRECTED: &str = "CheckpointCorrected";
+const DAMAGED: &str = "CheckpointDamaged";
+/// Eighths of a file: with a bit flipped at each, more is lost than two blocks of parity restore.
+const DESTROYED: usize = 7;
 
 /// A process that ends with this value.
 struct Running(Child);
@@ -58,6 +66,8 @@ pub(crate) fn drill(root: &Path) -> anyhow::Result<String> {
             "24",
             "--epochs",
             "2",
+            "--parity",
+            "low",
             "--quiet",
             "--out",
         ]);
@@ -65,8 +75,8 @@ pub(crate) fn drill(root: &Path) -> anyhow::Result<String> {
         command
     };
     must(&mut train())?;
-    let newest = store.join("step-00000002.fold");
-    let whole = std::fs::read(&newest)?;
+    let (middle, newest) = (store.join("step-00000001.fold"), store.join("step-00000002.fold"));
+    let whole = [std::fs::read(&middle)?, std::fs::read(&newest)?];
 
     let interval = format!("{SCRUB_SECONDS}s");
     let mut scrub = Command::new(&fold);
@@ -106,37 +116,71 @@ pub(crate) fn drill(root: &Path) -> anyhow::Result<String> {
     let clean = until(PATIENCE, "the first clean scrub is seen", || {
         Ok(query(&address, "sum(fold_checkpoint_files{result=\"ok\"})")? == Some(3.0))
     })?;
-    ensure!(firing(&address)?.is_none(), "the alert fires before there is damage");
+    let silent = || -> anyhow::Result<bool> {
+        Ok(firing(&address, CORRECTED)?.is_none() && firing(&address, DAMAGED)?.is_none())
+    };
+    ensure!(silent()?, "an alert fires before there is damage");
 
-    let mut bytes = whole.clone();
-    let middle = bytes.len() / 2;
-    *bytes.get_mut(middle).context("a byte in the middle")? ^= 1;
-    std::fs::write(&newest, bytes)?;
+    // Within parity: repaired.
+    damage(&middle, 1)?;
+    let corrected = fires(&address, CORRECTED, &["step-00000001.fold", "FOLD-E0301"])?;
+    ensure!(
+        firing(&address, DAMAGED)?.is_none(),
+        "{DAMAGED} fires over what can be restored"
+    );
+    let copy = scratch.path("copy.fold");
+    must(Command::new(&fold).arg("repair").arg(&middle).arg("-o").arg(&copy))?;
+    std::fs::rename(&copy, &middle)?;
+    ensure!(std::fs::read(&middle)? == whole[0], "the repaired file is another one");
+    let repaired = until(PATIENCE, "the alert resolves after the repair", silent)?;
+
+    // Beyond parity: refused, and written again by the run.
+    damage(&newest, DESTROYED)?;
+    let damaged = fires(&address, DAMAGED, &["step-00000002.fold", "FOLD-E0301"])?;
+    let refused = run(Command::new(&fold).arg("repair").arg(&newest).arg("-o").arg(&copy))?;
+    ensure!(
+        refused.status.code() == Some(20) && !copy.exists(),
+        "what is beyond parity was not refused: {}",
+        refused.status
+    );
+    must(train().arg("--resume"))?;
+    ensure!(
+        std::fs::read(&newest)? == whole[1],
+        "the resumed run did not write the same bytes"
+    );
+    let resumed = until(PATIENCE, "the alert resolves after the resumption", silent)?;
+    Ok(format!(
+        "scrub every {SCRUB_SECONDS} s, clean after {:.1} s\n{CORRECTED} fired {corrected}; resolved {:.1} s after `fold repair`\n\
+        {DAMAGED} fired {damaged}; `fold repair` refused; resolved {:.1} s after `fold train --resume`",
+        clean.as_secs_f64(),
+        repaired.as_secs_f64(),
+        resumed.as_secs_f64()
+    ))
+}
+
+/// Flips a bit at each of the first `places` eighths of a file: the first is within its content.
+fn damage(path: &Path, places: usize) -> anyhow::Result<()> {
+    let mut bytes = std::fs::read(path)?;
+    let step = bytes.len() / 8;
+    for place in 1..=places {
+        *bytes.get_mut(place * step).context("a byte of the file")? ^= 1;
+    }
+    Ok(std::fs::write(path, bytes)?)
+}
+
+/// Waits until an alert fires, within two scrubs, and says all of `named`; when and what, in a few words.
+fn fires(address: &str, alert: &str, named: &[&str]) -> anyhow::Result<String> {
     let mut summary = String::new();
     let limit = Duration::from_secs(2 * SCRUB_SECONDS + SLACK_SECONDS);
-    let fired = until(limit, "CheckpointDamaged fires within two scrubs", || {
-        if let Some(found) = firing(&address)? {
-            summary = found;
-        }
+    let fired = until(limit, &format!("{alert} fires within two scrubs"), || {
+        summary = firing(address, alert)?.unwrap_or_default();
         Ok(!summary.is_empty())
     })?;
     ensure!(
-        summary.contains("step-00000002.fold") && summary.contains("FOLD-E0301"),
-        "the alert says {summary:?}"
+        named.iter().all(|part| summary.contains(part)),
+        "{alert} says {summary:?}, and not all of {named:?}"
     );
-
-    must(train().arg("--resume"))?;
-    ensure!(
-        std::fs::read(&newest)? == whole,
-        "the resumed run did not write the same bytes"
-    );
-    let resolved = until(PATIENCE, "the alert resolves", || Ok(firing(&address)?.is_none()))?;
-    Ok(format!(
-        "scrub every {SCRUB_SECONDS} s; clean after {:.1} s; fired {:.1} s after the damage: {summary}; resolved {:.1} s after the run was resumed",
-        clean.as_secs_f64(),
-        fired.as_secs_f64(),
-        resolved.as_secs_f64()
-    ))
+    Ok(format!("{:.1} s after the damage: {summary}", fired.as_secs_f64()))
 }
 
 /// Waits until something holds; how long that took.
@@ -177,12 +221,12 @@ fn query(address: &str, expression: &str) -> anyhow::Result<Option<f64>> {
     Ok(value.and_then(|value| value.parse().ok()))
 }
 
-/// The summary of `CheckpointDamaged`, where it fires.
-fn firing(address: &str) -> anyhow::Result<Option<String>> {
+/// The summary of an alert, where it fires.
+fn firing(address: &str, alert: &str) -> anyhow::Result<Option<String>> {
     let answer = get(address, "/api/v1/alerts")?;
     let alerts = answer["data"]["alerts"].as_array().context("no list of alerts")?;
     let found = alerts
         .iter()
-        .find(|alert| alert["labels"]["alertname"] == "CheckpointDamaged" && alert["state"] == "firing");
+        .find(|found| found["labels"]["alertname"] == alert && found["state"] == "firing");
     Ok(found.map(|alert| alert["annotations"]["summary"].as_str().unwrap_or_default().to_owned()))
 }

@@ -1,9 +1,9 @@
 //! The items of the pre-release checklist: the table, and what several of them need.
 //!
-//! An item is one function that runs commands a person could run, and returns what it saw. [`builds`] are cargo's,
-//! [`documents`] compare files with each other, [`monitoring`] needs Prometheus, [`packages`] looks at what would be
-//! published, [`runs`] use the binary, [`tooling`] needs tools that are not part of Rust. How items are chosen and
-//! reported is in [`crate::checklist`].
+//! An item is one function that runs commands a person could run, and returns what it saw; or it is tests. [`builds`] are
+//! cargo's, [`documents`] compare files with each other, [`monitoring`] needs Prometheus, [`packages`] looks at what would
+//! be published, [`runs`] use the binary, [`suites`] are tests by their subject, [`tooling`] needs tools that are not part
+//! of Rust, [`workflows`] reads the pipeline. How items are chosen and reported is in [`crate::checklist`].
 
 mod builds;
 pub(crate) mod documents;
@@ -12,11 +12,14 @@ mod monitoring;
 mod packages;
 mod runs;
 mod session;
+pub(crate) mod suites;
 mod tooling;
+mod workflows;
 
 use std::path::{Path, PathBuf};
 
-use crate::checklist::{Ended, Item};
+use crate::checklist::{Ended, How, Item};
+use suites::{Subject, subject};
 
 pub(crate) use drill::drill;
 pub(crate) use packages::notices;
@@ -28,23 +31,26 @@ const fn item(name: &'static str, slow: bool, proves: &'static str, run: fn(&Pat
         name,
         proves,
         slow,
-        run,
+        how: How::Run(run),
+    }
+}
+
+/// An item that is tests.
+const fn tested(name: &'static str, proves: &'static str, subjects: &'static [Subject]) -> Item {
+    Item {
+        name,
+        proves,
+        slow: QUICK,
+        how: How::Tests(subjects),
     }
 }
 
 const QUICK: bool = false;
 const SLOW: bool = true;
 
-/// Every item, in the order in which they run: what is cheap and fails often comes first.
+/// Every item, in the order in which they run: what is cheap and fails often comes first, then what is built alike.
 pub(crate) const ALL: &[Item] = &[
     item("fmt", QUICK, "the sources are formatted", builds::fmt),
-    item("layers", QUICK, "no crate knows one that it must not", builds::layers),
-    item(
-        "links",
-        QUICK,
-        "every link of every document leads somewhere",
-        builds::links,
-    ),
     item(
         "alerts",
         QUICK,
@@ -52,89 +58,16 @@ pub(crate) const ALL: &[Item] = &[
         documents::alerts,
     ),
     item(
-        "spec-tables",
+        "workflows",
         QUICK,
-        "the tables of metrics, exit codes and parameters are those of the code",
-        builds::spec_tables,
+        "the pipeline runs foreign code by its full commit alone, with the least permissions, and tasks that exist",
+        workflows::workflows,
     ),
     item(
         "licences",
         QUICK,
         "every dependency has an allowed licence and THIRD-PARTY.md names it",
         packages::licences,
-    ),
-    item(
-        "alert-rules",
-        QUICK,
-        "promtool accepts the rules, their unit tests and the metrics",
-        monitoring::alert_rules,
-    ),
-    item("clippy", QUICK, "no lint warns", builds::clippy),
-    item(
-        "tests",
-        QUICK,
-        "unit, integration and property tests pass",
-        builds::tests,
-    ),
-    item(
-        "doctests",
-        QUICK,
-        "the examples of the documentation run",
-        builds::doctests,
-    ),
-    item(
-        "docs",
-        QUICK,
-        "the API documentation builds without a warning",
-        builds::docs,
-    ),
-    item(
-        "golden",
-        QUICK,
-        "files of released versions are read and written as ever",
-        builds::golden,
-    ),
-    item(
-        "corruption",
-        QUICK,
-        "flips, truncation and hostile metadata are noticed, none silently",
-        builds::corruption,
-    ),
-    item(
-        "crash",
-        QUICK,
-        "a power cut at any call of a save or a prune loses nothing acknowledged",
-        builds::crash,
-    ),
-    item(
-        "vectors",
-        QUICK,
-        "the numerics reproduce their recorded bits and references",
-        builds::vectors,
-    ),
-    item(
-        "runbook",
-        QUICK,
-        "every code has an entry, and the scenarios end healthy when rehearsed",
-        builds::runbook,
-    ),
-    item(
-        "schemas",
-        QUICK,
-        "what commands print is what docs/schemas says",
-        builds::schemas,
-    ),
-    item(
-        "faults",
-        QUICK,
-        "signals, full and read-only disks and a second writer lose nothing",
-        builds::faults,
-    ),
-    item(
-        "fuzz-replay",
-        QUICK,
-        "the committed fuzz inputs replay",
-        builds::fuzz_replay,
     ),
     item(
         "deny",
@@ -149,16 +82,122 @@ pub(crate) const ALL: &[Item] = &[
         tooling::advisories,
     ),
     item(
-        "public-api",
-        QUICK,
-        "the public API is that of the last tag, or the version says that it changed",
-        tooling::public_api,
-    ),
-    item(
         "package",
         QUICK,
         "each package holds what it needs and nothing else, in an order that can be published",
         packages::package,
+    ),
+    item("clippy", QUICK, "no lint warns", builds::clippy),
+    item(
+        "docs",
+        QUICK,
+        "the API documentation builds without a warning",
+        builds::docs,
+    ),
+    tested(
+        "layers",
+        "no crate knows one that it must not",
+        &[subject("xtask", "test layers", "")],
+    ),
+    tested(
+        "links",
+        "every link of every document leads somewhere",
+        &[subject("xtask", "test links", "")],
+    ),
+    tested(
+        "spec-tables",
+        "the tables of codes, metrics, exit codes, fields and parameters in the documents are those of the code",
+        &[
+            subject("fold-ops", "lib", "telemetry::tests"),
+            subject("fold-ops", "lib", "the_index_is_what_the_code_table_gives"),
+            subject("fold-format", "test it", "the_tables_of_the_specification_are"),
+            subject("fold-format", "test it", "the_codes_of_the_specification_are"),
+            subject("fold-advanced", "test it", "docs"),
+        ],
+    ),
+    tested(
+        "golden",
+        "files of released versions are read and written as ever",
+        &[subject("fold-format", "test it", "golden")],
+    ),
+    tested(
+        "corruption",
+        "flips, truncation and hostile metadata are noticed and located, none silently; parity restores or refuses",
+        &[
+            subject("fold-format", "test it", "flips"),
+            subject("fold-format", "test it", "forms"),
+            subject("fold-format", "test it", "hostile"),
+            subject("fold-format", "test it", "faults"),
+            subject("fold-format", "test it", "salvaged"),
+            subject("fold-format", "test it", "signed"),
+        ],
+    ),
+    tested(
+        "crash",
+        "a power cut at any call of a save or a prune loses nothing acknowledged",
+        &[
+            subject("fold-format", "test it", "crash"),
+            subject("fold-ops", "test it", "crash"),
+        ],
+    ),
+    tested(
+        "vectors",
+        "the numerics reproduce their recorded bits and references",
+        &[
+            subject("fold-core", "", ""),
+            subject("fold-advanced", "lib", ""),
+            subject("fold-advanced", "test it", ""),
+        ],
+    ),
+    tested(
+        "runbook",
+        "every code has an entry, and the scenarios end healthy when their pages are followed",
+        &[
+            subject("fold-ops", "lib", "runbook"),
+            subject("fold-cli", "test it", "rehearsals"),
+        ],
+    ),
+    tested(
+        "schemas",
+        "what commands print is what docs/schemas says",
+        &[subject("fold-cli", "test it", "schemas")],
+    ),
+    tested(
+        "faults",
+        "signals, full and read-only disks, a full standard output and a second writer lose nothing",
+        &[
+            subject("fold-cli", "test it", "faults"),
+            subject("fold-cli", "test it", "outputs"),
+        ],
+    ),
+    tested(
+        "fuzz-replay",
+        "the committed fuzz inputs and hostile files replay",
+        &[subject("fold-fuzz-bodies", "", "")],
+    ),
+    Item {
+        name: "tests",
+        proves: "all other unit, integration and property tests pass",
+        slow: QUICK,
+        how: How::OtherTests,
+    },
+    item(
+        "doctests",
+        QUICK,
+        "the examples of the documentation run",
+        builds::doctests,
+    ),
+    item(
+        "alert-rules",
+        QUICK,
+        "promtool accepts the rules, their unit tests and the metrics",
+        monitoring::alert_rules,
+    ),
+    item(
+        "alert-drill",
+        QUICK,
+        "a real Prometheus alerts on damage within two scrubs, names the file, and resolves after the repair",
+        drill::item,
     ),
     item(
         "readme",
@@ -179,10 +218,10 @@ pub(crate) const ALL: &[Item] = &[
         runs::flips,
     ),
     item(
-        "alert-drill",
+        "public-api",
         QUICK,
-        "a real Prometheus alerts on damage within two scrubs and resolves after the repair",
-        drill::item,
+        "the public API is that of the last tag, or the version says that it changed",
+        tooling::public_api,
     ),
     item(
         "train",
@@ -222,6 +261,15 @@ pub(crate) const ALL: &[Item] = &[
         runs::kills,
     ),
 ];
+
+/// What each item claims of the tests.
+pub(crate) fn claims() -> Vec<(&'static str, &'static [Subject])> {
+    let claimed = ALL.iter().filter_map(|item| match item.how {
+        How::Tests(subjects) => Some((item.name, subjects)),
+        How::Run(_) | How::OtherTests => None,
+    });
+    claimed.collect()
+}
 
 /// A folder for one item, emptied before and removed after.
 pub(crate) struct Scratch(PathBuf);

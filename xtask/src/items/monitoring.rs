@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use anyhow::ensure;
 
 use super::Scratch;
+use super::suites::fold_binary;
 use crate::checklist::Ended;
-use crate::evidence::{fold_binary, installed, must, run, text};
+use crate::evidence::{installed, must, run, text};
 
 /// What to say where promtool or prometheus is missing.
 pub(super) const NOT_INSTALLED: &str = "Prometheus is not installed: on Debian, `apt-get install prometheus`";

@@ -9,8 +9,9 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use super::Scratch;
+use super::suites::fold_binary;
 use crate::checklist::Ended;
-use crate::evidence::{cargo, fold_binary, must, run};
+use crate::evidence::{cargo, must, released_binary, run};
 
 /// Steps of the invariant soak.
 const SOAK_STEPS: &str = "10000000";
@@ -22,7 +23,7 @@ const KILLS: u64 = 40;
 const FLIPS: u64 = 200;
 
 pub(super) fn train(root: &Path) -> anyhow::Result<Ended> {
-    let fold = fold_binary(root)?;
+    let fold = released_binary(root)?;
     let scratch = Scratch::new(root, "train")?;
     let out = scratch.path("digits");
     let (said, _) = must(fold_train(&fold, &out).args(["--seeds", "5"]))?;
@@ -129,7 +130,7 @@ pub(super) fn soak(root: &Path) -> anyhow::Result<Ended> {
 }
 
 pub(super) fn kills(root: &Path) -> anyhow::Result<Ended> {
-    let fold = fold_binary(root)?;
+    let fold = released_binary(root)?;
     let scratch = Scratch::new(root, "kills")?;
     let plain = scratch.path("plain");
     must(small(&mut fold_train(&fold, &plain)))?;

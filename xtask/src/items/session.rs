@@ -1,4 +1,5 @@
-//! The README's session, run again: every command, and everything that it is said to print.
+//! The README's sessions, run again, one after the other in one folder: every command, and everything that it is said to
+//! print.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,8 +7,9 @@ use std::process::Command;
 use anyhow::{Context, bail, ensure};
 
 use super::Scratch;
+use super::suites::fold_binary;
 use crate::checklist::Ended;
-use crate::evidence::{fold_binary, run, text};
+use crate::evidence::{run, text};
 
 /// A command of a session and the lines that are printed for it; `...` stands for any lines.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,18 +18,23 @@ struct Step<'a> {
     printed: Vec<&'a str>,
 }
 
-/// The steps of the first `console` block of a document.
+/// The steps of the `console` blocks of a document. None where one does not begin with a command.
 fn steps(document: &str) -> Option<Vec<Step<'_>>> {
-    let block = document.split("```console\n").nth(1)?.split("```").next()?;
     let mut found: Vec<Step<'_>> = Vec::new();
-    for line in block.lines() {
-        if let Some(command) = line.strip_prefix("$ ") {
-            found.push(Step {
-                command,
-                printed: Vec::new(),
-            });
-        } else {
-            found.last_mut()?.printed.push(line);
+    for block in document.split("```console\n").skip(1) {
+        let (block, _) = block.split_once("```")?;
+        if !block.starts_with("$ ") {
+            return None;
+        }
+        for line in block.lines() {
+            if let Some(command) = line.strip_prefix("$ ") {
+                found.push(Step {
+                    command,
+                    printed: Vec::new(),
+                });
+            } else {
+                found.last_mut()?.printed.push(line);
+            }
         }
     }
     Some(found)
@@ -46,8 +53,8 @@ fn fits(printed: &[&str], said: &[&str]) -> bool {
 
 pub(super) fn readme(root: &Path) -> anyhow::Result<Ended> {
     let document = std::fs::read_to_string(root.join("README.md")).context("cannot read README.md")?;
-    let steps = steps(&document).context("README.md has no session: a block ```console that begins with a command")?;
-    ensure!(steps.len() >= 3, "the session has only {} commands", steps.len());
+    let steps = steps(&document).context("a block ```console of README.md does not begin with a command")?;
+    ensure!(steps.len() >= 12, "the sessions have only {} commands", steps.len());
     let fold = fold_binary(root)?;
     let scratch = Scratch::new(root, "readme")?;
     let here = scratch.path("here");
@@ -92,11 +99,13 @@ mod tests {
 
     #[test]
     fn a_session_is_commands_and_what_they_print() {
-        let found = steps("text\n```console\n$ a b\nout\n$ c\n```\nmore").unwrap();
+        let found = steps("text\n```console\n$ a b\nout\n$ c\n```\nmore\n```console\n$ d\n```\n").unwrap();
         assert_eq!(
             (found.len(), found[0].command, &found[0].printed[..]),
-            (2, "a b", &["out"][..])
+            (3, "a b", &["out"][..])
         );
-        assert_eq!(steps("none"), None);
+        assert_eq!(found[2].command, "d");
+        assert_eq!(steps("```console\nout\n$ a\n```"), None);
+        assert!(steps("none").unwrap().is_empty());
     }
 }

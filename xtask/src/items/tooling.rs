@@ -67,14 +67,15 @@ pub(super) fn public_api(root: &Path) -> anyhow::Result<Ended> {
     Ok(Ended::Passed(said.join("\n")))
 }
 
-/// Runs another task of this program, where it has it.
+/// Runs another task of the tree's own xtask, where it has it. By cargo: building the tests may have replaced this program.
 fn task(root: &Path, name: &str, arguments: &[&str]) -> anyhow::Result<Ended> {
-    let this = std::env::current_exe().context("where this program lies")?;
-    let known = run(Command::new(&this).args([name, "--help"]))?;
+    let known = run(&mut cargo(root, &["xtask", name, "--help"]))?;
     if !known.status.success() {
+        let said = text(&known.stderr);
+        ensure!(said.contains("unrecognized subcommand"), "cargo xtask {name}: {said}");
         return Ok(Ended::Skipped(format!("this tree has no task `cargo xtask {name}`")));
     }
-    let (out, err) = must(Command::new(&this).current_dir(root).arg(name).args(arguments))?;
+    let (out, err) = must(cargo(root, &["xtask", name]).args(arguments))?;
     Ok(Ended::Passed(format!(
         "cargo xtask {name} {}\n{out}{err}",
         arguments.join(" ")
