@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -20,6 +19,7 @@ use crate::finding::{Cause, Finding, Foreign, Region};
 use crate::index::Chunk;
 use crate::info::{ChunkInfo, Info, TensorInfo};
 use crate::limits::Limits;
+use crate::memory::{Aligned, PAGE, out_of_memory};
 use crate::restore::RestoredBlocks;
 use crate::seal::PublicKey;
 use crate::sign::signature_finding;
@@ -106,7 +106,7 @@ impl<S> fmt::Debug for Checkpoint<S> {
 pub(crate) struct DecodedFrame {
     /// The chunk, by the place of its prologue, and the frame's number in it.
     pub(crate) key: (u64, u64),
-    pub(crate) content: Vec<u8>,
+    pub(crate) content: Aligned<PAGE>,
 }
 
 /// Fewer bytes than this are read and hashed by the calling thread: waking others would take longer.
@@ -288,9 +288,7 @@ impl<S: ReadAt> Checkpoint<S> {
         let entry = self.directory.tensor(name)?;
         let (reading, range) = self.locate(&entry)?;
         self.require(reading.chunk, &range)?;
-        let out_of_memory = || IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into());
-        let len = usize::try_from(entry.len).map_err(|_| out_of_memory())?;
-        let mut tensor = Tensor::zeroed(entry.dtype, entry.shape, len).map_err(|_| out_of_memory())?;
+        let mut tensor = Tensor::zeroed(entry.dtype, entry.shape, entry.len)?;
         self.read_content(reading, range.start, tensor.bytes_mut())?;
         Ok(tensor)
     }
@@ -331,7 +329,6 @@ impl<S: ReadAt> Checkpoint<S> {
     pub fn chunk(&self, name: &str) -> Result<Vec<u8>, Error> {
         let (_, chunk) = self.directory.chunk(name)?;
         self.require(chunk, &(0..chunk.content_len))?;
-        let out_of_memory = || IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into());
         let len = usize::try_from(chunk.content_len).map_err(|_| out_of_memory())?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| out_of_memory())?;

@@ -49,6 +49,7 @@ pub mod json;
 pub mod layout;
 mod limits;
 mod mapping;
+mod memory;
 mod name;
 mod options;
 pub mod parity;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::de::IgnoredAny;
 
 use crate::content::{Content, Payload, TensorSource};
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Misuse};
 use crate::frames::Framing;
 use crate::geometry::{Geometry, Lengths};
@@ -133,6 +133,26 @@ fn check_json(name: &str, text: &str, object: bool) -> Result<(), Misuse> {
 }
 
 impl<'a> Plan<'a> {
+    /// Where the chunks will lie, none of them being compressed; their digests, those of empty chunks, are not
+    /// known yet.
+    pub(crate) fn raw_places(&self, block_len: u64, hasher: &Hasher) -> Vec<Placed> {
+        let (mut offset, mut first_block) = (self.most.payload.start, 0_u64);
+        let place = |(number, chunk): (u32, &PlannedChunk<'_>)| {
+            let padded = align_up(chunk.most_stored, PAGE_LEN).unwrap_or(chunk.most_stored);
+            let placed = Placed {
+                offset,
+                stored_len: chunk.most_stored,
+                first_block,
+                block_count: padded.div_ceil(block_len),
+                digest: hasher.chunk(number, &[]),
+            };
+            offset = placed.content_offset().saturating_add(padded);
+            first_block = first_block.saturating_add(placed.block_count);
+            placed
+        };
+        (0_u32..).zip(&self.chunks).map(place).collect()
+    }
+
     /// Checks `content` and puts it in order.
     ///
     /// # Errors

@@ -4,7 +4,6 @@
 //! buffer and, for compressed chunks, of one batch of frames.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::io;
 use std::ops::Range;
 use std::sync::PoisonError;
 
@@ -12,10 +11,11 @@ use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, DecodedFrame, PARALLEL_LEN, Reading};
 use crate::copies::{read_range, unreadable};
-use crate::error::{Error, IoFault, Operation};
+use crate::error::Error;
 use crate::finding::{Cause, Finding};
 use crate::frames::{Decoder, FrameFault, FramePlace, Framing, places};
 use crate::layout::FRAME_ENTRY_LEN;
+use crate::memory::{Aligned, PAGE, out_of_memory};
 use crate::restore::restore_group;
 use crate::source::{ReadAt, read_full};
 use crate::wire::len_u64;
@@ -215,12 +215,12 @@ impl<S: ReadAt> Checkpoint<S> {
             return Ok(());
         };
         let stored_range = chunk.in_file(&(first.start..last.end));
-        let mut stored = zeroed(stored_range.end.saturating_sub(stored_range.start))?;
+        let mut stored = Aligned::<PAGE>::zeroed(stored_range.end.saturating_sub(stored_range.start))?;
         self.read_stored(reading, stored_range.start, &mut stored)?;
         let base = first.start;
         let block_len = self.directory.superblock.block_len();
         if single {
-            let mut decoded = zeroed(whole.end.saturating_sub(whole.start))?;
+            let mut decoded = Aligned::<PAGE>::zeroed(whole.end.saturating_sub(whole.start))?;
             let whole = Wanted {
                 number: batch.start,
                 place: *first,
@@ -291,10 +291,10 @@ impl<S: ReadAt> Checkpoint<S> {
         let table = |frame: u64| chunk.frames_len().saturating_add(frame.saturating_mul(FRAME_ENTRY_LEN));
         let before = frames.start.saturating_sub(1);
         let range = chunk.in_file(&(table(before)..table(frames.end)));
-        let mut entries = zeroed(range.end.saturating_sub(range.start))?;
+        let mut entries = Aligned::<PAGE>::zeroed(range.end.saturating_sub(range.start))?;
         self.read_stored(reading, range.start, &mut entries)?;
         let (start, entries) = match frames.start {
-            0 => (0, entries.as_slice()),
+            0 => (0, &*entries),
             _ => match entries.split_first_chunk::<8>() {
                 Some((entry, rest)) => (u64::from_le_bytes(*entry) & !crate::layout::FRAME_STORED_RAW, rest),
                 None => (0, &[][..]),
@@ -319,21 +319,8 @@ impl<S: ReadAt> Checkpoint<S> {
     }
 }
 
-fn out_of_memory() -> IoFault {
-    IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into())
-}
-
 fn decoder() -> Result<Decoder, Error> {
     Decoder::new().map_err(|_| out_of_memory().into())
-}
-
-/// Zeroed memory, or an error where there is none.
-fn zeroed(len: u64) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    let len = usize::try_from(len).map_err(|_| out_of_memory())?;
-    bytes.try_reserve_exact(len).map_err(|_| out_of_memory())?;
-    bytes.resize(len, 0);
-    Ok(bytes)
 }
 
 pub(crate) fn frame_finding(
@@ -373,7 +360,7 @@ fn decode(
         decode_into(wanted.buffer)?;
         return Ok(());
     }
-    let mut whole = zeroed(content_len)?;
+    let mut whole = Aligned::<PAGE>::zeroed(content_len)?;
     decode_into(&mut whole)?;
     let from = usize::try_from(wanted.start.saturating_sub(wanted.content.start)).unwrap_or(usize::MAX);
     if let Some(part) = from.checked_add(wanted.buffer.len()).and_then(|to| whole.get(from..to)) {

@@ -51,8 +51,12 @@ pub fn save<S: Storage>(
 ) -> Result<Saved, Error> {
     let plan = Plan::new(content, options)?;
     let written = write_atomically(storage, path, options.existing, options.durability, |file| {
-        file.set_len(plan.most.file_len())
-            .map_err(|error| Failure::Io(Operation::SetLength, error))?;
+        // A compressed file may come out shorter than any room that could be taken for it.
+        let prepared = match plan.is_compressed() {
+            true => file.set_len(plan.most.file_len()),
+            false => file.reserve(plan.most.file_len()),
+        };
+        prepared.map_err(|error| Failure::Io(Operation::SetLength, error))?;
         write_plan(&plan, options, file).map_err(|error| Failure::Io(Operation::Write, error))
     })?;
     let Written { root, file_len, blocks } = written;

@@ -8,9 +8,11 @@ use std::ops::Range;
 use crate::checkpoint::Reading;
 use crate::copies::unreadable;
 use crate::directory::Directory;
+use crate::error::Error;
 use crate::finding::{Cause, Finding};
 use crate::index::Chunk;
 use crate::info::ChunkKind;
+use crate::memory::{Aligned, PAGE, out_of_memory};
 use crate::residents::Residents;
 use crate::source::{ReadAt, read_full};
 use crate::wire::{is_zero, len_u64};
@@ -26,50 +28,40 @@ pub(crate) struct Task<'d> {
 
 impl Task<'_> {
     /// Reads the blocks and says what is wrong with them, in their order.
+    ///
+    /// # Errors
+    /// Only a lack of memory.
     pub(crate) fn check(
         &self,
         directory: &Directory,
         residents: &Residents,
         source: &(impl ReadAt + ?Sized),
-        buffer: &mut Vec<u8>,
-    ) -> Vec<Finding> {
+        buffer: &mut Aligned<PAGE>,
+    ) -> Result<Vec<Finding>, Error> {
         let block_len = directory.superblock.block_len();
-        let bytes_of = |number| self.chunk.block_bytes(number, block_len);
-        let start = bytes_of(self.blocks.start).start;
-        let len = bytes_of(self.blocks.end.saturating_sub(1)).end.saturating_sub(start);
-        buffer.resize(usize::try_from(len).unwrap_or(0), 0);
-        let at_once = matches!(read_full(source, buffer, start), Ok(true));
         let reading = Reading {
             chunk: self.chunk,
             chunk_name: directory.index.chunk_name(self.chunk),
             tensor: None,
         };
-        let step = usize::try_from(block_len).unwrap_or(usize::MAX);
         let mut bad = Vec::new();
-        for (number, block) in self.blocks.clone().zip(buffer.chunks_mut(step)) {
-            let range = bytes_of(number);
-            // What cannot be read as a whole is read block by block: the bad ones are named, the others checked.
-            let read = match at_once {
-                true => Ok(()),
-                false => match read_full(source, block, range.start) {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(Cause::Length {
-                        expected: range.end,
-                        actual: source.len().unwrap_or(range.start),
-                    }),
-                    Err(error) => Err(unreadable(&error)),
-                },
-            };
-            match read.and_then(|()| directory.check_block(number, block)) {
+        let bytes_of = |number| self.chunk.block_bytes(number, block_len);
+        check_blocks(
+            directory,
+            source,
+            &self.blocks,
+            bytes_of,
+            buffer,
+            |number, range, block| match block {
                 Err(cause) => bad.push(reading.finding(number, range, cause)),
-                Ok(()) => {
+                Ok(block) => {
                     if let Some(padding) = self.non_zero_padding(directory, residents, block, range.start) {
                         bad.push(reading.finding(number, padding, Cause::NonZeroPadding));
                     }
                 }
-            }
-        }
-        bad
+            },
+        )?;
+        Ok(bad)
     }
 
     /// The span of non-zero bytes between and behind tensors, or behind text or bytes, in a block that begins at
@@ -113,6 +105,43 @@ impl Task<'_> {
         add(gap(filled, end));
         bad
     }
+}
+
+/// Reads neighbouring blocks, at least one, and compares each with its digest; `say` hears of every one, in their order.
+///
+/// # Errors
+/// Only a lack of memory.
+pub(crate) fn check_blocks(
+    directory: &Directory,
+    source: &(impl ReadAt + ?Sized),
+    blocks: &Range<u64>,
+    bytes_of: impl Fn(u64) -> Range<u64>,
+    buffer: &mut Aligned<PAGE>,
+    mut say: impl FnMut(u64, Range<u64>, Result<&[u8], Cause>),
+) -> Result<(), Error> {
+    let start = bytes_of(blocks.start).start;
+    let len = bytes_of(blocks.end.saturating_sub(1)).end.saturating_sub(start);
+    buffer.set_len(usize::try_from(len).map_err(|_| out_of_memory())?)?;
+    let at_once = matches!(read_full(source, buffer, start), Ok(true));
+    let step = usize::try_from(directory.superblock.block_len()).unwrap_or(usize::MAX);
+    for (number, block) in blocks.clone().zip(buffer.chunks_mut(step)) {
+        let range = bytes_of(number);
+        // What cannot be read as a whole is read block by block: the bad ones are named, the others checked.
+        let read = match at_once {
+            true => Ok(()),
+            false => match read_full(source, block, range.start) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Cause::Length {
+                    expected: range.end,
+                    actual: source.len().unwrap_or(range.start),
+                }),
+                Err(error) => Err(unreadable(&error)),
+            },
+        };
+        let checked = read.and_then(|()| directory.check_block(number, block));
+        say(number, range, checked.map(|()| &*block));
+    }
+    Ok(())
 }
 
 /// The span from the first to the last byte that is not zero, the bytes beginning at `offset` of the file.

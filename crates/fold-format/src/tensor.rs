@@ -3,39 +3,33 @@
 //! Typed access goes through `bytemuck`, which checks length and alignment; nothing is cast here by hand.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::collections::TryReserveError;
-
 use crate::dtype::{Dtype, Element, Shape};
-use crate::error::{Error, Misuse};
+use crate::error::{Error, IoFault, Misuse};
+use crate::memory::Aligned;
 
-/// A verified tensor in memory of its own, aligned for every dtype.
+/// A cache line, as tensors lie in the file.
+const TENSOR_ALIGN: usize = 64;
+
+/// A verified tensor in memory of its own, aligned to 64 bytes as in the file.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     dtype: Dtype,
     shape: Shape,
-    words: Vec<u64>,
-    len: usize,
+    bytes: Aligned<TENSOR_ALIGN>,
 }
 
 impl Tensor {
     /// A tensor of zeros, to be read into.
-    pub(crate) fn zeroed(dtype: Dtype, shape: Shape, len: usize) -> Result<Self, TryReserveError> {
-        let count = len.div_ceil(size_of::<u64>());
-        let mut words = Vec::new();
-        words.try_reserve_exact(count)?;
-        words.resize(count, 0);
+    pub(crate) fn zeroed(dtype: Dtype, shape: Shape, len: u64) -> Result<Self, IoFault> {
         Ok(Self {
             dtype,
             shape,
-            words,
-            len,
+            bytes: Aligned::zeroed(len)?,
         })
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        bytemuck::cast_slice_mut(&mut self.words)
-            .get_mut(..self.len)
-            .unwrap_or(&mut [])
+        &mut self.bytes
     }
 
     /// The elements' type.
@@ -53,7 +47,7 @@ impl Tensor {
     /// The elements, little-endian, row-major.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.words).get(..self.len).unwrap_or(&[])
+        &self.bytes
     }
 
     /// The elements as a slice of their type. See [`Element`] for which type views which dtype.
@@ -161,7 +155,7 @@ mod tests {
 
     fn tensor(dtype: Dtype, bytes: &[u8]) -> Tensor {
         let elements = bytes.len() as u64 / dtype.size_bytes();
-        let mut tensor = Tensor::zeroed(dtype, Shape::new(&[elements]).unwrap(), bytes.len()).unwrap();
+        let mut tensor = Tensor::zeroed(dtype, Shape::new(&[elements]).unwrap(), bytes.len() as u64).unwrap();
         tensor.bytes_mut().copy_from_slice(bytes);
         tensor
     }

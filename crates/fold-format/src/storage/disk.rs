@@ -21,6 +21,31 @@ impl StorageFile for File {
         std::os::windows::fs::FileExt::seek_write(self, bytes, offset)
     }
 
+    #[cfg(target_os = "linux")]
+    fn past_cache(&self) -> Option<Self> {
+        use std::os::fd::AsRawFd as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
+        // Through its descriptor: the name may lead to another file by now.
+        let path = format!("/proc/self/fd/{}", self.as_raw_fd());
+        OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
+    }
+
+    /// A file that has its room from the start is not cut up by its writer, and a full disk is noticed before anything
+    /// is written.
+    #[cfg(target_os = "linux")]
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        use rustix::fs::FallocateFlags;
+        use rustix::io::Errno;
+        if len == 0 {
+            return Ok(());
+        }
+        match rustix::io::retry_on_intr(|| rustix::fs::fallocate(self, FallocateFlags::empty(), 0, len)) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.set_len(len),
+            reserved => Ok(reserved?),
+        }
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         Self::set_len(self, len)
     }

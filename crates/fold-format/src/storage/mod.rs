@@ -24,6 +24,23 @@ pub trait StorageFile: ReadAt {
     /// What the system says.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 
+    /// The same file once more, for writing past the page cache: bytes that begin at a page of memory and at a page of
+    /// the file, whole pages, that will be flushed and not read soon. `None` where the storage cannot.
+    fn past_cache(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// Sets the length of a new file and takes room on the medium for it, where the storage can. New bytes are zero.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+
     /// Sets the length; new bytes are zero.
     ///
     /// # Errors

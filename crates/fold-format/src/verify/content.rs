@@ -2,6 +2,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -13,14 +14,41 @@ use crate::error::Error;
 use crate::finding::{Cause, Finding, Region};
 use crate::index::Chunk;
 use crate::layout::PROLOGUE_LEN;
+use crate::memory::{Aligned, PAGE};
 use crate::report::{Depth, Progress, Verdict};
 use crate::residents::Residents;
 use crate::source::ReadAt;
-use crate::task::Task;
+use crate::task::{Task, check_blocks};
 use crate::wire::len_u64;
 
 /// Tasks per thread between two calls of the progress callback.
-const TASKS_PER_THREAD: usize = 4;
+const TASKS_PER_THREAD: usize = 32;
+
+/// Memory for every thread. What one reads stays in its second-level cache until it is hashed.
+fn buffers() -> Vec<Aligned<PAGE>> {
+    vec![Aligned::new(); rayon::current_num_threads().max(1)]
+}
+
+/// Works on the tasks in whatever order the threads come to them; the answers are in the tasks' order.
+fn on_all_threads<T: Sync, A: Send>(
+    tasks: &[T],
+    buffers: &mut [Aligned<PAGE>],
+    work: impl Fn(&T, &mut Aligned<PAGE>) -> A + Sync,
+) -> Vec<A> {
+    let next = AtomicUsize::new(0);
+    let take = |buffer: &mut Aligned<PAGE>| {
+        let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        let answers = numbers.map_while(|number| Some((number, work(tasks.get(number)?, buffer))));
+        answers.collect::<Vec<_>>()
+    };
+    // One task alone is not worth waking a thread for.
+    let mut answers = match (tasks.len(), buffers.first_mut()) {
+        (1, Some(buffer)) => take(buffer),
+        _ => buffers.par_iter_mut().flat_map_iter(take).collect::<Vec<_>>(),
+    };
+    answers.sort_unstable_by_key(|(number, _)| *number);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
 
 impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
     /// Prologues and blocks, as the depth asks. Returns the verdict of this depth, were nothing found.
@@ -75,44 +103,54 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
                 blocks,
             })
         });
-        let total = wanted.iter().fold(self.report.bytes_read, |sum, (_, chunk, blocks)| {
-            let last = blocks.end.saturating_sub(1).max(blocks.start);
-            let len = match blocks.is_empty() {
-                true => 0,
-                false => chunk
-                    .block_bytes(last, block_len)
-                    .end
-                    .saturating_sub(chunk.block_bytes(blocks.start, block_len).start),
-            };
-            sum.saturating_add(len)
-        });
-        let mut buffers = vec![Vec::new(); rayon::current_num_threads().saturating_mul(TASKS_PER_THREAD).max(1)];
+        let parity = match depth {
+            Depth::All => directory
+                .superblock
+                .geometry
+                .parity
+                .end
+                .saturating_sub(directory.superblock.geometry.parity.start),
+            _ => 0,
+        };
+        let total = wanted.iter().fold(
+            self.report.bytes_read.saturating_add(parity),
+            |sum, (_, chunk, blocks)| {
+                let last = blocks.end.saturating_sub(1).max(blocks.start);
+                let len = match blocks.is_empty() {
+                    true => 0,
+                    false => chunk
+                        .block_bytes(last, block_len)
+                        .end
+                        .saturating_sub(chunk.block_bytes(blocks.start, block_len).start),
+                };
+                sum.saturating_add(len)
+            },
+        );
+        let mut buffers = buffers();
         loop {
             self.tell(total)?;
-            let round = tasks.by_ref().take(buffers.len()).collect::<Vec<_>>();
+            let round = tasks
+                .by_ref()
+                .take(buffers.len().saturating_mul(TASKS_PER_THREAD))
+                .collect::<Vec<_>>();
             if round.is_empty() {
                 break;
             }
             let source = self.source;
-            let check = |(task, buffer): (&Task<'_>, &mut Vec<u8>)| task.check(directory, &residents, source, buffer);
-            // One task alone is not worth waking a thread for.
-            let checked: Vec<_> = match round.len() {
-                1 => round.iter().zip(&mut buffers).map(check).collect(),
-                _ => round.par_iter().zip(&mut buffers).map(check).collect(),
-            };
-            for (task, bad) in round.iter().zip(checked) {
+            let check = |task: &Task<'_>, buffer: &mut Aligned<PAGE>| task.check(directory, &residents, source, buffer);
+            for (task, bad) in round.iter().zip(on_all_threads(&round, &mut buffers, check)) {
                 let first = task.chunk.block_bytes(task.blocks.start, block_len).start;
                 let end = task.chunk.block_bytes(task.blocks.end.saturating_sub(1), block_len).end;
                 self.count_read(&(first..end));
                 let count = task.blocks.end.saturating_sub(task.blocks.start);
                 self.report.blocks_checked = self.report.blocks_checked.saturating_add(count);
-                for finding in bad {
+                for finding in bad? {
                     self.bad_block(checkpoint, &residents, task, finding);
                 }
             }
         }
         if depth == Depth::All {
-            self.parity(directory)?;
+            self.parity(directory, total)?;
         }
         for (number, chunk) in prologues {
             self.inside(checkpoint, &residents, number, chunk)?;
@@ -125,45 +163,51 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
     }
 
     /// Every parity block.
-    fn parity(&mut self, directory: &Directory) -> Result<(), Error> {
-        let region = directory.superblock.geometry.parity.clone();
+    fn parity(&mut self, directory: &Directory, bytes_total: u64) -> Result<(), Error> {
         let block_len = directory.superblock.block_len();
-        let mut number = directory.superblock.block_count;
-        let mut piece = region.start..region.start;
-        while piece.end < region.end {
-            piece = piece.end..piece.end.saturating_add(TASK_LEN.max(block_len)).min(region.end);
-            let there = piece.start..piece.end.min(self.source_len.max(piece.start));
-            self.count_read(&there);
-            let read = match there == piece {
-                true => read_range(self.source, &piece)?.ok(),
-                false => None,
-            };
-            let starts = (0..piece.end.saturating_sub(piece.start).div_ceil(block_len))
-                .map(|position| piece.start.saturating_add(position.saturating_mul(block_len)));
-            for start in starts {
-                let range = start..start.saturating_add(block_len);
-                let inside = |at: u64| usize::try_from(at.saturating_sub(piece.start)).unwrap_or(usize::MAX);
-                let checked = match &read {
-                    Some(bytes) => {
-                        let block = bytes.get(inside(range.start)..inside(range.end)).unwrap_or(&[]);
-                        directory.check_block(number, block)
-                    }
-                    // What cannot be read as a whole is read block by block.
-                    None if range.end > self.source_len => Err(Cause::Length {
-                        expected: range.end,
-                        actual: self.source_len,
-                    }),
-                    None => read_range(self.source, &range)?.and_then(|block| directory.check_block(number, &block)),
-                };
-                if let Err(cause) = checked {
-                    self.report.blocks_bad = self.report.blocks_bad.saturating_add(1);
-                    self.note(Finding::new(cause, Region::Parity, range).block(number));
-                }
-                self.report.blocks_checked = self.report.blocks_checked.saturating_add(1);
-                number = number.saturating_add(1);
+        let first = directory.superblock.block_count;
+        let end = directory.superblock.digested_blocks();
+        let step = TASK_LEN.checked_div(block_len).unwrap_or(1).max(1);
+        let mut tasks = (0..end.saturating_sub(first).div_ceil(step)).map(|position| {
+            let start = position.saturating_mul(step).saturating_add(first);
+            start..start.saturating_add(step).min(end)
+        });
+        let mut buffers = buffers();
+        loop {
+            let round = tasks
+                .by_ref()
+                .take(buffers.len().saturating_mul(TASKS_PER_THREAD))
+                .collect::<Vec<_>>();
+            if round.is_empty() {
+                return Ok(());
             }
+            let source = self.source;
+            let check = |blocks: &Range<u64>, buffer: &mut Aligned<PAGE>| {
+                let mut bad = Vec::new();
+                let bytes_of = |number| directory.block_range(number);
+                check_blocks(directory, source, blocks, bytes_of, buffer, |number, range, block| {
+                    bad.extend(
+                        block
+                            .err()
+                            .map(|cause| Finding::new(cause, Region::Parity, range).block(number)),
+                    );
+                })?;
+                Ok::<_, Error>(bad)
+            };
+            for (blocks, bad) in round.iter().zip(on_all_threads(&round, &mut buffers, check)) {
+                let last = directory.block_range(blocks.end.saturating_sub(1));
+                self.count_read(&(directory.block_range(blocks.start).start..last.end));
+                self.report.blocks_checked = self
+                    .report
+                    .blocks_checked
+                    .saturating_add(blocks.end.saturating_sub(blocks.start));
+                for finding in bad? {
+                    self.report.blocks_bad = self.report.blocks_bad.saturating_add(1);
+                    self.note(finding);
+                }
+            }
+            self.tell(bytes_total)?;
         }
-        Ok(())
     }
 
     /// Notes a finding in a block, with the tensors that lie on it.

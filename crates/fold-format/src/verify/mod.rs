@@ -28,7 +28,7 @@ use crate::task::non_zero;
 use losses::Losses;
 
 /// Bytes that one task reads and hashes.
-const TASK_LEN: u64 = 1 << 20;
+const TASK_LEN: u64 = 256 << 10;
 
 /// Verifies a file with positioned reads and bounded buffers, never through a mapping.
 ///

@@ -1,0 +1,129 @@
+//! Memory that is read into and written from: aligned, and an error where there is none.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+
+use crate::error::{IoFault, Operation};
+
+/// A page: what direct I/O asks for, and what a copy from the page cache is fastest into.
+pub(crate) const PAGE: usize = 4096;
+
+/// A lack of memory, as every reading call reports it.
+pub(crate) fn out_of_memory() -> IoFault {
+    IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into())
+}
+
+/// Bytes whose first one lies at a multiple of `ALIGN`, a power of two.
+#[derive(Debug, Default)]
+pub(crate) struct Aligned<const ALIGN: usize> {
+    /// The bytes, with room before and behind them to move the first one to a multiple of `ALIGN`.
+    room: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl<const ALIGN: usize> Aligned<ALIGN> {
+    /// No bytes and no memory.
+    pub(crate) const fn new() -> Self {
+        Self {
+            room: Vec::new(),
+            start: 0,
+            len: 0,
+        }
+    }
+
+    /// `len` zeros.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub(crate) fn zeroed(len: u64) -> Result<Self, IoFault> {
+        let mut bytes = Self::new();
+        bytes.set_len(usize::try_from(len).map_err(|_| out_of_memory())?)?;
+        Ok(bytes)
+    }
+
+    /// Sets the length; what the bytes are afterwards is not promised. Memory is kept and taken only for more than ever
+    /// before.
+    ///
+    /// # Errors
+    /// There is no memory for them; the bytes are then as before.
+    pub(crate) fn set_len(&mut self, len: usize) -> Result<(), IoFault> {
+        if self.start.saturating_add(len) > self.room.len() || self.room.is_empty() {
+            let room = len.checked_add(ALIGN).ok_or_else(out_of_memory)?;
+            let mut bytes: Vec<u8> = Vec::new();
+            bytes.try_reserve_exact(room).map_err(|_| out_of_memory())?;
+            bytes.resize(room, 0);
+            self.start = bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
+            self.room = bytes;
+        }
+        self.len = len;
+        Ok(())
+    }
+}
+
+impl<const ALIGN: usize> Deref for Aligned<ALIGN> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let end = self.start.saturating_add(self.len);
+        self.room.get(self.start..end).unwrap_or(&[])
+    }
+}
+
+impl<const ALIGN: usize> DerefMut for Aligned<ALIGN> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let end = self.start.saturating_add(self.len);
+        self.room.get_mut(self.start..end).unwrap_or(&mut [])
+    }
+}
+
+impl<const ALIGN: usize> Clone for Aligned<ALIGN> {
+    /// The clone's memory begins elsewhere: the bytes move with their alignment.
+    fn clone(&self) -> Self {
+        let mut room = vec![0; self.len.saturating_add(ALIGN)];
+        let start = room.as_ptr().align_offset(ALIGN).min(ALIGN);
+        let end = start.saturating_add(self.len);
+        if let Some(bytes) = room.get_mut(start..end) {
+            bytes.copy_from_slice(self);
+        }
+        Self {
+            room,
+            start,
+            len: self.len,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_aligned(bytes: &[u8], align: usize) -> bool {
+        bytes.as_ptr().align_offset(align) == 0
+    }
+
+    #[test]
+    fn every_length_is_aligned_also_after_a_change_and_in_a_clone() {
+        let mut bytes = Aligned::<PAGE>::new();
+        assert!(bytes.is_empty());
+        for len in [0, 1, 63, 64, 4096, 4097, 100_000, 5] {
+            bytes.set_len(len).unwrap();
+            assert_eq!(bytes.len(), len);
+            assert!(is_aligned(&bytes, PAGE));
+            bytes.fill(7);
+            let clone = bytes.clone();
+            assert!(is_aligned(&clone, PAGE));
+            assert_eq!(&*clone, &*bytes);
+        }
+        let tensor = Aligned::<64>::zeroed(1000).unwrap();
+        assert!(is_aligned(&tensor, 64));
+        assert_eq!(&*tensor, [0; 1000]);
+    }
+
+    #[test]
+    fn a_length_that_no_memory_has_is_an_error() {
+        let fault = Aligned::<64>::zeroed(u64::MAX).unwrap_err();
+        assert_eq!(fault.operation, Operation::Allocate);
+    }
+}

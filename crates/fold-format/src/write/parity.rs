@@ -1,0 +1,105 @@
+//! Parity of the payload: encoded from the caller's memory or, where it is compressed, from the file.
+
+use std::io;
+
+use super::raw::put_together;
+use super::{BATCH_LEN, hash_blocks};
+use crate::digest::Hasher;
+use crate::layout::PAGE_LEN;
+use crate::memory::{Aligned, PAGE};
+use crate::parity::{self, Grouping};
+use crate::plan::{Placed, PlannedChunk};
+use crate::source::read_full;
+use crate::storage::{StorageFile, write_full};
+use crate::wire::{align_up, len_u64};
+
+/// Memory for encoding and restoring parity: wide enough columns that a file is read in pieces of some kilobytes.
+pub(crate) const PARITY_MEMORY: usize = 64 << 20;
+
+/// Fills the buffer from `offset` on, with zeros from `end` on.
+pub(crate) fn read_or_zeros(
+    file: &(impl crate::source::ReadAt + ?Sized),
+    buffer: &mut [u8],
+    offset: u64,
+    end: u64,
+) -> io::Result<()> {
+    let there = usize::try_from(end.saturating_sub(offset)).map_or(buffer.len(), |len| len.min(buffer.len()));
+    let (there, behind) = buffer.split_at_mut_checked(there).unwrap_or_default();
+    behind.fill(0);
+    if read_full(file, there, offset)? {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// What parity is computed from, and where it goes.
+pub(super) struct Encoding<'e, F> {
+    pub(super) file: &'e F,
+    pub(super) hasher: Hasher,
+    pub(super) block_len: usize,
+    pub(super) grouping: &'e Grouping,
+    pub(super) chunks: &'e [PlannedChunk<'e>],
+    /// Where the chunks lie; of a compressed one, its stored bytes are in the file.
+    pub(super) placed: &'e [Placed],
+    /// Of the first parity block, in the file.
+    pub(super) start: u64,
+}
+
+impl<F: StorageFile> Encoding<'_, F> {
+    /// Computes and writes all parity blocks; returns their entries of the digest table.
+    pub(super) fn write(&self) -> io::Result<Vec<u8>> {
+        let read = |block: u64, column: usize, buffer: &mut [u8]| self.data(block, column, buffer);
+        let write = |block: u64, column: usize, bytes: &[u8]| write_full(self.file, bytes, self.place(block, column));
+        parity::encode(self.grouping, PARITY_MEMORY, read, write).map_err(|fault| match fault {
+            parity::Fault::Read { source, .. } | parity::Fault::Write { source, .. } => source,
+            fault => io::Error::other(fault),
+        })?;
+        let blocks = self.grouping.parity_blocks();
+        let per_batch = BATCH_LEN.checked_div(self.block_len).unwrap_or(1).max(1);
+        let mut buffer = Aligned::<PAGE>::new();
+        let mut table = Vec::new();
+        let mut block = 0_u64;
+        while block < blocks {
+            let count = blocks.saturating_sub(block).min(len_u64(per_batch));
+            let len = usize::try_from(count)
+                .unwrap_or(per_batch)
+                .saturating_mul(self.block_len);
+            buffer.set_len(len).map_err(|fault| fault.source)?;
+            if !read_full(self.file, &mut buffer, self.place(block, 0))? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let first = self.grouping.data_blocks().saturating_add(block);
+            table.extend(hash_blocks(&self.hasher, first, &buffer, self.block_len));
+            block = block.saturating_add(count);
+        }
+        Ok(table)
+    }
+
+    fn place(&self, block: u64, column: usize) -> u64 {
+        len_u64(self.block_len)
+            .saturating_mul(block)
+            .saturating_add(self.start)
+            .saturating_add(len_u64(column))
+    }
+
+    /// Fills the buffer with the bytes of a block of content from a column on, with zeros behind its end.
+    fn data(&self, block: u64, column: usize, buffer: &mut [u8]) -> io::Result<()> {
+        let number = self
+            .placed
+            .partition_point(|chunk| chunk.first_block.saturating_add(chunk.block_count) <= block);
+        let (Some(chunk), Some(planned)) = (self.placed.get(number), self.chunks.get(number)) else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let inside = len_u64(self.block_len)
+            .saturating_mul(block.saturating_sub(chunk.first_block))
+            .saturating_add(len_u64(column));
+        if planned.framing.is_none() {
+            put_together(&planned.segments, inside, buffer);
+            return Ok(());
+        }
+        let end = align_up(chunk.stored_len, PAGE_LEN).unwrap_or(u64::MAX);
+        let in_file = |at: u64| chunk.content_offset().saturating_add(at);
+        read_or_zeros(self.file, buffer, in_file(inside), in_file(end))
+    }
+}
