@@ -136,7 +136,7 @@ pub(crate) fn drill(root: &Path) -> anyhow::Result<String> {
 
     // Beyond parity: refused, and written again by the run.
     damage(&newest, DESTROYED)?;
-    let damaged = fires(&address, DAMAGED, &["step-00000002.fold", "FOLD-E0301"])?;
+    let damaged = fires(&address, DAMAGED, &["step-00000002.fold", "is damaged (FOLD-E"])?;
     let refused = run(Command::new(&fold).arg("repair").arg(&newest).arg("-o").arg(&copy))?;
     ensure!(
         refused.status.code() == Some(20) && !copy.exists(),
