@@ -93,7 +93,7 @@ impl Surroundings {
 }
 
 /// Builds the binary `fold` as it is released and returns its path.
-pub(crate) fn released_binary(root: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn fold_binary(root: &Path) -> anyhow::Result<PathBuf> {
     let (messages, _) = must(&mut cargo(
         root,
         &[

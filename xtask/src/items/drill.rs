@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::Scratch;
 use super::monitoring::NOT_INSTALLED;
-use super::suites::fold_binary;
+use super::suites::tested_binary;
 use crate::checklist::Ended;
 use crate::evidence::{installed, must, run};
 
@@ -53,7 +53,7 @@ pub(super) fn item(root: &Path) -> anyhow::Result<Ended> {
 
 /// Runs the drill and tells how long each part took.
 pub(crate) fn drill(root: &Path) -> anyhow::Result<String> {
-    let fold = fold_binary(root)?;
+    let fold = tested_binary(root)?;
     let scratch = Scratch::new(root, "alert-drill")?;
     let store = scratch.path("run");
     let train = || {

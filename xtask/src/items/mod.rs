@@ -94,6 +94,12 @@ pub(crate) const ALL: &[Item] = &[
         "the API documentation builds without a warning",
         builds::docs,
     ),
+    Item {
+        name: "tests",
+        proves: "unit, integration and property tests pass, those that no item below names",
+        slow: QUICK,
+        how: How::OtherTests,
+    },
     tested(
         "layers",
         "no crate knows one that it must not",
@@ -175,12 +181,6 @@ pub(crate) const ALL: &[Item] = &[
         "the committed fuzz inputs and hostile files replay",
         &[subject("fold-fuzz-bodies", "", "")],
     ),
-    Item {
-        name: "tests",
-        proves: "all other unit, integration and property tests pass",
-        slow: QUICK,
-        how: How::OtherTests,
-    },
     item(
         "doctests",
         QUICK,

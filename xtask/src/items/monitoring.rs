@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::ensure;
 
 use super::Scratch;
-use super::suites::fold_binary;
+use super::suites::tested_binary;
 use crate::checklist::Ended;
 use crate::evidence::{installed, must, run, text};
 
@@ -25,7 +25,7 @@ pub(super) fn alert_rules(root: &Path) -> anyhow::Result<Ended> {
         let (out, err) = must(Command::new("promtool").current_dir(root).args(arguments))?;
         said.push(format!("promtool {}:\n{out}{err}", arguments.join(" ")));
     }
-    let fold = fold_binary(root)?;
+    let fold = tested_binary(root)?;
     let scratch = Scratch::new(root, "alert-rules")?;
     let (dir, run_metrics, scrub_metrics) = (
         scratch.path("run"),

@@ -9,9 +9,9 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use super::Scratch;
-use super::suites::fold_binary;
+use super::suites::tested_binary;
 use crate::checklist::Ended;
-use crate::evidence::{cargo, must, released_binary, run};
+use crate::evidence::{cargo, fold_binary, must, run};
 
 /// Steps of the invariant soak.
 const SOAK_STEPS: &str = "10000000";
@@ -23,7 +23,7 @@ const KILLS: u64 = 40;
 const FLIPS: u64 = 200;
 
 pub(super) fn train(root: &Path) -> anyhow::Result<Ended> {
-    let fold = released_binary(root)?;
+    let fold = fold_binary(root)?;
     let scratch = Scratch::new(root, "train")?;
     let out = scratch.path("digits");
     let (said, _) = must(fold_train(&fold, &out).args(["--seeds", "5"]))?;
@@ -47,7 +47,7 @@ pub(super) fn train(root: &Path) -> anyhow::Result<Ended> {
 }
 
 pub(super) fn identity(root: &Path) -> anyhow::Result<Ended> {
-    let fold = fold_binary(root)?;
+    let fold = tested_binary(root)?;
     let scratch = Scratch::new(root, "identity")?;
     let plain = scratch.path("plain");
     must(small(&mut fold_train(&fold, &plain)))?;
@@ -69,7 +69,7 @@ pub(super) fn identity(root: &Path) -> anyhow::Result<Ended> {
 }
 
 pub(super) fn flips(root: &Path) -> anyhow::Result<Ended> {
-    let fold = fold_binary(root)?;
+    let fold = tested_binary(root)?;
     let scratch = Scratch::new(root, "flips")?;
     let out = scratch.path("run");
     must(small(&mut fold_train(&fold, &out)))?;
@@ -130,7 +130,7 @@ pub(super) fn soak(root: &Path) -> anyhow::Result<Ended> {
 }
 
 pub(super) fn kills(root: &Path) -> anyhow::Result<Ended> {
-    let fold = released_binary(root)?;
+    let fold = fold_binary(root)?;
     let scratch = Scratch::new(root, "kills")?;
     let plain = scratch.path("plain");
     must(small(&mut fold_train(&fold, &plain)))?;

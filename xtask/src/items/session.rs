@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, bail, ensure};
 
 use super::Scratch;
-use super::suites::fold_binary;
+use super::suites::tested_binary;
 use crate::checklist::Ended;
 use crate::evidence::{run, text};
 
@@ -55,7 +55,7 @@ pub(super) fn readme(root: &Path) -> anyhow::Result<Ended> {
     let document = std::fs::read_to_string(root.join("README.md")).context("cannot read README.md")?;
     let steps = steps(&document).context("a block ```console of README.md does not begin with a command")?;
     ensure!(steps.len() >= 12, "the sessions have only {} commands", steps.len());
-    let fold = fold_binary(root)?;
+    let fold = tested_binary(root)?;
     let scratch = Scratch::new(root, "readme")?;
     let here = scratch.path("here");
     std::fs::create_dir_all(&here)?;

@@ -129,7 +129,7 @@ impl<'a> Suites<'a> {
         ensure!(passed > 0, "no test ran");
         let total: usize = results.iter().map(|(_, results)| results.tests.len()).sum();
         let mut seen = vec![format!(
-            "{passed} passed that no other item claims, of {total} in {} binaries: cargo test --workspace",
+            "{passed} passed; with those of the items below, {total} in {} binaries ran: cargo test --workspace",
             results.len()
         )];
         seen.extend(skipped(results, |_| true));
@@ -359,7 +359,7 @@ fn package_name(id: &str) -> &str {
 }
 
 /// Builds the binary `fold` as the tests use it, optimised but with its assertions on, and returns its path.
-pub(super) fn fold_binary(root: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn tested_binary(root: &Path) -> anyhow::Result<PathBuf> {
     built(root, &["--workspace"])?
         .fold
         .context("cargo named no executable `fold`")
@@ -423,7 +423,10 @@ mod tests {
         let Ok(Ended::Passed(rest)) = suites.rest() else {
             panic!()
         };
-        assert!(rest.starts_with("1 passed that no other item claims, of 4"), "{rest}");
+        assert!(
+            rest.starts_with("1 passed; with those of the items below, 4 in 3 binaries ran"),
+            "{rest}"
+        );
 
         suites.results = Some(vec![(
             binary("a", "test it"),
