@@ -304,14 +304,7 @@ struct Built {
 }
 
 fn built(root: &Path, packages: &[&str]) -> anyhow::Result<Built> {
-    let arguments = [
-        "--lib",
-        "--bins",
-        "--tests",
-        "--no-run",
-        "--message-format",
-        "json-render-diagnostics",
-    ];
+    let arguments = ["--tests", "--no-run", "--message-format", "json-render-diagnostics"];
     let (messages, _) = must(cargo(root, &["test"]).args(packages).args(arguments))?;
     let mut found = Built {
         tests: Vec::new(),
