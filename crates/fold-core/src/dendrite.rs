@@ -26,6 +26,7 @@
 //! Schiller 2004, doi:10.1038/nn1253. The shift to u(0) = 0, the scale to 1, and leaving the neuron itself out of its pool are
 //! ours: without them a neuron fires on no input at all.
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::lanes::{LANES, Lane, Lanes};
@@ -40,6 +41,9 @@ const NEURONS_PER_TASK: usize = 16;
 
 /// Blocks of samples that are computed together.
 const TILE: usize = 4;
+
+/// Samples from which on wide instructions pay.
+const NARROW: usize = 5;
 
 /// Dendrites that are computed together where there is less than a tile.
 const GROUP: usize = 4;
@@ -108,7 +112,18 @@ impl Dendrite {
                 dendrites: shape.dendrite_count(),
                 synapses: shape.synapses_per_dendrite(),
             };
-            self.neurons(&rows, input, potential, activations);
+            let task = Task {
+                dendrite: self,
+                rows,
+                input,
+                potential,
+                activations,
+            };
+            // Few samples fill no wide register; gathering them from several lines takes longer than one after the other.
+            match input.samples() {
+                0..NARROW => task.run(),
+                _ => Arch::new().dispatch(task),
+            }
         };
         if shape.synapse_count() * input.samples() < SERIAL_WORK {
             run(0, potential, activations);
@@ -129,6 +144,7 @@ impl Dendrite {
 
     /// Some neurons, every block of samples: tile by tile and dendrite by dendrite, so that what a dendrite of one neuron has read is
     /// still in the cache when the next neuron reads it.
+    #[inline(always)]
     fn neurons(&self, rows: &Rows<'_>, input: &Lanes, potential: &mut [Lane], activations: &mut [Lane]) {
         let blocks = input.samples().div_ceil(LANES);
         let lines = input.width();
@@ -172,6 +188,7 @@ impl Dendrite {
     }
 
     /// One neuron, one block with samples in its first `LIVE` lanes: several dendrites at once.
+    #[inline(always)]
     fn narrow<const LIVE: usize>(
         &self,
         rows: &Rows<'_>,
@@ -244,6 +261,7 @@ impl Dendrite {
     }
 
     /// Makes the potential of what the dendrites have added up to.
+    #[inline(always)]
     fn finish(&self, u: &mut Lane, dendrites: usize) {
         let dendrites = dendrites as f32;
         match self.integration {
@@ -283,6 +301,34 @@ impl Dendrite {
     }
 }
 
+/// Some neurons to compute, by the widest instructions that the processor has.
+///
+/// What it calls is inlined, so that the compiler vectorises all of it for those instructions. Products and sums stay
+/// separate operations: every processor computes the same bits.
+struct Task<'t> {
+    dendrite: &'t Dendrite,
+    rows: Rows<'t>,
+    input: &'t Lanes,
+    potential: &'t mut [Lane],
+    activations: &'t mut [Lane],
+}
+
+impl Task<'_> {
+    #[inline(always)]
+    fn run(self) {
+        self.dendrite.neurons(&self.rows, self.input, self.potential, self.activations);
+    }
+}
+
+impl WithSimd for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.run();
+    }
+}
+
 /// v <- v + w x, in the first lanes.
 #[inline(always)]
 fn accumulate<const LIVE: usize>(v: &mut [f32; LIVE], w: f32, x: &Lane) {
@@ -301,6 +347,7 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Those of one dendrite.
+    #[inline(always)]
     fn dendrite(&self, neuron: usize, d: usize) -> (&'a [f32], &'a [u32]) {
         let first = (neuron * self.dendrites + d) * self.synapses;
         let span = first..first + self.synapses;
@@ -308,6 +355,7 @@ impl<'a> Rows<'a> {
     }
 
     /// v of one dendrite for a tile of blocks. Four names instead of an array: so they stay in registers.
+    #[inline(always)]
     fn drive(&self, neuron: usize, d: usize, [b0, b1, b2, b3]: [&[Lane]; TILE]) -> [Lane; TILE] {
         let [mut v0, mut v1, mut v2, mut v3] = [[0.0; LANES]; TILE];
         let (weights, index) = self.dendrite(neuron, d);

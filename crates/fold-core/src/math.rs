@@ -49,7 +49,7 @@ pub fn sigmoid(z: f32) -> f32 {
 }
 
 /// [`exp_single`] of every value, in the same bits, without a branch: the compiler makes vector code of it.
-#[inline]
+#[inline(always)]
 pub fn exp_each(x: &mut [f32]) {
     for x in x {
         *x = exp_branchless(*x);
@@ -57,7 +57,7 @@ pub fn exp_each(x: &mut [f32]) {
 }
 
 /// [`sigmoid`] of every value, in the same bits.
-#[inline]
+#[inline(always)]
 pub fn sigmoid_each(z: &mut [f32]) {
     for z in z {
         *z = 1.0 / (1.0 + exp_branchless(-*z));
