@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use fold_benches::{model, noise, tensor_name};
+use fold_benches::{model, noise, tensor_name, weights};
 use fold_format::parity::Level;
 use fold_format::{
     Checkpoint, Depth, DigestKind, Disk, Durability, Encoding, Existing, SaveOptions, VerifyOptions, save, verify,
@@ -179,19 +179,6 @@ fn forms(c: &mut Criterion) {
         });
         group.finish();
     }
-}
-
-/// Numbers like those of trained weights: f32 around zero, little-endian.
-fn weights(len: usize) -> Vec<u8> {
-    let uniform = noise(len, 3);
-    let mut bytes = Vec::with_capacity(len);
-    for four in uniform.as_chunks::<4>().0 {
-        // The sum of four uniform bytes is near a normal distribution; the low mantissa bits are noise.
-        let sum = four.iter().map(|&byte| f32::from(byte)).sum::<f32>() - 510.0;
-        let fine = f32::from(u16::from_le_bytes([four[0] ^ four[2], four[1]])) / 65_536.0;
-        bytes.extend_from_slice(&((sum + fine) * 1e-4).to_le_bytes());
-    }
-    bytes
 }
 
 criterion_group!(benches, loading, saving, forms);

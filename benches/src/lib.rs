@@ -28,6 +28,20 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
+/// Numbers like those of trained weights: f32 around zero, little-endian.
+#[must_use]
+pub fn weights(len: usize) -> Vec<u8> {
+    let uniform = noise(len, 3);
+    let mut bytes = Vec::with_capacity(len);
+    for four in uniform.as_chunks::<4>().0 {
+        // The sum of four uniform bytes is near a normal distribution; the low mantissa bits are noise.
+        let sum = four.iter().map(|&byte| f32::from(byte)).sum::<f32>() - 510.0;
+        let fine = f32::from(u16::from_le_bytes([four[0] ^ four[2], four[1]])) / 65_536.0;
+        bytes.extend_from_slice(&((sum + fine) * 1e-4).to_le_bytes());
+    }
+    bytes
+}
+
 /// The name of a model's tensor number `index`.
 #[must_use]
 pub fn tensor_name(index: usize) -> String {

@@ -7,6 +7,7 @@ mod checklist;
 mod evidence;
 mod fault_table;
 mod items;
+mod perf;
 mod planted;
 
 use std::io::Write;
@@ -43,6 +44,21 @@ enum Task {
     Notices,
     /// Run every bench and record the medians that `release-check` compares with.
     RecordBenches,
+    /// Measure what docs/performance/REPORT.md tells, record it, and write the report.
+    PerfReport {
+        /// Where the files that are measured are written; the disk under it is what is measured.
+        #[arg(long, value_name = "FOLDER", default_value = "target")]
+        folder: PathBuf,
+        /// Measure nothing: write the report of this record.
+        #[arg(long, value_name = "CSV")]
+        from: Option<PathBuf>,
+    },
+    /// Measure again and compare every ratio with the newest record.
+    PerfCheck {
+        /// Where the files that are measured are written.
+        #[arg(long, value_name = "FOLDER", default_value = "target")]
+        folder: PathBuf,
+    },
     /// Run the tests of the fault model and write their table into docs/format/INTEGRITY.md.
     FaultTable,
 }
@@ -95,6 +111,19 @@ fn main() -> anyhow::Result<ExitCode> {
         }),
         Some(Task::AlertDrill) => {
             writeln!(out, "{}", items::drill(&root)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Task::PerfReport { folder, from }) => {
+            writeln!(out, "{}", perf::report(&root, &root.join(folder), from.as_deref())?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Task::PerfCheck { folder }) => {
+            let evidence = perf::check(&root, &root.join(folder))?;
+            writeln!(
+                out,
+                "{}",
+                evidence.context("nothing is recorded: `cargo xtask perf-report`")?
+            )?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Task::Notices) => {

@@ -316,7 +316,8 @@ struct Task<'t> {
 impl Task<'_> {
     #[inline(always)]
     fn run(self) {
-        self.dendrite.neurons(&self.rows, self.input, self.potential, self.activations);
+        self.dendrite
+            .neurons(&self.rows, self.input, self.potential, self.activations);
     }
 }
 

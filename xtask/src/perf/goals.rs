@@ -1,0 +1,103 @@
+//! What was aimed at, as ratios of times within one group.
+
+use super::record::Record;
+
+/// `case` takes at most `most` times as long as `other`.
+pub(super) struct Goal {
+    pub(super) claim: &'static str,
+    group: &'static str,
+    case: &'static str,
+    other: &'static str,
+    pub(super) most: f64,
+}
+
+const LOAD: &str = "load all";
+const SAVE: &str = "save";
+const MANY: &str = "many small tensors";
+
+pub(super) const ALL: &[Goal] = &[
+    Goal {
+        claim: "a verified mapped load takes at most 1 / 0.9 of reading the same mapping once",
+        group: LOAD,
+        case: "fold: map and verify every tensor",
+        other: "limit: map and read every byte once",
+        most: 1.0 / 0.9,
+    },
+    Goal {
+        claim: "it is three times as fast as safetensors with a BLAKE3 of the file",
+        group: LOAD,
+        case: "fold: map and verify every tensor",
+        other: "safetensors: map and BLAKE3 of the file",
+        most: 1.0 / 3.0,
+    },
+    Goal {
+        claim: "verifying a file takes at most 1 / 0.85 of reading it",
+        group: LOAD,
+        case: "fold: verify the file",
+        other: "limit: read through one buffer",
+        most: 1.0 / 0.85,
+    },
+    Goal {
+        claim: "one tensor of a large file is there as soon as with safetensors",
+        group: "load one tensor",
+        case: "fold: map, one tensor verified",
+        other: "safetensors: map, one tensor (unverified)",
+        most: 1.0,
+    },
+    Goal {
+        claim: "opening 100,000 tensors is ten times as fast as with safetensors",
+        group: MANY,
+        case: "fold: open, one tensor verified",
+        other: "safetensors: map, one tensor (unverified)",
+        most: 0.1,
+    },
+    Goal {
+        claim: "a durable save takes at most 1 / 0.9 of a direct write and flush",
+        group: SAVE,
+        case: "fold: durable",
+        other: "limit: direct write and flush",
+        most: 1.0 / 0.9,
+    },
+    Goal {
+        claim: "it is twice as fast as safetensors with a flush",
+        group: SAVE,
+        case: "fold: durable",
+        other: "safetensors: flushed",
+        most: 0.5,
+    },
+    Goal {
+        claim: "it is faster than safetensors without a flush",
+        group: SAVE,
+        case: "fold: durable",
+        other: "safetensors: not flushed",
+        most: 1.0,
+    },
+    Goal {
+        claim: "it takes at most 1.1 times a plain write and flush",
+        group: SAVE,
+        case: "fold: durable",
+        other: "plain write and flush",
+        most: 1.1,
+    },
+    Goal {
+        claim: "with parity low it takes at most 1.3 times as long",
+        group: SAVE,
+        case: "fold: durable, parity low",
+        other: "fold: durable",
+        most: 1.3,
+    },
+    Goal {
+        claim: "1000 neurons step 1.7 times as fast on two threads",
+        group: "step: n=1000 D=8 S=64 B=32",
+        case: "2 threads",
+        other: "1 thread",
+        most: 1.0 / 1.7,
+    },
+];
+
+impl Goal {
+    /// The measured ratio; `None` where one of the two was not measured.
+    pub(super) fn measured(&self, record: &Record) -> Option<f64> {
+        record.ratio(self.group, self.case, self.other)
+    }
+}

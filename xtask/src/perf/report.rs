@@ -1,0 +1,169 @@
+//! The report of a record: tables of every group, the goals, and what encodings and parity cost.
+
+use std::fmt::Write as _;
+
+use super::plot::{file_name, throughput};
+use super::record::{Case, Record};
+use super::{goals, plot};
+
+const MEBIBYTE: f64 = 1_048_576.0;
+
+pub(super) fn text(record: &Record, path: &str) -> String {
+    let mut out = String::new();
+    let _ = write!(
+        out,
+        "# Performance report\n\n\
+         Written by `cargo xtask perf-report` from `{path}`; not edited by hand. Cases of one group do the same work and were run in \
+         turns, so their ratios hold although the machine is shared; times of different groups do not compare. The page cache is warm. \
+         Every row: the median, and the quartiles as spread.\n\n"
+    );
+    for (key, value) in &record.about {
+        let _ = writeln!(out, "- {key}: {value}");
+    }
+    goals_table(&mut out, record);
+    forms_table(&mut out, record);
+    let _ = write!(out, "\n## Every measurement\n");
+    for (group, cases) in record.groups().filter(|(group, _)| *group != "form: size") {
+        group_table(&mut out, group, cases);
+    }
+    let _ = write!(out, "\n## Steps\n\n![steps]({})\n", plot::file_name("step"));
+    steps_table(&mut out, record);
+    out
+}
+
+fn goals_table(out: &mut String, record: &Record) {
+    let _ = write!(
+        out,
+        "\n## Goals\n\nA ratio is that of two medians: time of the one over time of the other.\n\n\
+         | goal | ratio at most | measured | met |\n|---|---|---|---|\n"
+    );
+    for goal in goals::ALL {
+        let (measured, met) = match goal.measured(record) {
+            None => ("not measured".to_owned(), "-"),
+            Some(ratio) if ratio <= goal.most => (format!("{ratio:.3}"), "yes"),
+            Some(ratio) => (format!("{ratio:.3}"), "no"),
+        };
+        let _ = writeln!(out, "| {} | {:.3} | {measured} | {met} |", goal.claim, goal.most);
+    }
+}
+
+/// What each form costs against the raw one, and what it buys.
+fn forms_table(out: &mut String, record: &Record) {
+    const BUYS: &[(&str, &str)] = &[
+        ("raw", "any damage is noticed and located"),
+        (
+            "raw BLAKE3",
+            "nobody can forge a matching content; what a signature needs",
+        ),
+        ("parity low", "lost blocks are restored, few of each group"),
+        ("parity med", "lost blocks are restored, about one in twenty"),
+        ("parity high", "lost blocks are restored, many of each group"),
+        ("zstd", "a smaller file"),
+        ("shuffle-zstd", "a smaller file of numbers"),
+        ("shuffle-zstd parity low", "a smaller file that can be repaired"),
+    ];
+    let case = |group: &str, name: &str| {
+        record
+            .cases
+            .iter()
+            .find(|case| case.group == group && case.name == name)
+    };
+    let relative = |group: &str, name: &str| {
+        record
+            .ratio(group, name, "raw")
+            .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
+    };
+    let _ = write!(
+        out,
+        "\n## What encodings, digests and parity cost\n\nf32 numbers like trained weights. Times against the raw form with xxh3, \
+         size against the content; repair: all that the parity can restore is lost.\n\n\
+         | form | size | save | verify | read | repair | what it buys |\n|---|---|---|---|---|---|---|\n"
+    );
+    for (name, buys) in BUYS {
+        let size = case("form: size", name).map_or(0.0, |case| case.median as f64 / case.amount as f64);
+        let repair =
+            case("form: repair", name).map_or_else(|| "-".to_owned(), |case| format!("{:.2} GB/s", throughput(case)));
+        let _ = writeln!(
+            out,
+            "| {name} | {:.1} % | {} | {} | {} | {repair} | {buys} |",
+            100.0 * size,
+            relative("form: save", name),
+            relative("form: verify", name),
+            relative("form: read", name),
+        );
+    }
+}
+
+fn group_table(out: &mut String, group: &str, cases: &[Case]) {
+    if group.starts_with("step") {
+        return;
+    }
+    let size = cases[0].amount as f64 / MEBIBYTE;
+    let _ = write!(
+        out,
+        "\n### {group}\n\n{size:.2} MiB of content, {} rounds.\n\n![{group}]({})\n\n\
+         | case | median | GB/s | time against the first | quartiles |\n|---|---|---|---|---|\n",
+        cases[0].rounds,
+        file_name(group)
+    );
+    for case in cases {
+        let _ = writeln!(
+            out,
+            "| {} | {:.3} ms | {:.2} | {:.3} | {:.3} to {:.3} ms |",
+            case.name,
+            milliseconds(case.median),
+            throughput(case),
+            case.median as f64 / cases[0].median as f64,
+            milliseconds(case.low),
+            milliseconds(case.high),
+        );
+    }
+}
+
+fn steps_table(out: &mut String, record: &Record) {
+    let _ = write!(
+        out,
+        "\nWhole steps: drive, competition, homeostasis, STDP where neurons fire.\n\n\
+         | layer | 1 thread: a step | 10^9 updates/s | quartiles | 2 threads: as fast |\n|---|---|---|---|---|\n"
+    );
+    for (group, cases) in record.groups().filter(|(group, _)| group.starts_with("step")) {
+        let [one, two] = cases else { continue };
+        let steps = 8.0;
+        let micro = |time: u64| time as f64 / 1e3 / steps;
+        let _ = writeln!(
+            out,
+            "| {} | {:.1} us | {:.2} | {:.1} to {:.1} us | {:.2} |",
+            group.trim_start_matches("step: "),
+            micro(one.median),
+            throughput(one),
+            micro(one.low),
+            micro(one.high),
+            one.median as f64 / two.median as f64,
+        );
+    }
+}
+
+fn milliseconds(time: u64) -> f64 {
+    time as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_is_met_or_not_by_its_ratio_and_a_missing_one_is_named() {
+        let csv = "save,fold: durable,100,3,9,10,11\nsave,safetensors: flushed,100,3,20,25,30\n\
+                   save,safetensors: not flushed,100,3,5,8,9\nform: save,raw,10,1,1,1,1\n";
+        let text = text(&Record::parse(csv).unwrap(), "some.csv");
+        assert!(
+            text.contains("twice as fast as safetensors with a flush | 0.500 | 0.400 | yes |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("faster than safetensors without a flush | 1.000 | 1.250 | no |"),
+            "{text}"
+        );
+        assert!(text.contains("| not measured | - |"), "{text}");
+    }
+}
