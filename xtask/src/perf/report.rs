@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::goals;
 use super::plot::{file_name, throughput};
 use super::record::{Case, Record};
-use super::{goals, plot};
 
 const MEBIBYTE: f64 = 1_048_576.0;
 
@@ -26,7 +26,7 @@ pub(super) fn text(record: &Record, path: &str) -> String {
     for (group, cases) in record.groups().filter(|(group, _)| *group != "form: size") {
         group_table(&mut out, group, cases);
     }
-    let _ = write!(out, "\n## Steps\n\n![steps]({})\n", plot::file_name("step"));
+    let _ = write!(out, "\n## Steps\n\n![steps]({})\n", file_name("step"));
     steps_table(&mut out, record);
     out
 }
