@@ -33,9 +33,12 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
-        "blocks are swapped, or of an older generation",
-        "noticed although their bytes are whole",
-        &["flips::swapped_and_stale_blocks_are_caught_although_their_bytes_are_whole"],
+        "blocks are swapped, or of an older generation; the first page is an older file's",
+        "noticed although their bytes are whole; the other superblock is used",
+        &[
+            "flips::swapped_and_stale_blocks_are_caught_although_their_bytes_are_whole",
+            "flips::a_superblock_of_an_older_file_is_not_believed",
+        ],
     ),
     (
         "as many blocks are lost as there is parity; one more",

@@ -164,6 +164,46 @@ impl Superblocks {
         Some(SuperblockCopy::read(source, Region::SuperblockB, offset))
     }
 
+    /// Takes copy A for damaged where it is whole, but that of another file or an older one: a write that was lost, or went
+    /// astray. The file's length, index and digest table are then not those that it names, but those that copy B names.
+    /// Returns whether that is so.
+    ///
+    /// Loads the metadata again, so it is asked only where copy A has led nowhere.
+    ///
+    /// # Errors
+    /// Only a lack of memory.
+    pub(crate) fn distrust_a(
+        &mut self,
+        source: &(impl ReadAt + ?Sized),
+        source_len: u64,
+        limits: &Limits,
+    ) -> Result<bool, Error> {
+        let fits = |superblock: &Superblock| -> Result<bool, Error> {
+            let fitting = superblock.geometry.file_len() == source_len && check_limits(superblock, limits).is_ok();
+            let hasher = superblock.hasher();
+            let load = |mirrored: Mirrored<'_>| {
+                Ok::<_, Error>(mirrored.load(source, source_len, &hasher, false)?.whole.is_some())
+            };
+            Ok(fitting && load(Mirrored::index(superblock))? && load(Mirrored::digest_table(superblock))?)
+        };
+        match &self.a.decoded {
+            Ok(a) if !fits(a)? => {}
+            _ => return Ok(false),
+        }
+        let Some(b) = Self::last(source, source_len) else {
+            return Ok(false);
+        };
+        let trusted = match &b.decoded {
+            Ok(decoded) => b.bytes != self.a.bytes && fits(decoded)?,
+            Err(_) => false,
+        };
+        if trusted {
+            self.a.decoded = Err(Cause::CopiesDiffer);
+            self.b = Some(b);
+        }
+        Ok(trusted)
+    }
+
     /// The superblock to go by, and what is wrong with copy A where it is B's.
     ///
     /// # Errors

@@ -55,7 +55,23 @@ impl Directory {
         let source_len = source
             .len()
             .map_err(|error| IoFault::new(Operation::Metadata, None, error))?;
-        let superblocks = Superblocks::read(source, source_len);
+        let mut superblocks = Superblocks::read(source, source_len);
+        match Self::open_by(&superblocks, source, source_len, limits, mode) {
+            Err(Error::Finding(_)) if superblocks.distrust_a(source, source_len, limits)? => {
+                Self::open_by(&superblocks, source, source_len, limits, mode)
+            }
+            opened => opened,
+        }
+    }
+
+    /// As [`Directory::open`], going by superblocks that were read.
+    fn open_by(
+        superblocks: &Superblocks,
+        source: &(impl ReadAt + ?Sized),
+        source_len: u64,
+        limits: &Limits,
+        mode: OpenMode,
+    ) -> Result<(Self, Vec<Finding>), Error> {
         let (superblock, finding) = superblocks.choose()?;
         let mut findings = Vec::from_iter(finding);
         if let Some(finding) = length_finding(superblock, source_len) {

@@ -304,7 +304,15 @@ impl<S: ReadAt> Checkpoint<S> {
             let content = framing.content_of(frame, chunk.content_len);
             content.end.saturating_sub(content.start)
         });
-        places(entries, start, chunk.frames_len(), content_lens).map_err(|position| {
+        let last = |places: &[FramePlace]| places.last().is_none_or(|last| last.end == chunk.frames_len());
+        let places = places(entries, start, chunk.frames_len(), content_lens).and_then(|places| {
+            // Nothing lies between the last frame and the table.
+            match frames.end < framing.count || last(&places) {
+                true => Ok(places),
+                false => Err(frames.end.saturating_sub(frames.start).saturating_sub(1)),
+            }
+        });
+        places.map_err(|position| {
             let frame = frames.start.saturating_add(position);
             let entry = chunk.in_file(&(table(frame)..table(frame.saturating_add(1))));
             frame_finding(

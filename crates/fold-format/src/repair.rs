@@ -94,7 +94,7 @@ fn run<S: Storage, R: ReadAt + ?Sized>(
         return Ok(repair);
     }
     if let Mode::Write(target) = mode {
-        let superblock = superblock_bytes(source)?;
+        let superblock = superblock_bytes(source, limits)?;
         write_atomically(storage, target, Existing::Refuse, Durability::Full, |file| {
             write_whole(&directory, &superblock, source, &lost, file)?;
             let report = verify_source(file, Depth::All, VerifyOptions::new().limits(*limits));
@@ -156,11 +156,12 @@ fn weigh(directory: &Directory, report: Report, lost: &[u64]) -> Repair {
 }
 
 /// The bytes of a superblock that is whole.
-fn superblock_bytes<R: ReadAt + ?Sized>(source: &R) -> Result<Vec<u8>, Error> {
+fn superblock_bytes<R: ReadAt + ?Sized>(source: &R, limits: &Limits) -> Result<Vec<u8>, Error> {
     let source_len = source
         .len()
         .map_err(|error| IoFault::new(Operation::Metadata, None, error))?;
-    let copies = Superblocks::read(source, source_len);
+    let mut copies = Superblocks::read(source, source_len);
+    copies.distrust_a(source, source_len, limits)?;
     copies.choose()?;
     let whole = match (&copies.a.decoded, copies.b) {
         (Err(_), Some(b)) => b.bytes,

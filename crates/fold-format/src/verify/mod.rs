@@ -78,7 +78,7 @@ pub fn verify_source(
         lost: false,
         losses: None,
     };
-    let reached = match walk.superblocks(depth) {
+    let reached = match walk.superblocks(depth, &options.limits)? {
         Some(superblock) if depth == Depth::Superblock => {
             walk.report.blocks_total = superblock.digested_blocks();
             Some(Verdict::HeaderOk)
@@ -149,7 +149,10 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
     }
 
     /// Both superblocks and the length. `None`: no superblock can be used.
-    fn superblocks(&mut self, depth: Depth<'_>) -> Option<Superblock> {
+    ///
+    /// # Errors
+    /// Only a lack of memory.
+    fn superblocks(&mut self, depth: Depth<'_>, limits: &crate::Limits) -> Result<Option<Superblock>, Error> {
         let mut copies = Superblocks::read(self.source, self.source_len);
         self.count_read(&copies.a.range.clone());
         if let Ok(superblock) = &copies.a.decoded {
@@ -157,6 +160,14 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
             // One that is cut off is reported with the length.
             copies.b = (expected.end <= self.source_len)
                 .then(|| SuperblockCopy::read(self.source, Region::SuperblockB, expected.start));
+        }
+        let differ = match (&copies.a.decoded, &copies.b) {
+            (Ok(_), Some(b)) => b.bytes != copies.a.bytes,
+            (decoded, None) => decoded.is_ok(),
+            (Err(_), Some(_)) => false,
+        };
+        if differ {
+            copies.distrust_a(self.source, self.source_len, limits)?;
         }
         if let Some(b) = &copies.b {
             self.count_read(&b.range.clone());
@@ -170,7 +181,7 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
             }
             Err(finding) => {
                 self.note(*finding);
-                return None;
+                return Ok(None);
             }
         };
         if depth == Depth::All {
@@ -191,7 +202,7 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
         if let Some(finding) = signature_finding(&superblock, self.public_key.as_ref()) {
             self.note(finding);
         }
-        Some(superblock)
+        Ok(Some(superblock))
     }
 
     /// Both copies of index and digest table, the padding around them, and every record. `None`: no copy can be used.

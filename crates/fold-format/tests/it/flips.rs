@@ -237,6 +237,35 @@ fn swapped_and_stale_blocks_are_caught_although_their_bytes_are_whole() {
 }
 
 #[test]
+fn a_superblock_of_an_older_file_is_not_believed() {
+    let layouts = layouts();
+    let layout = layouts.iter().find(|layout| layout.name == "every kind").unwrap();
+    // Of the same length and another content, of another length, and of another time and uuid.
+    let older = [
+        file(&Content::new().bytes("x", &noise(1, 9000)), &options()),
+        file(&Content::new(), &options()),
+        file(
+            &Content::new().bytes("x", b"y"),
+            &options().uuid([3; 16]).created_unix_ns(5),
+        ),
+    ];
+    for older in older {
+        let mut bytes = layout.bytes.clone();
+        bytes[..4096].copy_from_slice(&older[..4096]);
+        let report = check(&bytes);
+        assert_eq!(report.verdict, Verdict::Corrected, "{:?}", report.findings);
+        assert_eq!(report.findings.len(), 1);
+        assert_eq!(
+            (report.findings[0].code(), report.findings[0].region),
+            (Code::CopiesDiffer, Region::SuperblockA)
+        );
+        let opened = open(&bytes).unwrap();
+        assert_eq!(opened.findings(), report.findings);
+        assert_eq!(read_all(&opened, layout), 0);
+    }
+}
+
+#[test]
 fn a_shallow_check_does_not_speak_for_the_content() {
     let layouts = layouts();
     let layout = layouts.iter().find(|layout| layout.name == "every kind").unwrap();
