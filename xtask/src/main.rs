@@ -4,6 +4,7 @@
 //! proves and shows the evidence. What is not here: anything a test can do by itself.
 
 mod checklist;
+mod corruption_fuzz;
 mod evidence;
 mod fault_table;
 mod items;
@@ -59,6 +60,15 @@ enum Task {
         #[arg(long, value_name = "FOLDER", default_value = "target")]
         folder: PathBuf,
     },
+    /// Try every kind of damage of the fault model on every layout of a file, and count what is noticed and repaired.
+    CorruptionFuzz {
+        /// Stop after this time, shared among the phases; what was not run is told.
+        #[arg(long, value_name = "N")]
+        minutes: Option<u64>,
+        /// The random cases follow from it.
+        #[arg(long, value_name = "S", default_value_t = 1)]
+        seed: u64,
+    },
     /// Run the tests of the fault model and write their table into docs/format/INTEGRITY.md.
     FaultTable,
 }
@@ -88,6 +98,11 @@ fn main() -> anyhow::Result<ExitCode> {
             write!(out, "{}", Arguments::command().render_long_help())?;
             Ok(ExitCode::SUCCESS)
         }
+        Some(Task::CorruptionFuzz { minutes, seed }) => Ok(if corruption_fuzz::run(&root, minutes, seed)? {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }),
         Some(Task::FaultTable) => {
             fault_table::write(&root, &mut out)?;
             Ok(ExitCode::SUCCESS)

@@ -3,6 +3,8 @@
 //! They are made from a whole file by changing what the name says and making every digest right again, as a hostile or
 //! broken writer would; built anew at every call, always to the same bytes.
 
+mod compressed;
+
 use fold_format::{Code, Content, Dtype, Durability, SaveOptions, TensorSource, save};
 
 use crate::mutate::{fix_superblock, seal};
@@ -166,6 +168,7 @@ pub fn hostile() -> Vec<Hostile> {
     content(&base, &mut files);
     whole_files(&base, &mut files);
     many(&mut files);
+    compressed::files(&mut files);
     files.0.sort_by_key(|file| (file.class, file.name));
     files.0
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use fold_format::parity::Level;
-use fold_format::{Content, DigestKind, Dtype, Durability, Encoding, SaveOptions, TensorSource, save};
+use fold_format::seal::PrivateKey;
+use fold_format::{Content, DigestKind, Dtype, Durability, Encoding, Limits, SaveOptions, TensorSource, save, sign};
 
 use crate::random::Random;
 use crate::writer::Memory;
@@ -17,19 +18,41 @@ pub struct Layout {
     pub bytes: Vec<u8>,
 }
 
-fn noise(len: usize) -> Vec<u8> {
+/// Bytes that do not compress, the same ones for a length.
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut random = Random::new(len as u64);
     (0..len).map(|_| random.any() as u8).collect()
 }
 
 /// The options that most layouts have: the smallest blocks, so that files are small.
-fn options() -> SaveOptions {
+pub(crate) fn options() -> SaveOptions {
     SaveOptions::new(Durability::None).block_log2(12)
 }
 
 fn file(name: &'static str, content: &Content<'_>, options: &SaveOptions) -> Layout {
     let (memory, path) = (Memory::default(), Path::new("layout.fold"));
     save(&memory, path, content, options).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let bytes = memory.get(path).unwrap_or_default();
+    Layout { name, bytes }
+}
+
+/// A key for tests, whose private half everybody knows.
+///
+/// # Panics
+/// When the folder of test keys is not beside this package.
+pub(crate) fn private_key() -> PrivateKey {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../crates/fold-format/testdata/keys/openssl.pem"
+    );
+    PrivateKey::load(Path::new(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The same file, signed.
+fn signed(name: &'static str, layout: &Layout) -> Layout {
+    let (memory, path) = (Memory::default(), Path::new("layout.fold"));
+    sign(&memory, &layout.bytes, path, &private_key(), &Limits::DEFAULT)
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
     let bytes = memory.get(path).unwrap_or_default();
     Layout { name, bytes }
 }
@@ -66,6 +89,30 @@ pub fn layouts() -> Vec<Layout> {
             .json("history", "[1, 2, 3]")
             .bytes("blob", &data[..5000])
     };
+    // What compresses, and compresses better when it is shuffled, beside what does not.
+    let waves = (0..1500_u32)
+        .flat_map(|at| (at as f32 * 1e-3).sin().to_le_bytes())
+        .collect::<Vec<_>>();
+    let quiet = || {
+        Content::new()
+            .metadata(r#"{"epoch":3}"#)
+            .tensors(
+                "state",
+                [
+                    tensor("a.quiet", Dtype::F32, &[1500], &waves),
+                    tensor("b.noise", Dtype::U8, &[3000], &data),
+                    tensor("c.empty", Dtype::F64, &[0], &data),
+                ],
+            )
+            .json("history", "[1, 2, 3]")
+    };
+    let frames = || options().frame_log2(12);
+    let sealed = || options().digest_kind(DigestKind::Blake3);
+    let sealed_scalar = empty().tensors("t", [tensor("x", Dtype::F64, &[], &data)]);
+    let everything = sealed()
+        .frame_log2(12)
+        .encoding(Encoding::ShuffleZstd)
+        .parity(Some(Level::High));
     let plain = options();
     vec![
         file("nothing", &empty(), &plain),
@@ -139,7 +186,22 @@ pub fn layouts() -> Vec<Layout> {
             &mixed(),
             &options().digest_kind(DigestKind::Blake3).parity(Some(Level::Low)),
         ),
+        file("sealed-scalar", &sealed_scalar, &sealed()),
+        signed("signed", &file("sealed", &mixed(), &sealed())),
         file("zstd", &mixed(), &options().encoding(Encoding::Zstd)),
+        file("zstd-in-frames", &quiet(), &frames().encoding(Encoding::Zstd)),
+        file(
+            "shuffle-zstd-in-frames",
+            &quiet(),
+            &frames().encoding(Encoding::ShuffleZstd),
+        ),
+        file(
+            "zstd-with-parity",
+            &quiet(),
+            &frames().encoding(Encoding::Zstd).parity(Some(Level::Low)),
+        ),
+        file("sealed-shuffle-zstd-with-parity", &quiet(), &everything),
+        signed("signed-with-everything", &file("everything", &quiet(), &everything)),
         file("many-blocks", &empty().bytes("b", &data), &plain),
         file(
             "two-chunks-of-tensors",

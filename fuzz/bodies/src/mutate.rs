@@ -164,7 +164,7 @@ pub fn mutate_in_place(buffer: &mut [u8], len: usize, max_len: usize, seed: u32)
     file.len()
 }
 
-fn number(file: &[u8], at: usize, len: usize) -> Option<u64> {
+pub(crate) fn number(file: &[u8], at: usize, len: usize) -> Option<u64> {
     let bytes = file.get(at..at.checked_add(len)?)?;
     Some(bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
 }
@@ -310,6 +310,26 @@ fn change(file: &mut Vec<u8>, max_len: usize, random: &mut Random) {
                 _ => (file.len() + PAGE * random.below(3)).saturating_sub(PAGE),
             };
             file.resize(len.min(max_len), random.of(&[0, 0xaa]));
+        }
+        14 => {
+            // An entry of a frame table.
+            let record = chunks.start + 128 * random.below(records(&chunks));
+            let field = |at: usize| number(file, record + at, 8).unwrap_or(0);
+            let (stored_len, count, directory_len) = (field(16), field(96), field(104));
+            let table = stored_len
+                .saturating_sub(directory_len)
+                .saturating_sub(count.saturating_mul(8));
+            let entry = random.below(count.min(64) as usize) as u64 * 8;
+            let at = field(8)
+                .saturating_add(4096)
+                .saturating_add(table)
+                .saturating_add(entry);
+            let at = at.min(file.len() as u64) as usize;
+            let value = match random.below(3) {
+                0 => number(file, at, 8).unwrap_or(0) ^ 1 << 63,
+                _ => interesting(number(file, at, 8).unwrap_or(0), file.len(), random),
+            };
+            put(file, at, &value.to_le_bytes());
         }
         _ => {
             let at = random.below(file.len());

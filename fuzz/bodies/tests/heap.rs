@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test whose setting cannot be made has failed")]
 
-use fold_format::{Checkpoint, Depth, OpenMode, OpenOptions, VerifyOptions, verify_source};
-use fold_fuzz_bodies::{Layout, hostile, layouts};
+use std::path::Path;
+
+use fold_format::v1::{self, Keys};
+use fold_format::{
+    Checkpoint, Depth, Error, Limits, OpenMode, OpenOptions, VerifyOptions, plan_repair, repair, salvage, verify_source,
+};
+use fold_fuzz_bodies::{Layout, Memory, hostile, layouts};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -53,6 +58,28 @@ fn read_and_verify(bytes: &[u8]) {
     }
 }
 
+/// What the commands that mend do.
+fn repair_and_salvage(bytes: &[u8]) {
+    let _ = plan_repair(bytes, &Limits::DEFAULT);
+    let _ = repair(&Memory::default(), bytes, Path::new("x.fold"), &Limits::DEFAULT);
+    let _ = salvage::<[u8], Error>(bytes, &Limits::DEFAULT, &mut |_| Ok(()));
+}
+
+/// What every command does with a file of version 1.
+fn read_version_1(bytes: &[u8]) {
+    let keys = Keys::new();
+    let _ = v1::verify_source(bytes, Depth::All, &keys, VerifyOptions::default());
+    let Ok(file) = v1::File::open_source(bytes, keys, Limits::DEFAULT) else {
+        return;
+    };
+    for entry in file.chunks().iter().take(50) {
+        if let Ok(payload) = file.payload(&entry.name) {
+            let _ = v1::Content::read(&entry.ctype, &payload, MIB as u64);
+        }
+    }
+    let _ = v1::repair(&file, &mut std::io::sink());
+}
+
 /// The superblocks, and as much of index and digest table as the file can hold.
 fn header_len(bytes: &[u8]) -> usize {
     let field = |at: usize| {
@@ -67,7 +94,10 @@ fn header_len(bytes: &[u8]) -> usize {
 #[test]
 fn no_file_makes_the_reader_allocate_more_than_the_file_is_worth() {
     // Thread pool and tables of the digests, once.
-    layouts().iter().for_each(|layout| read_and_verify(&layout.bytes));
+    for layout in layouts() {
+        read_and_verify(&layout.bytes);
+        repair_and_salvage(&layout.bytes);
+    }
 
     // The meter itself: what it must notice, it notices.
     let seen = peak(|| drop(std::hint::black_box(vec![1_u8; 3 * MIB])));
@@ -78,7 +108,7 @@ fn no_file_makes_the_reader_allocate_more_than_the_file_is_worth() {
         .into_iter()
         .map(|file| (file.class, file.name, file.bytes))
         .chain(plain);
-    let (mut most_opened, mut most_read) = ((0, ""), (0, ""));
+    let (mut most_opened, mut most_read, mut most_cut) = ((0, ""), (0, ""), (0, ""));
     for (class, name, bytes) in files {
         for mode in [OpenMode::Strict, OpenMode::Degraded] {
             let opened = peak(|| open(&bytes, mode));
@@ -102,11 +132,40 @@ fn no_file_makes_the_reader_allocate_more_than_the_file_is_worth() {
         let cut = &bytes[..bytes.len().min(10_240)];
         for mode in [OpenMode::Strict, OpenMode::Degraded] {
             let taken = peak(|| open(cut, mode)).max(peak(|| read_and_verify(cut)));
+            let taken = taken.max(peak(|| repair_and_salvage(cut)));
             assert!(taken <= MIB, "{class:02}-{name} cut to 10 KB took {taken}");
+            most_cut = most_cut.max((taken, name));
         }
     }
     println!(
-        "{} files; most for opening: {most_opened:?}; for reading a file below 64 KiB: {most_read:?}",
+        "{} files; most for opening: {most_opened:?}; for reading a file below 64 KiB: {most_read:?}; for anything with \
+         10 KB: {most_cut:?}",
         hostile().len()
     );
+    println!("version 1, 10 KB: {:?}", version_1());
+}
+
+/// The recorded files of version 1 cut to 10 KB, whole and damaged: the most bytes, and for which.
+fn version_1() -> (usize, String) {
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/fold-format/testdata/v1");
+    let files = ["container", "corrupted"].map(|folder| std::fs::read_dir(testdata.join(folder)).unwrap());
+    let files = files
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .collect::<Vec<_>>();
+    let mut most = (0, String::new());
+    // Tables of its Reed-Solomon codes, once.
+    files
+        .iter()
+        .for_each(|path| read_version_1(&std::fs::read(path).unwrap()));
+    for path in files {
+        let bytes = std::fs::read(&path).unwrap();
+        let cut = &bytes[..bytes.len().min(10_240)];
+        let taken = peak(|| read_version_1(cut));
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(taken <= MIB, "{name}: {taken}");
+        most = most.max((taken, name));
+    }
+    most
 }

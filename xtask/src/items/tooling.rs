@@ -87,7 +87,7 @@ pub(super) fn interop(root: &Path) -> anyhow::Result<Ended> {
 }
 
 pub(super) fn corruption_fuzz(root: &Path) -> anyhow::Result<Ended> {
-    task(root, "corruption-fuzz", &[])
+    task(root, "corruption-fuzz", &["--minutes", "20"])
 }
 
 pub(super) fn fuzz(root: &Path) -> anyhow::Result<Ended> {
