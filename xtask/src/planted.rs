@@ -148,8 +148,8 @@ const ALL: &[Planted] = &[
         "crash",
         "crates/fold-format/src/atomic.rs",
         Break::Replace(
-            "        file.sync().map_err(|error| Failure::Io(Operation::Sync, error))?;\n",
-            "",
+            "    if durability == Durability::Full {\n        file.sync()",
+            "    if durability != Durability::Full {\n        file.sync()",
         ),
     ),
     planted(
