@@ -207,7 +207,7 @@ pub(crate) fn run_all(root: &Path, only: &[String], out: &mut dyn Write) -> anyh
         .collect();
     items.sort_unstable();
     items.dedup();
-    let (red, skipped) = checked(root, &this, &copy, &items)?;
+    let (red, skipped) = checked(&this, &copy, &items)?;
     ensure!(
         red.is_empty(),
         "these items are red before anything is planted: {red:?}"
@@ -229,7 +229,7 @@ pub(crate) fn run_all(root: &Path, only: &[String], out: &mut dyn Write) -> anyh
         if !items.contains(&planted.item) {
             items.push(planted.item);
         }
-        let found = checked(root, &this, &copy, &items);
+        let found = checked(&this, &copy, &items);
         std::fs::write(&path, &before)?;
         let (red, _) = found?;
         let right = red == [planted.item];
@@ -324,15 +324,15 @@ fn symlink(_: &Path, _: &Path) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// The red and the skipped ones of `items`, run on the copy. Dependencies are built once, with those of the tree itself.
-fn checked(root: &Path, this: &Path, copy: &Path, items: &[&str]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+/// The red and the skipped ones of `items`, run on the copy. It is built in a folder of its own: cargo tells two trees with
+/// the same packages apart by the paths within them alone, and would take what was built from one for the other's.
+fn checked(this: &Path, copy: &Path, items: &[&str]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let mut command = Command::new(this);
     command.current_dir(copy).arg("--root").arg(copy).arg("release-check");
     for item in items {
         command.args(["--only", item]);
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let output = run(command.env("CARGO_TARGET_DIR", target))?;
+    let output = run(command.env("CARGO_TARGET_DIR", copy.join("target")))?;
     let report = std::fs::read_to_string(copy.join("target/release-check/report.json"))
         .with_context(|| format!("no report: {}", text(&output.stderr)))?;
     let report: serde_json::Value = serde_json::from_str(&report)?;
