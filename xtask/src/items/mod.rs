@@ -243,6 +243,12 @@ pub(crate) const ALL: &[Item] = &[
         tooling::benches,
     ),
     item(
+        "perf-check",
+        SLOW,
+        "the ratios to peers and limits are those of the newest record",
+        tooling::perf_check,
+    ),
+    item(
         "fuzz",
         SLOW,
         "each target survives a minute of coverage-guided fuzzing",

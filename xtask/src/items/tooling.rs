@@ -90,6 +90,14 @@ pub(super) fn corruption_fuzz(root: &Path) -> anyhow::Result<Ended> {
     task(root, "corruption-fuzz", &["--minutes", "20"])
 }
 
+pub(super) fn perf_check(root: &Path) -> anyhow::Result<Ended> {
+    let compared = crate::perf::check(root, &root.join("target"))?;
+    Ok(compared.map_or_else(
+        || Ended::Skipped("no measurement is recorded to compare with: `cargo xtask perf-report`".into()),
+        Ended::Passed,
+    ))
+}
+
 pub(super) fn fuzz(root: &Path) -> anyhow::Result<Ended> {
     if !has_cargo_command(root, "fuzz") {
         return Ok(Ended::Skipped(
