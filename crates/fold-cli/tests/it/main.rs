@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test whose setting cannot be made has failed")]
 
 mod faults;
+mod hostile;
 mod mend;
 mod operations;
 mod outputs;
