@@ -7,6 +7,7 @@ mod checklist;
 mod corruption_fuzz;
 mod evidence;
 mod fault_table;
+mod interop;
 mod items;
 mod perf;
 mod planted;
@@ -17,6 +18,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::checklist::Ended;
 
 /// Project tasks that cargo alone cannot do.
 #[derive(Parser)]
@@ -68,6 +71,12 @@ enum Task {
         /// The random cases follow from it.
         #[arg(long, value_name = "S", default_value_t = 1)]
         seed: u64,
+    },
+    /// Let PyFolds, safetensors and NumPy read what `fold` writes, and the reverse, in a virtual environment of Python.
+    Interop {
+        /// Also time PyFolds' reader against `fold verify` on the same files: minutes.
+        #[arg(long)]
+        speed: bool,
     },
     /// Run the tests of the fault model and write their table into docs/format/INTEGRITY.md.
     FaultTable,
@@ -149,6 +158,16 @@ fn main() -> anyhow::Result<ExitCode> {
             writeln!(out, "{}", items::record_benches(&root)?)?;
             Ok(ExitCode::SUCCESS)
         }
+        Some(Task::Interop { speed }) => Ok(match interop::run(&root, speed)? {
+            Ended::Passed(said) => {
+                writeln!(out, "{said}")?;
+                ExitCode::SUCCESS
+            }
+            Ended::Skipped(reason) => {
+                writeln!(out, "skipped: {reason}")?;
+                ExitCode::from(interop::SKIPPED)
+            }
+        }),
         Some(Task::ReleaseCheck(options)) => {
             let chosen = checklist::choose(items::ALL, &options.only, options.quick)?;
             let scope = match (&options.only[..], options.quick) {

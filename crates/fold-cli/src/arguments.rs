@@ -285,6 +285,10 @@ pub(crate) struct Convert {
     /// What to do about tensors that the target cannot hold as they are.
     #[arg(long, value_enum, default_value_t = Lossy::Deny)]
     pub(crate) lossy: Lossy,
+    /// How the state of neurons is laid out: as arrays over the neurons of a layer, or as PyFolds' dict of a tensor for each
+    /// number of each synapse. As it is unless said; arrays of a PyFolds state become its dict again.
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<State>,
     #[command(flatten)]
     pub(crate) keys: KeyFiles,
 }
@@ -308,6 +312,12 @@ pub(crate) enum Encoding {
 pub(crate) enum DigestName {
     Xxh3,
     Blake3,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum State {
+    Arrays,
+    Dict,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use crate::dtype::{Dtype, Element, Shape};
 use crate::error::Misuse;
-use crate::wire::len_u64;
+use crate::span::Span;
 
 /// A tensor to be saved, borrowing its bytes.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct TensorSource<'a> {
     pub(crate) name: Cow<'a, str>,
     pub(crate) dtype: Dtype,
     pub(crate) shape: Shape,
-    pub(crate) bytes: &'a [u8],
+    pub(crate) bytes: Span<'a>,
 }
 
 impl<'a> TensorSource<'a> {
@@ -31,6 +31,20 @@ impl<'a> TensorSource<'a> {
         shape: &[u64],
         bytes: &'a [u8],
     ) -> Result<Self, crate::Error> {
+        Self::of_span(name, dtype, shape, bytes.into())
+    }
+
+    /// As [`TensorSource::new`], the bytes wherever they are. What is not in memory is read while it is written, in
+    /// pieces of a few MiB.
+    ///
+    /// # Errors
+    /// As [`TensorSource::new`].
+    pub fn of_span(
+        name: impl Into<Cow<'a, str>>,
+        dtype: Dtype,
+        shape: &[u64],
+        bytes: Span<'a>,
+    ) -> Result<Self, crate::Error> {
         let name = name.into();
         let Some(own_shape) = Shape::new(shape) else {
             return Err(Misuse::RankTooHigh {
@@ -39,7 +53,7 @@ impl<'a> TensorSource<'a> {
             }
             .into());
         };
-        let (expected, actual) = (own_shape.byte_len(dtype), len_u64(bytes.len()));
+        let (expected, actual) = (own_shape.byte_len(dtype), bytes.len());
         if expected != Some(actual) {
             return Err(Misuse::ByteLength {
                 name: name.into(),
@@ -74,7 +88,7 @@ impl<'a> TensorSource<'a> {
 pub(crate) enum Payload<'a> {
     Tensors(Vec<TensorSource<'a>>),
     Json(&'a str),
-    Bytes(&'a [u8]),
+    Bytes(Span<'a>),
 }
 
 /// Everything that one file is to hold. The order of the calls does not matter: the file is sorted by name.
@@ -119,7 +133,13 @@ impl<'a> Content<'a> {
 
     /// Adds a chunk of arbitrary bytes.
     #[must_use]
-    pub fn bytes(mut self, chunk: impl Into<Cow<'a, str>>, bytes: &'a [u8]) -> Self {
+    pub fn bytes(self, chunk: impl Into<Cow<'a, str>>, bytes: &'a [u8]) -> Self {
+        self.span(chunk, bytes.into())
+    }
+
+    /// Adds a chunk of arbitrary bytes, wherever they are.
+    #[must_use]
+    pub fn span(mut self, chunk: impl Into<Cow<'a, str>>, bytes: Span<'a>) -> Self {
         self.chunks.push((chunk.into(), Payload::Bytes(bytes)));
         self
     }

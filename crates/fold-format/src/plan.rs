@@ -3,8 +3,6 @@
 //! A plan still borrows the caller's bytes and has written nothing. The order in which content was added leaves no
 //! trace in it: the same content gives the same plan.
 
-use std::borrow::Cow;
-
 use serde::de::IgnoredAny;
 
 use crate::content::{Content, Payload, TensorSource};
@@ -20,25 +18,40 @@ use crate::layout::{
 use crate::name;
 use crate::options::SaveOptions;
 use crate::parity::Grouping;
+use crate::span::Span;
 use crate::wire::{align_up, len_u64};
 
 /// Bytes and where they go in the chunk's content; what lies between two segments is zero.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment<'a> {
     pub(crate) offset: u64,
-    pub(crate) bytes: Cow<'a, [u8]>,
+    pub(crate) bytes: SegmentBytes<'a>,
+}
+
+/// The caller's bytes, or the plan's own.
+#[derive(Clone, Debug)]
+pub(crate) enum SegmentBytes<'a> {
+    Caller(Span<'a>),
+    Own(Vec<u8>),
 }
 
 impl<'a> Segment<'a> {
-    fn of(bytes: &'a [u8]) -> Self {
+    pub(crate) fn of(offset: u64, bytes: Span<'a>) -> Self {
         Self {
-            offset: 0,
-            bytes: Cow::Borrowed(bytes),
+            offset,
+            bytes: SegmentBytes::Caller(bytes),
+        }
+    }
+
+    pub(crate) fn span(&self) -> Span<'_> {
+        match &self.bytes {
+            SegmentBytes::Caller(span) => *span,
+            SegmentBytes::Own(bytes) => bytes.as_slice().into(),
         }
     }
 
     pub(crate) fn end(&self) -> u64 {
-        self.offset.saturating_add(len_u64(self.bytes.len()))
+        self.offset.saturating_add(self.span().len())
     }
 }
 
@@ -190,9 +203,9 @@ impl<'a> Plan<'a> {
                 }
                 Payload::Json(text) => {
                     check_json(name, text, false)?;
-                    (ChunkKind::Json, 1, vec![Segment::of(text.as_bytes())])
+                    (ChunkKind::Json, 1, vec![Segment::of(0, text.as_bytes().into())])
                 }
-                Payload::Bytes(bytes) => (ChunkKind::Bytes, 1, vec![Segment::of(bytes)]),
+                Payload::Bytes(bytes) => (ChunkKind::Bytes, 1, vec![Segment::of(0, *bytes)]),
             };
             let tensor_count = if kind == ChunkKind::Tensors {
                 len_u64(segments.len())
@@ -374,7 +387,7 @@ impl PlannedChunk<'_> {
                 let offset = align_up(self.content_len, TENSOR_ALIGN)?;
                 self.segments.push(Segment {
                     offset,
-                    bytes: Cow::Owned(bytes),
+                    bytes: SegmentBytes::Own(bytes),
                 });
                 offset
             }
@@ -397,7 +410,7 @@ impl PlannedTensor<'_> {
         put(&field::RANK, &[rank]);
         put(&field::CHUNK, &self.chunk.to_le_bytes());
         put(&field::OFFSET, &self.offset.to_le_bytes());
-        put(&field::LEN_BYTES, &len_u64(source.bytes.len()).to_le_bytes());
+        put(&field::LEN_BYTES, &source.bytes.len().to_le_bytes());
         let mut at = field::SHAPE;
         for extent in source.shape.extents() {
             at.put(&mut record, &extent.to_le_bytes());
@@ -413,7 +426,7 @@ fn common_element_bytes(sources: &[TensorSource<'_>]) -> u8 {
         let of_size = sources
             .iter()
             .filter(|source| source.dtype.size_bytes() == u64::from(size));
-        of_size.fold(0, |sum, source| len_u64(source.bytes.len()).saturating_add(sum))
+        of_size.fold(0, |sum, source| source.bytes.len().saturating_add(sum))
     };
     let mut common = (1, bytes_of(1));
     for size in [2, 4, 8] {
@@ -448,11 +461,8 @@ fn place_tensors<'a>(
     for source in sorted {
         checked_name(&source.name)?;
         let offset = align_up(end, TENSOR_ALIGN).ok_or(TOO_LARGE)?;
-        end = offset.checked_add(len_u64(source.bytes.len())).ok_or(TOO_LARGE)?;
-        segments.push(Segment {
-            offset,
-            bytes: Cow::Borrowed(source.bytes),
-        });
+        end = offset.checked_add(source.bytes.len()).ok_or(TOO_LARGE)?;
+        segments.push(Segment::of(offset, source.bytes));
         tensors.push(PlannedTensor { source, chunk, offset });
     }
     Ok(segments)

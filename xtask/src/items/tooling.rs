@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::checklist::Ended;
 use crate::evidence::{cargo, has_cargo_command, must, run, text};
+use crate::interop;
 
 /// Seconds that each fuzz target runs.
 const FUZZ_SECONDS: u32 = 60;
@@ -83,7 +84,7 @@ fn task(root: &Path, name: &str, arguments: &[&str]) -> anyhow::Result<Ended> {
 }
 
 pub(super) fn interop(root: &Path) -> anyhow::Result<Ended> {
-    task(root, "interop", &[])
+    interop::run(root, false)
 }
 
 pub(super) fn corruption_fuzz(root: &Path) -> anyhow::Result<Ended> {

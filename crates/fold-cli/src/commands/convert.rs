@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use fold_ops::exchange::{self, Compression, ConvertOptions, Protection, SaveOptions, Target};
+use fold_ops::exchange::{self, Compression, ConvertOptions, Protection, SaveOptions, StateForm, StateReport, Target};
 use fold_ops::{Escaped, ExitCode};
 
-use crate::arguments::{Convert, DigestName, Encoding, Global, Lossy, Parity, To};
+use crate::arguments::{Convert, DigestName, Encoding, Global, Lossy, Parity, State, To};
 use crate::failure::Failure;
 use crate::key_files;
 use crate::output::Output;
@@ -34,6 +34,10 @@ pub(crate) fn run(arguments: &Convert, global: &Global, output: &mut Output) -> 
             Parity::Med => Protection::Med,
             Parity::High => Protection::High,
         },
+        state: arguments.state.map(|state| match state {
+            State::Arrays => StateForm::Arrays,
+            State::Dict => StateForm::Dict,
+        }),
     };
     let report = exchange::convert(&arguments.source, &arguments.target, &options)?;
     if global.json {
@@ -52,8 +56,33 @@ pub(crate) fn run(arguments: &Convert, global: &Global, output: &mut Output) -> 
     for loss in &report.losses {
         let _ = writeln!(text, "  {} left behind: {}", loss.code, loss.what);
     }
+    if arguments.state.is_some() {
+        match &report.state {
+            Some(state) => text.push_str(&rendered(state)),
+            None => text.push_str("  no neurons to lay out\n"),
+        }
+    }
     output.text(&text)?;
     Ok(report.exit_code)
+}
+
+fn rendered(state: &StateReport) -> String {
+    let form = match state.form {
+        "arrays" => "gathered into arrays",
+        _ => "taken apart into tensors",
+    };
+    let mut text = format!("  {} neurons, {} tensors {form}\n", state.neurons.0, state.tensors.0);
+    for mapped in &state.mapped {
+        let (tensor, array) = (Escaped(&mapped.tensor), Escaped(&mapped.array));
+        let _ = writeln!(text, "  {tensor} is {array}");
+    }
+    for name in &state.kept {
+        let _ = writeln!(text, "  kept, without a counterpart: {}", Escaped(name));
+    }
+    for name in &state.untouched {
+        let _ = writeln!(text, "  left as it is: {}", Escaped(name));
+    }
+    text
 }
 
 fn version_2(arguments: &Convert) -> SaveOptions {

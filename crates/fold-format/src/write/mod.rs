@@ -321,7 +321,7 @@ fn encode(
                     usize::try_from(content.end.saturating_sub(content.start)).unwrap_or(0),
                     0,
                 );
-                let (_, bytes) = gather(&chunk.segments, content.start, buffer);
+                let (_, bytes) = gather(&chunk.segments, content.start, buffer)?;
                 encoder.encode(bytes, framing.shuffle_width)
             },
         )

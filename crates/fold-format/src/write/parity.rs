@@ -95,7 +95,7 @@ impl<F: StorageFile> Encoding<'_, F> {
             .saturating_mul(block.saturating_sub(chunk.first_block))
             .saturating_add(len_u64(column));
         if planned.framing.is_none() {
-            put_together(&planned.segments, inside, buffer);
+            put_together(&planned.segments, inside, buffer)?;
             return Ok(());
         }
         let end = align_up(chunk.stored_len, PAGE_LEN).unwrap_or(u64::MAX);

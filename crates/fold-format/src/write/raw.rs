@@ -71,19 +71,31 @@ impl<'p> Batch<'p> {
     /// Finds or puts together the bytes of every block and hashes them.
     pub(super) fn hash(self, mut buffer: Aligned<PAGE>, block_len: usize, hasher: &Hasher) -> io::Result<Hashed<'p>> {
         buffer.set_len(self.len).map_err(|fault| fault.source)?;
-        let blocks = buffer
-            .par_chunks_mut(block_len)
-            .enumerate()
-            .map(|(position, slot)| {
-                let position = len_u64(position);
-                let start = self.offset.saturating_add(position.saturating_mul(len_u64(block_len)));
+        let block = |position: usize| {
+            let position = len_u64(position);
+            let start = self.offset.saturating_add(position.saturating_mul(len_u64(block_len)));
+            (self.first_block.saturating_add(position), start)
+        };
+        // What has to be read is read at once: a source may decode, or wait for a disk.
+        let end = self.offset.saturating_add(len_u64(self.len));
+        let in_memory = touching(self.segments, self.offset, end).all(|segment| segment.span().as_slice().is_some());
+        let blocks = if in_memory {
+            let blocks = buffer.par_chunks_mut(block_len).enumerate().map(|(position, slot)| {
+                let (number, start) = block(position);
                 let (place, bytes) = match self.past_cache {
-                    true => (Place::Buffer, &*put_together(self.segments, start, slot)),
-                    false => gather(self.segments, start, slot),
+                    true => (Place::Buffer, &*put_together(self.segments, start, slot)?),
+                    false => gather(self.segments, start, slot)?,
                 };
-                (hasher.block(self.first_block.saturating_add(position), bytes), place)
-            })
-            .collect();
+                Ok((hasher.block(number, bytes), place))
+            });
+            blocks.collect::<io::Result<_>>()?
+        } else {
+            put_together(self.segments, self.offset, &mut buffer)?;
+            let blocks = buffer.par_chunks(block_len).enumerate();
+            blocks
+                .map(|(position, bytes)| (hasher.block(block(position).0, bytes), Place::Buffer))
+                .collect()
+        };
         Ok(Hashed {
             batch: self,
             blocks,
@@ -92,48 +104,64 @@ impl<'p> Batch<'p> {
     }
 }
 
+/// The segments that have bytes between two positions of the content, and perhaps empty ones between them.
+fn touching<'a, 'p>(segments: &'a [Segment<'p>], start: u64, end: u64) -> impl Iterator<Item = &'a Segment<'p>> {
+    let first = segments.partition_point(|segment| segment.end() <= start);
+    let touching = segments.get(first..).unwrap_or(&[]).iter();
+    touching.take_while(move |segment| segment.offset < end)
+}
+
 /// The bytes of the block that begins at `start` of a chunk's content and is as long as `slot`: inside one segment, or
 /// put together in `slot` with zeros between the segments.
-pub(super) fn gather<'a>(segments: &'a [Segment<'_>], start: u64, slot: &'a mut [u8]) -> (Place, &'a [u8]) {
+///
+/// # Errors
+/// What a source says from which bytes are read.
+pub(super) fn gather<'a>(
+    segments: &'a [Segment<'_>],
+    start: u64,
+    slot: &'a mut [u8],
+) -> io::Result<(Place, &'a [u8])> {
     let end = start.saturating_add(len_u64(slot.len()));
     let first = segments.partition_point(|segment| segment.end() <= start);
-    let touching = segments.get(first..).unwrap_or(&[]);
-    if let Some(bytes) = touching.first().and_then(|segment| part(segment, start, end)) {
-        return (Place::Segment(first), bytes);
+    if let Some(bytes) = segments.get(first).and_then(|segment| part(segment, start, end)) {
+        return Ok((Place::Segment(first), bytes));
     }
-    (Place::Buffer, put_together(segments, start, slot))
+    Ok((Place::Buffer, put_together(segments, start, slot)?))
 }
 
 /// Fills `slot` with a chunk's content from `start` on, with zeros between the segments and behind the last one.
-pub(super) fn put_together<'s>(segments: &[Segment<'_>], start: u64, slot: &'s mut [u8]) -> &'s mut [u8] {
+///
+/// # Errors
+/// As [`gather`].
+pub(super) fn put_together<'s>(
+    segments: &[Segment<'_>],
+    start: u64,
+    slot: &'s mut [u8],
+) -> io::Result<&'s mut [u8]> {
     let end = start.saturating_add(len_u64(slot.len()));
-    let first = segments.partition_point(|segment| segment.end() <= start);
-    let touching = segments.get(first..).unwrap_or(&[]);
     let inside = |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
     let mut filled = 0;
-    for segment in touching.iter().take_while(|segment| segment.offset < end) {
+    for segment in touching(segments, start, end) {
         let (from, to) = (segment.offset.max(start), segment.end().min(end));
         if let Some(gap) = slot.get_mut(filled..inside(from)) {
             gap.fill(0);
         }
-        if let Some(bytes) = part(segment, from, to)
-            && let Some(place) = slot.get_mut(inside(from)..inside(to))
-        {
-            place.copy_from_slice(bytes);
+        if let Some(place) = slot.get_mut(inside(from)..inside(to)) {
+            segment.span().read(from.saturating_sub(segment.offset), place)?;
         }
         filled = inside(to);
     }
     if let Some(behind) = slot.get_mut(filled..) {
         behind.fill(0);
     }
-    slot
+    Ok(slot)
 }
 
-/// The bytes of a segment between two positions of the content; `None` where they do not both lie inside it.
+/// The bytes of a segment between two positions of the content, where they both lie inside it and it is in memory.
 fn part<'p>(segment: &'p Segment<'_>, from: u64, to: u64) -> Option<&'p [u8]> {
     let from = usize::try_from(from.checked_sub(segment.offset)?).ok()?;
     let to = usize::try_from(to.checked_sub(segment.offset)?).ok()?;
-    segment.bytes.get(from..to)
+    segment.span().as_slice()?.get(from..to)
 }
 
 impl Hashed<'_> {
@@ -180,29 +208,17 @@ fn write_pages<F: StorageFile>(past_cache: &F, file: &F, pages: &[u8], offset: u
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
+    use crate::span::Span;
 
     fn segments(bytes: &[u8]) -> Vec<Segment<'_>> {
         // 0..10, 64..74, 128..128 (empty), 192..292.
+        let segment = |offset, range: std::ops::Range<usize>| Segment::of(offset, bytes[range].into());
         vec![
-            Segment {
-                offset: 0,
-                bytes: Cow::Borrowed(&bytes[..10]),
-            },
-            Segment {
-                offset: 64,
-                bytes: Cow::Borrowed(&bytes[10..20]),
-            },
-            Segment {
-                offset: 128,
-                bytes: Cow::Borrowed(&[]),
-            },
-            Segment {
-                offset: 192,
-                bytes: Cow::Borrowed(&bytes[20..120]),
-            },
+            segment(0, 0..10),
+            segment(64, 10..20),
+            segment(128, 0..0),
+            segment(192, 20..120),
         ]
     }
 
@@ -212,12 +228,12 @@ mod tests {
         let segments = segments(&bytes);
         let mut content = vec![0_u8; 512];
         for segment in &segments {
-            content[segment.offset as usize..segment.end() as usize].copy_from_slice(&segment.bytes);
+            content[segment.offset as usize..segment.end() as usize].copy_from_slice(segment.span().as_slice().unwrap());
         }
         for start in 0..400 {
             for len in [1, 7, 64, 100] {
                 let mut slot = vec![0xee; len];
-                let (_, gathered) = gather(&segments, start as u64, &mut slot);
+                let (_, gathered) = gather(&segments, start as u64, &mut slot).unwrap();
                 assert_eq!(gathered, &content[start..start + len], "{start} {len}");
             }
         }
@@ -228,7 +244,10 @@ mod tests {
         let bytes = (1..=120).collect::<Vec<u8>>();
         let segments = segments(&bytes);
         let mut slot = [0; 50];
-        assert_eq!(gather(&segments, 200, &mut slot).0, Place::Segment(3));
-        assert_eq!(gather(&segments, 180, &mut slot).0, Place::Buffer);
+        assert_eq!(gather(&segments, 200, &mut slot).unwrap().0, Place::Segment(3));
+        assert_eq!(gather(&segments, 180, &mut slot).unwrap().0, Place::Buffer);
+        let read = [Segment::of(0, Span::within(&bytes, 0..100))];
+        let (place, gathered) = gather(&read, 25, &mut slot).unwrap();
+        assert_eq!((place, gathered), (Place::Buffer, &bytes[25..75]));
     }
 }

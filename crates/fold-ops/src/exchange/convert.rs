@@ -1,5 +1,6 @@
 //! Converting a file: verified, written, read back, compared, and only then under its name.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +9,11 @@ use fold_format::v1::{Compression, Keys, Protection};
 use fold_format::{Durability, Escaped, Existing, SaveOptions};
 use serde::Serialize;
 
-use super::document::{Body, Document};
+use super::document::{Body, CHUNK, Document, FOLD};
+use super::neurons::{self, StateForm, StateReport};
 use super::target::Pending;
-use super::{version_1, version_2};
+use super::tensor::{Tensor, windows};
+use super::{envelope, version_1, version_2};
 use crate::check::lossy;
 use crate::code::Code;
 use crate::error::Error;
@@ -80,6 +83,8 @@ pub struct ConvertOptions {
     pub compression: Compression,
     /// The parity of version 1.
     pub protection: Protection,
+    /// How the state of neurons is laid out; as it is where none is said.
+    pub state: Option<StateForm>,
 }
 
 impl Default for ConvertOptions {
@@ -91,6 +96,7 @@ impl Default for ConvertOptions {
             version_2: SaveOptions::new(Durability::Full),
             compression: Compression::Stored,
             protection: Protection::Off,
+            state: None,
         }
     }
 }
@@ -131,6 +137,8 @@ pub struct ConvertReport {
     pub tensors: Int,
     /// What the new file does not have.
     pub losses: Vec<Loss>,
+    /// What became of the state of neurons; none where nothing was to become of it, or there are no neurons.
+    pub state: Option<StateReport>,
     /// That the new file was verified and read back, and held what it was to hold.
     pub verified: bool,
 }
@@ -152,7 +160,13 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
         })?;
     let pending = Pending::new(output)?;
     let mut document = Document::load(source, &options.keys)?;
-    let losses = losses(&mut document, to, options.lossy)?;
+    let whole = document.clone();
+    let state = match options.state {
+        Some(form) => neurons::arrange(&mut document, form)?,
+        None => None,
+    };
+    let tensors = document.tensors().count() as u64;
+    let losses = losses(&document, to, options.lossy)?;
     match to {
         Target::Version2 => {
             let save = options.version_2.clone().existing(Existing::Replace);
@@ -162,23 +176,28 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
             pending.fill(|out| version_1::write(out, &document, options.compression, options.protection))?;
         }
         Target::Safetensors => pending.fill(|out| {
-            let arrays: Vec<_> = document.tensors().cloned().collect();
+            let arrays: Result<Vec<_>, _> = document.tensors().map(Tensor::array).collect();
+            let arrays = arrays.map_err(super::unread)?;
             let texts = texts(&document);
             let texts: Vec<_> = texts.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
             safetensors::write(out, &arrays, &texts).map_err(|error| unwritten(&error))
         })?,
         Target::Npz => pending.fill(|out| {
             let mut writer = npz::Writer::new(out);
-            for array in document.tensors() {
+            for tensor in document.tensors() {
+                let array = tensor.array().map_err(super::unread)?;
                 let added = writer.add(&array.name, array.dtype, &array.shape, &array.bytes);
                 added.map_err(|error| unwritten(&error))?;
             }
             writer.finish().map(drop).map_err(|error| unwritten(&error))
         })?,
     }
+    // Where the file says how arrays came from a state dict, that dict is what is read back.
+    let gathered = options.state == Some(StateForm::Arrays) && matches!(to, Target::Version2 | Target::Safetensors);
+    let expected = if gathered { whole } else { document };
     // The temporary file goes with `pending` when this fails.
     let read = Document::load(pending.path(), &Keys::new())?;
-    if !holds(&read, &document, to) {
+    if !holds(&read, &expected, to)? {
         return Err(Error::ReadBack { path: output.into() });
     }
     let bytes = pending.publish()?;
@@ -187,12 +206,13 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
         command: "convert",
         exit_code: ExitCode::Done,
         source: source.into(),
-        source_format: document.format,
+        source_format: expected.format,
         output: output.into(),
         output_format: to.as_str(),
         bytes: Int(bytes),
-        tensors: Int(document.tensors().count() as u64),
+        tensors: Int(tensors),
         losses,
+        state,
         verified: true,
     })
 }
@@ -204,8 +224,8 @@ fn unwritten(error: &io::Error) -> Error {
     }
 }
 
-/// What the target will not have; with [`Lossy::Allow`] the document is left without what cannot be written at all.
-fn losses(document: &mut Document, to: Target, policy: Lossy) -> Result<Vec<Loss>, Error> {
+/// What the target will not have.
+fn losses(document: &Document, to: Target, policy: Lossy) -> Result<Vec<Loss>, Error> {
     let mut losses = Vec::new();
     let drop = |what: String| Loss {
         code: Code::MetadataDropped,
@@ -228,13 +248,13 @@ fn losses(document: &mut Document, to: Target, policy: Lossy) -> Result<Vec<Loss
         }
     }
     if to == Target::Npz {
-        for array in document.tensors().filter(|array| !npy::keeps_dtype(array.dtype)) {
+        for tensor in document.tensors().filter(|tensor| !npy::keeps_dtype(tensor.dtype)) {
             losses.push(Loss {
                 code: Code::LossyRefused,
                 what: format!(
                     "the dtype of tensor {}: NumPy has no {}, its bits go into u16",
-                    Escaped(&array.name),
-                    array.dtype
+                    Escaped(&tensor.name),
+                    tensor.dtype
                 ),
             });
         }
@@ -247,49 +267,54 @@ fn losses(document: &mut Document, to: Target, policy: Lossy) -> Result<Vec<Loss
     }
 }
 
-/// What safetensors keeps as text: the metadata, text chunks, and what stands beside a state's tensors.
+/// What safetensors keeps as text: what [`envelope::pack`] gives, and the chunks that are text.
 fn texts(document: &Document) -> Vec<(String, String)> {
-    let mut texts = vec![("format".to_owned(), "fold".to_owned())];
-    if let Some(metadata) = &document.metadata {
-        texts.push(("metadata".to_owned(), version_1::text(metadata)));
-    }
+    let mut texts = vec![
+        ("format".to_owned(), "fold".to_owned()),
+        (FOLD.to_owned(), envelope::pack(document)),
+    ];
     for part in &document.parts {
-        match &part.body {
-            Body::Text(text) => texts.push((format!("chunk.{}", part.name), text.clone())),
-            Body::Tensors { others, .. } if !others.is_empty() => {
-                let others = fold_format::json::Value::Object(others.clone());
-                texts.push((format!("beside.{}", part.name), version_1::text(&others)));
-            }
-            _ => {}
+        if let Body::Text(text) = &part.body {
+            texts.push((format!("{CHUNK}{}", part.name), text.clone()));
         }
     }
     texts
 }
 
 /// Whether what was read back is what was to be written, as far as the target can hold it.
-fn holds(read: &Document, written: &Document, to: Target) -> bool {
-    let sorted = |document: &Document| {
-        let tensors = document.tensors().map(|array| (array.name.to_string(), array.clone()));
-        tensors.collect::<std::collections::BTreeMap<_, _>>()
-    };
-    let (read_tensors, written_tensors) = (sorted(read), sorted(written));
-    let alike = |(name, array): (&String, &fold_format::interchange::Array<'_>)| {
-        read_tensors.get(name).is_some_and(|read| {
-            let dtype = read.dtype == array.dtype || (to == Target::Npz && !npy::keeps_dtype(array.dtype));
-            dtype && read.shape == array.shape && read.bytes == array.bytes
-        })
-    };
-    let tensors = read_tensors.len() == written_tensors.len() && written_tensors.iter().all(alike);
+fn holds(read: &Document, written: &Document, to: Target) -> Result<bool, Error> {
+    let mut left: HashMap<&str, &Tensor> = read.tensors().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    for tensor in written.tensors() {
+        let Some(read) = left.remove(&*tensor.name) else {
+            return Ok(false);
+        };
+        let dtype = read.dtype == tensor.dtype || (to == Target::Npz && !npy::keeps_dtype(tensor.dtype));
+        if !dtype || read.shape != tensor.shape || !same_bytes(read, tensor).map_err(super::unread)? {
+            return Ok(false);
+        }
+    }
     let others = || {
         written.parts.iter().all(|part| match &part.body {
             Body::Tensors { .. } => true,
+            Body::Bytes(_) if to == Target::Safetensors => true,
             body => read
                 .parts
                 .iter()
                 .any(|read| read.name == part.name && same(&read.body, body)),
         })
     };
-    tensors && (matches!(to, Target::Safetensors | Target::Npz) || others())
+    Ok(left.is_empty() && (to == Target::Npz || others()))
+}
+
+fn same_bytes(a: &Tensor, b: &Tensor) -> io::Result<bool> {
+    let mut same = a.bytes.len() == b.bytes.len();
+    if same {
+        windows(&a.bytes, &b.bytes, |a, b| {
+            same = a == b;
+            same
+        })?;
+    }
+    Ok(same)
 }
 
 /// Text that is no strict JSON is kept as bytes.

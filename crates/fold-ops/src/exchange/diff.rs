@@ -1,15 +1,16 @@
 //! What two files of any format differ in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 
 use fold_format::Dtype;
-use fold_format::interchange::Array;
 use fold_format::json::{Form, Value};
 use fold_format::v1::Keys;
 use serde::Serialize;
 
 use super::document::{Body, Document};
+use super::tensor::{Tensor, windows};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::json::Int;
@@ -101,7 +102,7 @@ pub struct MetadataDiff {
 /// As [`Document::load`].
 pub fn diff(first: &Path, second: &Path, tolerance: Tolerance, keys: &Keys) -> Result<DiffReport, Error> {
     let (a, b) = (Document::load(first, keys)?, Document::load(second, keys)?);
-    let tensors = tensors(&a, &b, tolerance);
+    let tensors = tensors(&a, &b, tolerance)?;
     let metadata = metadata(&a, &b);
     let equal = tensors.added.is_empty()
         && tensors.removed.is_empty()
@@ -118,11 +119,11 @@ pub fn diff(first: &Path, second: &Path, tolerance: Tolerance, keys: &Keys) -> R
     })
 }
 
-fn tensors(a: &Document, b: &Document, tolerance: Tolerance) -> TensorsDiff {
-    let by_name = |document: &'_ Document| -> BTreeMap<String, Array<'static>> {
+fn tensors(a: &Document, b: &Document, tolerance: Tolerance) -> Result<TensorsDiff, Error> {
+    let by_name = |document: &'_ Document| -> BTreeMap<String, Tensor> {
         document
             .tensors()
-            .map(|array| (array.name.to_string(), array.clone()))
+            .map(|tensor| (tensor.name.clone(), tensor.clone()))
             .collect()
     };
     let (a, b) = (by_name(a), by_name(b));
@@ -130,59 +131,87 @@ fn tensors(a: &Document, b: &Document, tolerance: Tolerance) -> TensorsDiff {
     for (name, first) in &a {
         match b.get(name) {
             None => found.removed.push(name.clone()),
-            Some(second) => found.changed.extend(changed(name, first, second, tolerance)),
+            Some(second) => found
+                .changed
+                .extend(changed(first, second, tolerance).map_err(super::unread)?),
         }
     }
     found
         .added
         .extend(b.keys().filter(|name| !a.contains_key(*name)).cloned());
-    found
+    Ok(found)
 }
 
-fn changed(name: &str, a: &Array<'_>, b: &Array<'_>, tolerance: Tolerance) -> Option<Changed> {
+/// Elements that differ, and how far they are apart.
+struct Apart {
+    tolerance: Tolerance,
+    differing: u64,
+    max_abs: Option<f64>,
+    max_rel: Option<f64>,
+}
+
+impl Apart {
+    /// Compares elements of `dtype`, as many of the one as of the other.
+    fn add(&mut self, dtype: Dtype, a: &[u8], b: &[u8]) {
+        let size = usize::try_from(dtype.size_bytes()).unwrap_or(1);
+        for (x, y) in a.chunks(size).zip(b.chunks(size)) {
+            if x == y {
+                continue;
+            }
+            let (x, y) = (number(dtype, x), number(dtype, y));
+            let apart = (x - y).abs();
+            let close = match self.tolerance {
+                Tolerance::Bitwise => false,
+                Tolerance::Within { atol, rtol } => apart <= atol + rtol * y.abs() || (x.is_nan() && y.is_nan()),
+            };
+            if close {
+                continue;
+            }
+            self.differing += 1;
+            let finite = apart.is_finite();
+            self.max_abs = self.max_abs.filter(|_| finite).map(|max| max.max(apart));
+            let relative = apart / y.abs();
+            self.max_rel = self
+                .max_rel
+                .filter(|_| relative.is_finite())
+                .map(|max| max.max(relative));
+        }
+    }
+}
+
+fn changed(a: &Tensor, b: &Tensor, tolerance: Tolerance) -> io::Result<Option<Changed>> {
     let reason = |reason| Changed {
-        name: name.to_owned(),
+        name: a.name.clone(),
         reason,
         max_abs: None,
         max_rel: None,
         differing: None,
     };
     if a.dtype != b.dtype {
-        return Some(reason("dtype"));
+        return Ok(Some(reason("dtype")));
     }
     if a.shape != b.shape {
-        return Some(reason("shape"));
+        return Ok(Some(reason("shape")));
     }
-    if a.bytes == b.bytes {
-        return None;
-    }
-    let size = usize::try_from(a.dtype.size_bytes()).unwrap_or(1);
-    let (mut differing, mut max_abs, mut max_rel) = (0_u64, Some(0.0_f64), Some(0.0_f64));
-    for (x, y) in a.bytes.chunks(size).zip(b.bytes.chunks(size)) {
-        if x == y {
-            continue;
+    let mut apart = Apart {
+        tolerance,
+        differing: 0,
+        max_abs: Some(0.0),
+        max_rel: Some(0.0),
+    };
+    let dtype = a.dtype;
+    windows(&a.bytes, &b.bytes, |a, b| {
+        if a != b {
+            apart.add(dtype, a, b);
         }
-        let (x, y) = (number(a.dtype, x), number(b.dtype, y));
-        let apart = (x - y).abs();
-        let close = match tolerance {
-            Tolerance::Bitwise => false,
-            Tolerance::Within { atol, rtol } => apart <= atol + rtol * y.abs() || (x.is_nan() && y.is_nan()),
-        };
-        if close {
-            continue;
-        }
-        differing += 1;
-        let finite = apart.is_finite();
-        max_abs = max_abs.filter(|_| finite).map(|max| max.max(apart));
-        let relative = apart / y.abs();
-        max_rel = max_rel.filter(|_| relative.is_finite()).map(|max| max.max(relative));
-    }
-    (differing > 0).then(|| Changed {
-        max_abs,
-        max_rel,
-        differing: Some(Int(differing)),
+        true
+    })?;
+    Ok((apart.differing > 0).then(|| Changed {
+        max_abs: apart.max_abs,
+        max_rel: apart.max_rel,
+        differing: Some(Int(apart.differing)),
         ..reason("values")
-    })
+    }))
 }
 
 /// One element as a double. Integers beyond 2^53 are rounded: that they differ is seen on their bytes.
@@ -230,7 +259,7 @@ fn half(bits: u16) -> f64 {
 }
 
 fn metadata(a: &Document, b: &Document) -> MetadataDiff {
-    if a.format != b.format {
+    if a.origin != b.origin {
         return MetadataDiff::default();
     }
     let keys = |document: &'_ Document| -> BTreeMap<String, String> {
@@ -271,6 +300,7 @@ fn differing<V: PartialEq>(a: &BTreeMap<String, V>, b: &BTreeMap<String, V>) -> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::tensor::Bytes;
     use super::*;
 
     #[test]
@@ -291,23 +321,19 @@ mod tests {
 
     #[test]
     fn tolerance_counts_what_is_beyond_it() {
-        let array = |values: &[f32]| Array {
+        let array = |values: &[f32]| Tensor {
             name: "a".into(),
             dtype: Dtype::F32,
             shape: fold_format::Shape::new(&[values.len() as u64]).unwrap(),
-            bytes: values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect::<Vec<_>>()
-                .into(),
+            bytes: Bytes::of(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
         };
         let (a, b) = (
             array(&[1.0, 2.0, f32::NAN]),
             array(&[1.0, 2.5, f32::from_bits(0x7FC0_0001)]),
         );
-        let bitwise = changed("a", &a, &b, Tolerance::Bitwise).unwrap();
+        let bitwise = changed(&a, &b, Tolerance::Bitwise).unwrap().unwrap();
         assert_eq!((bitwise.differing, bitwise.max_abs), (Some(Int(2)), None));
-        let within = |atol| changed("a", &a, &b, Tolerance::Within { atol, rtol: 0.0 });
+        let within = |atol| changed(&a, &b, Tolerance::Within { atol, rtol: 0.0 }).unwrap();
         let found = within(0.1).unwrap();
         assert_eq!(
             (found.differing, found.max_abs, found.max_rel),

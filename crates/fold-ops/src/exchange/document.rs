@@ -1,50 +1,57 @@
 //! A file of any format as parts: tensors, text, bytes. What conversions and comparisons work on.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use fold_format::interchange::{Array, npz, safetensors};
-use fold_format::json::Value;
+use fold_format::interchange::{npz, safetensors};
+use fold_format::json::{self, Value};
 use fold_format::v1::Keys;
 use fold_format::{IoFault, Operation, Verdict};
 
+use super::envelope;
+use super::neurons::Layout;
+use super::tensor::Tensor;
 use super::{version_1, version_2};
 use crate::check::{self, FileKind, Level, sniff};
 use crate::error::Error;
 
 /// What a file holds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Document {
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
     /// `fold-v2`, `fold-v1`, `safetensors` or `npz`.
-    pub format: &'static str,
+    pub(crate) format: &'static str,
+    /// The format that the metadata are of: `fold-v1` for a file that came from version 1, whatever it is now.
+    pub(crate) origin: &'static str,
     /// The metadata: an object; none where the format has none.
-    pub metadata: Option<Value>,
+    pub(crate) metadata: Option<Value>,
     /// The chunks, in the order of the file.
-    pub parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
 }
 
 /// A chunk.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Part {
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its type where version 1 has one, for example `TSAV`.
-    pub ctype: Option<String>,
+    pub(crate) ctype: Option<String>,
     /// What it holds.
-    pub body: Body,
+    pub(crate) body: Body,
 }
 
 /// What a chunk holds.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Body {
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
     /// Tensors under names that are unique in the file, and what a saved state of torch holds beside them.
     Tensors {
-        /// The tensors.
-        arrays: Vec<Array<'static>>,
+        tensors: Vec<Tensor>,
         /// For example `config`, `mode`, `step_id`; empty elsewhere.
         others: Vec<(Box<str>, Value)>,
+        /// How the state dict was that these are the arrays of.
+        layout: Option<Layout>,
     },
     /// Text that is UTF-8: JSON.
     Text(String),
@@ -52,11 +59,22 @@ pub enum Body {
     Bytes(Vec<u8>),
 }
 
+impl Body {
+    /// Tensors alone.
+    pub(super) fn tensors(tensors: impl IntoIterator<Item = impl Into<Tensor>>) -> Self {
+        Self::Tensors {
+            tensors: tensors.into_iter().map(Into::into).collect(),
+            others: Vec::new(),
+            layout: None,
+        }
+    }
+}
+
 impl Document {
     /// Every tensor, in the order of the file.
-    pub fn tensors(&self) -> impl Iterator<Item = &Array<'static>> {
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         self.parts.iter().flat_map(|part| match &part.body {
-            Body::Tensors { arrays, .. } => arrays.as_slice(),
+            Body::Tensors { tensors, .. } => tensors.as_slice(),
             _ => &[],
         })
     }
@@ -65,7 +83,7 @@ impl Document {
     ///
     /// # Errors
     /// [`Error::SourceDamaged`] with the first thing that is wrong; `FOLD-E0804` and the like for what is inside a chunk.
-    pub fn load(path: &Path, keys: &Keys) -> Result<Self, Error> {
+    pub(crate) fn load(path: &Path, keys: &Keys) -> Result<Self, Error> {
         verified(path, keys)?;
         match sniff(path) {
             FileKind::Version1 => version_1::load(path, keys),
@@ -73,15 +91,7 @@ impl Document {
             FileKind::Safetensors => {
                 let bytes = std::fs::read(path).map_err(|error| read_fault(path, error))?;
                 let (arrays, header) = safetensors::read(&bytes).map_err(|fault| of_content(path, fault))?;
-                let texts = header
-                    .metadata
-                    .iter()
-                    .map(|(key, text)| (key.clone(), Value::from(&**text)));
-                Ok(Self {
-                    format: "safetensors",
-                    metadata: (!header.metadata.is_empty()).then(|| Value::object(texts)),
-                    parts: tensors_part(arrays.into_iter().map(Array::into_owned).collect()),
-                })
+                safetensors_document(arrays.into_iter().map(Tensor::from).collect(), &header.metadata)
             }
             FileKind::Npz => {
                 let file = File::open(path).map_err(|error| read_fault(path, error))?;
@@ -94,8 +104,9 @@ impl Document {
                 }
                 Ok(Self {
                     format: "npz",
+                    origin: "npz",
                     metadata: None,
-                    parts: tensors_part(arrays),
+                    parts: tensors_part(Body::tensors(arrays)),
                 })
             }
         }
@@ -112,15 +123,60 @@ impl ReadLen {
     }
 }
 
+/// The key under which a safetensors file of this project keeps what [`envelope::pack`] gave.
+pub(super) const FOLD: &str = "fold";
+
+/// In front of the name of a chunk that is text, among the texts of a safetensors file.
+pub(super) const CHUNK: &str = "chunk.";
+
+/// What a safetensors file was, where it says so: the texts are metadata otherwise.
+fn safetensors_document(tensors: Vec<Tensor>, texts: &[(Box<str>, Box<str>)]) -> Result<Document, Error> {
+    let packed = texts.iter().find(|(key, _)| &**key == FOLD);
+    let packed = packed.and_then(|(_, text)| json::parse(text.as_bytes()).ok());
+    let Some(metadata) = packed.filter(|packed| packed.as_object().is_some()) else {
+        let texts = texts.iter().map(|(key, text)| (key.clone(), Value::from(&**text)));
+        let texts: Vec<_> = texts.collect();
+        return Ok(Document {
+            format: "safetensors",
+            origin: "safetensors",
+            metadata: (!texts.is_empty()).then(|| Value::object(texts)),
+            parts: tensors_part(Body::tensors(tensors)),
+        });
+    };
+    let mut left: BTreeMap<String, Tensor> = tensors
+        .into_iter()
+        .map(|tensor| (tensor.name.clone(), tensor))
+        .collect();
+    let mut parts = Vec::new();
+    for (name, names) in envelope::chunk_tensors(&metadata) {
+        let own: Vec<Tensor> = names.iter().filter_map(|name| left.remove(name)).collect();
+        parts.push(Part {
+            name,
+            ctype: None,
+            body: Body::tensors(own),
+        });
+    }
+    for (key, text) in texts {
+        if let Some(name) = key.strip_prefix(CHUNK) {
+            parts.push(Part {
+                name: name.to_owned(),
+                ctype: None,
+                body: Body::Text(text.to_string()),
+            });
+        }
+    }
+    if !left.is_empty() || parts.is_empty() {
+        parts.extend(tensors_part(Body::tensors(left.into_values())));
+    }
+    envelope::unpack("safetensors", Some(metadata), parts)
+}
+
 /// The one chunk of a file that has tensors alone.
-fn tensors_part(arrays: Vec<Array<'static>>) -> Vec<Part> {
+fn tensors_part(body: Body) -> Vec<Part> {
     vec![Part {
         name: "tensors".to_owned(),
         ctype: None,
-        body: Body::Tensors {
-            arrays,
-            others: Vec::new(),
-        },
+        body,
     }]
 }
 

@@ -123,6 +123,7 @@ fn tensor(source: &Path, name: &str, keys: &Keys) -> Result<fold_format::interch
         });
     }
     let document = Document::load(source, keys)?;
-    let found = document.tensors().find(|array| array.name == name).cloned();
-    found.ok_or_else(|| Error::of(source, Misuse::NoSuchTensor { name: name.into() }.into()))
+    let found = document.tensors().find(|tensor| tensor.name == name);
+    let found = found.ok_or_else(|| Error::of(source, Misuse::NoSuchTensor { name: name.into() }.into()))?;
+    Ok(found.array().map_err(super::unread)?.into_owned())
 }

@@ -8,16 +8,19 @@
 mod convert;
 mod diff;
 mod document;
+mod envelope;
 mod extract;
+mod neurons;
 mod target;
+mod tensor;
 mod version_1;
 mod version_2;
 
 pub use convert::{ConvertOptions, ConvertReport, Loss, Lossy, Target, convert};
 pub(crate) use diff::number;
 pub use diff::{Changed, DiffReport, MetadataDiff, TensorsDiff, Tolerance, diff};
+pub(crate) use document::Document;
 pub(crate) use document::read_fault;
-pub use document::{Body, Document, Part};
 pub use extract::{ExtractReport, Wanted, extract};
 /// The containers' types that [`ConvertOptions`] needs.
 pub use fold_format::{
@@ -25,4 +28,10 @@ pub use fold_format::{
     parity::Level as ParityLevel,
     v1::{Compression, Protection},
 };
+pub use neurons::{Mapped, StateForm, StateReport};
 pub(crate) use version_1::named;
+
+/// The bytes of a tensor could not be read where they lie.
+fn unread(error: std::io::Error) -> crate::Error {
+    crate::Error::Format(fold_format::IoFault::new(fold_format::Operation::Read, None, error).into())
+}

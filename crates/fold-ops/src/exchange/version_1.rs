@@ -6,10 +6,11 @@ use std::path::Path;
 
 use fold_format::Limits;
 use fold_format::interchange::{Array, Fault, npz, safetensors};
-use fold_format::json::{Form, Value};
+use fold_format::json::Value;
 use fold_format::v1::{self, Chunk, Compression, Content, File, Keys, Protection, Version1};
 
 use super::document::{Body, Document, Part, of_content};
+use super::tensor::Tensor;
 use crate::error::Error;
 
 /// The chunk whose tensors keep their names; those of other chunks get the chunk's name in front.
@@ -54,13 +55,14 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
         let content = Content::read(&entry.ctype, &payload, Limits::DEFAULT.max_v1_chunk_bytes);
         let body = match content.map_err(|fault| of_content(path, fault))? {
             Content::State(state) => Body::Tensors {
-                arrays: named(&entry.name, state.tensors),
+                tensors: named(&entry.name, state.tensors)
+                    .into_iter()
+                    .map(Tensor::from)
+                    .collect(),
                 others: state.others,
+                layout: None,
             },
-            Content::Safetensors(arrays) | Content::Arrays(arrays) => Body::Tensors {
-                arrays: named(&entry.name, arrays),
-                others: Vec::new(),
-            },
+            Content::Safetensors(arrays) | Content::Arrays(arrays) => Body::tensors(named(&entry.name, arrays)),
             Content::Json(_) => Body::Text(String::from_utf8_lossy(&payload).into_owned()),
             _ => Body::Bytes(payload),
         };
@@ -80,6 +82,7 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
         .unwrap_or(Value::Float(0.0));
     Ok(Document {
         format: "fold-v1",
+        origin: "fold-v1",
         metadata: Some(Value::object([
             ("version", Value::from(&*file.info().version)),
             ("dialect", Value::from(file.info().dialect.as_str())),
@@ -101,7 +104,7 @@ pub(super) fn write(
 ) -> Result<(), Error> {
     let mut payloads = Vec::new();
     for part in &document.parts {
-        payloads.push(payload(part).map_err(|fault| Error::Format(fault.into()))?);
+        payloads.push(payload(part)?);
     }
     let chunks = document
         .parts
@@ -112,7 +115,7 @@ pub(super) fn write(
             ctype,
             payload: Cow::Borrowed(payload),
         });
-    let original = document.metadata.as_ref().filter(|_| document.format == "fold-v1");
+    let original = document.metadata.as_ref().filter(|_| document.origin == "fold-v1");
     let field = |key| original.and_then(|metadata| metadata.get(key));
     let created_at_unix = match field("created_at_unix") {
         Some(Value::Float(seconds)) => *seconds,
@@ -150,25 +153,26 @@ fn refused(error: &io::Error) -> Error {
     }
 }
 
-fn payload(part: &Part) -> Result<(String, Vec<u8>), Fault> {
+fn payload(part: &Part) -> Result<(String, Vec<u8>), Error> {
     let ctype = part.ctype.as_deref();
     Ok(match &part.body {
         Body::Text(text) => (ctype.unwrap_or("JSON").to_owned(), text.clone().into_bytes()),
         Body::Bytes(bytes) => (ctype.unwrap_or("BYTE").to_owned(), bytes.clone()),
-        Body::Tensors { arrays, others } => {
+        Body::Tensors { tensors, others, .. } => {
             let prefix = format!("{}.", part.name);
-            let own: Vec<Array<'_>> = arrays
-                .iter()
-                .map(|array| Array {
-                    name: Cow::Borrowed(array.name.strip_prefix(&prefix).unwrap_or(&array.name)),
-                    dtype: array.dtype,
-                    shape: array.shape,
-                    bytes: Cow::Borrowed(&array.bytes),
-                })
-                .collect();
-            let written = |error: io::Error| Fault::from_write(&error);
+            let mut own = Vec::new();
+            for tensor in tensors {
+                let array = tensor.array().map_err(super::unread)?;
+                let name = tensor.name.strip_prefix(&prefix).unwrap_or(&tensor.name);
+                own.push(Array {
+                    name: Cow::Borrowed(name),
+                    ..array
+                });
+            }
+            let broken = |fault: Fault| Error::Format(fault.into());
+            let written = |error: io::Error| broken(Fault::from_write(&error));
             match ctype {
-                Some("TSAV") => ("TSAV".to_owned(), v1::torch::save(&own, others)?),
+                Some("TSAV") => ("TSAV".to_owned(), v1::torch::save(&own, others).map_err(broken)?),
                 Some("NPZ0") => {
                     let mut writer = npz::Writer::new(io::Cursor::new(Vec::new()));
                     for array in &own {
@@ -186,9 +190,4 @@ fn payload(part: &Part) -> Result<(String, Vec<u8>), Fault> {
             }
         }
     })
-}
-
-/// The text of a value as version 1 stores it.
-pub(crate) fn text(value: &Value) -> String {
-    value.print(Form::Stored)
 }

@@ -22,7 +22,7 @@ pub(super) fn describe(kind: FileKind, path: &Path, options: &InspectOptions) ->
     let mut inspection = match kind {
         FileKind::Version1 => version_1(path, options)?,
         FileKind::Safetensors if !options.stats => safetensors_header(path)?,
-        _ => whole(path, options)?,
+        _ => whole(kind, path, options)?,
     };
     if let Some(name) = &options.tensor {
         inspection.tensors.retain(|tensor| tensor.name == *name);
@@ -148,21 +148,30 @@ fn safetensors_header(path: &Path) -> Result<FileInspection, Error> {
 }
 
 /// A file that is read as a whole.
-fn whole(path: &Path, options: &InspectOptions) -> Result<FileInspection, Error> {
+fn whole(kind: FileKind, path: &Path, options: &InspectOptions) -> Result<FileInspection, Error> {
     let document = Document::load(path, &options.keys)?;
-    let bytes = path.metadata().map_or(0, |metadata| metadata.len());
-    let tensors = document
-        .tensors()
-        .map(|array| report(array, "tensors", 0, options.stats));
-    Ok(FileInspection {
-        path: path.into(),
-        format: Some(document.format),
-        bytes: Int(bytes),
-        parity: "off".to_owned(),
-        tensors: tensors.collect(),
-        metadata: document.metadata.as_ref().map_or(serde_json::Value::Null, plain),
-        ..FileInspection::default()
-    })
+    let mut inspection = match kind {
+        FileKind::Safetensors => safetensors_header(path)?,
+        _ => FileInspection {
+            path: path.into(),
+            format: Some(document.format),
+            bytes: Int(path.metadata().map_or(0, |metadata| metadata.len())),
+            parity: "off".to_owned(),
+            ..FileInspection::default()
+        },
+    };
+    let mut tensors = Vec::new();
+    for tensor in document.tensors() {
+        let array = tensor
+            .array()
+            .map_err(|error| crate::exchange::read_fault(path, error))?;
+        // A safetensors header says where a tensor lies; what is inside an archive has no place of its own.
+        let place = inspection.tensors.iter().find(|known| known.name == tensor.name);
+        let offset = place.map_or(0, |known| known.offset.0);
+        tensors.push(report(&array, "tensors", offset, options.stats));
+    }
+    inspection.tensors = tensors;
+    Ok(inspection)
 }
 
 /// A value as the reports write it: integers above 2^53, NaN and infinities are strings.

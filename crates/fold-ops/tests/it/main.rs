@@ -6,6 +6,7 @@ mod bridge;
 mod check;
 mod crash;
 mod demonstrations;
+mod exchange;
 mod pyfolds;
 mod scrub;
 mod simulate;
