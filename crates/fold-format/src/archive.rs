@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{Cursor, Read, Seek};
+use std::ops::Range;
 
 use zip::read::ZipReadOptions;
 use zip::result::ZipError;
@@ -74,6 +75,55 @@ impl<R: Read + Seek> Archive<R> {
             return Ok(None);
         };
         Ok(Some(self.zip.by_index_raw(at).map_err(|error| broken(&error))?.size()))
+    }
+
+    /// Where a member's bytes lie in the archive, where they are stored without compression. None where there is no such
+    /// member, or it has to be decoded.
+    pub(crate) fn place(&mut self, name: &str) -> Result<Option<Range<u64>>, Fault> {
+        let Some(&at) = self.members.get(name) else {
+            return Ok(None);
+        };
+        let member = self.zip.by_index_raw(at).map_err(|error| broken(&error))?;
+        let as_is = member.compression() == CompressionMethod::Stored && !member.encrypted();
+        let (start, len) = (member.data_start(), member.size());
+        let range = start.and_then(|start| Some(start..start.checked_add(len)?));
+        Ok(range.filter(|_| as_is && member.compressed_size() == len))
+    }
+
+    /// Reads a member to its end in bounded memory, its checksum checked, and hands its pieces to `each`.
+    pub(crate) fn walk(&mut self, name: &str, max: u64, mut each: impl FnMut(&[u8])) -> Result<(), Fault> {
+        let Some(&at) = self.members.get(name) else {
+            return Ok(());
+        };
+        let mut member = self.zip.by_index(at).map_err(|error| broken(&error))?;
+        let size = member.size();
+        if size > max {
+            return Err(Fault::over("bytes of a zip member", size, max));
+        }
+        let mut buffer = vec![0; 1 << 16];
+        let mut left = size;
+        loop {
+            let count = match member.read(&mut buffer) {
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(_) => {
+                    return Err(Fault::Zip {
+                        what: "a member is cut off, or its checksum does not match",
+                    });
+                }
+            };
+            let wrong = Fault::Member {
+                member: name.into(),
+                what: "it does not have the size that the directory says",
+            };
+            match left.checked_sub(len_u64(count)) {
+                Some(0) if count == 0 => return Ok(()),
+                Some(_) if count == 0 => return Err(wrong),
+                Some(rest) => left = rest,
+                None => return Err(wrong),
+            }
+            each(buffer.get(..count).unwrap_or_default());
+        }
     }
 
     /// A member's bytes, its checksum checked. None where there is no such member.

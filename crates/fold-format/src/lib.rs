@@ -53,6 +53,7 @@ mod memory;
 mod name;
 mod options;
 pub mod parity;
+mod partial;
 mod plan;
 mod prologue;
 mod read;

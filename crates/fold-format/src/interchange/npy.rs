@@ -11,6 +11,7 @@ use std::io::{self, Write};
 
 use crate::dtype::{Dtype, Shape};
 use crate::interchange::Fault;
+use crate::span::Span;
 use crate::wire::len_u64;
 
 /// What a `.npy` file begins with.
@@ -46,15 +47,23 @@ pub const fn keeps_dtype(dtype: Dtype) -> bool {
 /// # Errors
 /// What `out` says.
 pub fn write(out: &mut impl Write, dtype: Dtype, shape: &[u64], bytes: &[u8]) -> io::Result<()> {
+    write_span(out, dtype, shape, bytes.into())
+}
+
+/// As [`write`], the bytes wherever they are: they are read while they are written.
+///
+/// # Errors
+/// As [`write`]; what the source says.
+pub fn write_span(out: &mut impl Write, dtype: Dtype, shape: &[u64], bytes: Span<'_>) -> io::Result<()> {
     let expected = Shape::new(shape).and_then(|shape| shape.byte_len(dtype));
-    if expected != Some(len_u64(bytes.len())) {
+    if expected != Some(bytes.len()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "the bytes are not as many as dtype and shape say",
         ));
     }
     out.write_all(&header(dtype, shape))?;
-    out.write_all(bytes)
+    bytes.copy_to(out)
 }
 
 /// The header in front of an array's bytes: a multiple of 64 bytes, magic included.
@@ -104,13 +113,33 @@ const fn descr(dtype: Dtype) -> &'static str {
     }
 }
 
-/// Reads one array. Any bytes may be passed; memory stays within a small constant of `bytes.len()`.
-///
-/// # Errors
-/// [`Fault::NpyHeader`], [`Fault::NpyDtype`], [`Fault::Rank`].
-pub fn read(bytes: &[u8]) -> Result<Npy<'_>, Fault> {
+/// What a header says of the elements behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Described {
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Shape,
+    /// Bytes of the header, magic included.
+    pub(crate) header_len: usize,
+    /// Whether the elements have the other byte order.
+    swapped: bool,
+    /// Whether the first dimension varies fastest.
+    column_major: bool,
+}
+
+impl Described {
+    /// Whether the bytes behind the header are already little-endian and row-major.
+    pub(crate) fn as_is(&self) -> bool {
+        !self.swapped && !self.column_major
+    }
+}
+
+/// The most bytes that [`describe`] looks at.
+pub(crate) const MAX_START_LEN: usize = 12 + (1 << 16);
+
+/// Reads the header that a `.npy` file begins with.
+pub(crate) fn describe(start: &[u8]) -> Result<Described, Fault> {
     let broken = |what| Fault::NpyHeader { what };
-    let rest = bytes.strip_prefix(MAGIC).ok_or(broken("no npy magic"))?;
+    let rest = start.strip_prefix(MAGIC).ok_or(broken("no npy magic"))?;
     let (&[major, _], rest) = rest.split_first_chunk().ok_or(broken("cut off"))?;
     let (len, rest) = match major {
         1 => {
@@ -135,20 +164,45 @@ pub fn read(bytes: &[u8]) -> Result<Npy<'_>, Fault> {
         name: "".into(),
         rank: header.shape.len(),
     })?;
-    if shape.byte_len(dtype) != Some(len_u64(data.len())) {
-        return Err(broken("the data are not as many bytes as the header says"));
-    }
+    Ok(Described {
+        dtype,
+        shape,
+        header_len: start.len().saturating_sub(data.len()),
+        swapped,
+        column_major: header.fortran_order && shape.extents().len() > 1,
+    })
+}
+
+/// Reads one array. Any bytes may be passed; memory stays within a small constant of `bytes.len()`.
+///
+/// # Errors
+/// [`Fault::NpyHeader`], [`Fault::NpyDtype`], [`Fault::Rank`].
+pub fn read(bytes: &[u8]) -> Result<Npy<'_>, Fault> {
+    let described = describe(bytes)?;
+    let Described { dtype, shape, .. } = described;
+    let data = bytes.get(described.header_len..).unwrap_or_default();
+    check_len(&described, len_u64(data.len()))?;
     let mut bytes = Cow::Borrowed(data);
     let size = usize::try_from(dtype.size_bytes()).unwrap_or(1);
-    if swapped {
+    if described.swapped {
         for element in bytes.to_mut().chunks_exact_mut(size) {
             element.reverse();
         }
     }
-    if header.fortran_order && shape.extents().len() > 1 {
+    if described.column_major {
         bytes = Cow::Owned(row_major(&bytes, shape.extents(), size));
     }
     Ok(Npy { dtype, shape, bytes })
+}
+
+/// The bytes behind a header are as many as it says.
+pub(crate) fn check_len(described: &Described, len: u64) -> Result<(), Fault> {
+    match described.shape.byte_len(described.dtype) == Some(len) {
+        true => Ok(()),
+        false => Err(Fault::NpyHeader {
+            what: "the data are not as many bytes as the header says",
+        }),
+    }
 }
 
 /// The dtype of a `descr`, and whether its bytes have the other order.

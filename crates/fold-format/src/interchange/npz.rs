@@ -7,14 +7,17 @@
 
 use std::borrow::Cow;
 use std::io::{self, Read, Seek, Write};
+use std::ops::Range;
 
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::archive::Archive;
+use crate::content::TensorSource;
 use crate::dtype::{Dtype, Shape};
 use crate::interchange::{Array, Fault, npy};
+use crate::span::Span;
 use crate::wire::len_u64;
 
 /// What a member's name ends with.
@@ -64,6 +67,33 @@ impl<R: Read + Seek> Npz<R> {
         &self.names
     }
 
+    /// Checks one array in bounded memory: its header, and its member's length and checksum. None where there is none of
+    /// that name.
+    ///
+    /// # Errors
+    /// What is wrong with the member: [`Fault`].
+    pub fn check(&mut self, name: &str) -> Result<Option<Located>, Fault> {
+        let member = format!("{name}{SUFFIX}");
+        let Some(size) = self.archive.size(&member)? else {
+            return Ok(None);
+        };
+        let mut start = Vec::new();
+        self.archive.walk(&member, self.max_array_bytes, |piece| {
+            let wanted = npy::MAX_START_LEN.saturating_sub(start.len()).min(piece.len());
+            start.extend_from_slice(piece.get(..wanted).unwrap_or_default());
+        })?;
+        let described = npy::describe(&start)?;
+        let header_len = len_u64(described.header_len);
+        npy::check_len(&described, size.saturating_sub(header_len))?;
+        let place = self.archive.place(&member)?.filter(|_| described.as_is());
+        Ok(Some(Located {
+            name: name.into(),
+            dtype: described.dtype,
+            shape: described.shape,
+            place: place.map(|place| place.start.saturating_add(header_len)..place.end),
+        }))
+    }
+
     /// One array. None where there is none of that name.
     ///
     /// # Errors
@@ -91,6 +121,20 @@ impl<R: Read + Seek> Npz<R> {
             bytes: bytes.into(),
         }))
     }
+}
+
+/// An array that was checked, and where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Located {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its elements' type.
+    pub dtype: Dtype,
+    /// Its extents, slowest first.
+    pub shape: Shape,
+    /// Its bytes in the archive's, little-endian and row-major; none where they have to be decoded or turned round.
+    pub place: Option<Range<u64>>,
 }
 
 /// Every array of an archive in memory.
@@ -143,14 +187,26 @@ impl<W: Write + Seek> Writer<W> {
     /// What the output says; `InvalidInput` for a name that is there already, and where the bytes are not as many as
     /// dtype and shape say.
     pub fn add(&mut self, name: &str, dtype: Dtype, shape: &Shape, bytes: &[u8]) -> io::Result<()> {
+        self.add_span(name, dtype, shape, bytes.into())
+    }
+
+    /// As [`Writer::add`], the bytes wherever they are: they are read while they are written.
+    ///
+    /// # Errors
+    /// As [`Writer::add`]; what the source says.
+    pub fn add_source(&mut self, tensor: &TensorSource<'_>) -> io::Result<()> {
+        self.add_span(&tensor.name, tensor.dtype, &tensor.shape, tensor.bytes)
+    }
+
+    fn add_span(&mut self, name: &str, dtype: Dtype, shape: &Shape, bytes: Span<'_>) -> io::Result<()> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .last_modified_time(DateTime::default())
-            .large_file(len_u64(bytes.len()) > u64::from(u32::MAX >> 1));
+            .large_file(bytes.len() > u64::from(u32::MAX >> 1));
         self.zip
             .start_file(format!("{name}{SUFFIX}"), options)
             .map_err(failed)?;
-        npy::write(&mut self.zip, dtype, shape.extents(), bytes)
+        npy::write_span(&mut self.zip, dtype, shape.extents(), bytes)
     }
 
     /// Writes the directory and gives the output back.

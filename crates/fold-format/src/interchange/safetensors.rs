@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use safetensors::Dtype as Theirs;
 use safetensors::tensor::{Metadata, TensorInfo};
 
+use crate::content::TensorSource;
 use crate::dtype::{Dtype, Shape};
 use crate::interchange::{Array, Fault};
 use crate::json::{self, Value};
@@ -274,21 +275,33 @@ pub fn header(tensors: &[(&str, Dtype, Shape)], metadata: &[(&str, &str)]) -> io
 /// # Errors
 /// What `out` says; as [`header`]; `InvalidInput` where an array's bytes are not as many as dtype and shape say.
 pub fn write(out: &mut impl Write, arrays: &[Array<'_>], metadata: &[(&str, &str)]) -> io::Result<()> {
-    let described: Vec<_> = arrays
+    let sources: Result<Vec<_>, _> = arrays
         .iter()
-        .map(|array| (&*array.name, array.dtype, array.shape))
+        .map(|array| TensorSource::new(&*array.name, array.dtype, array.shape.extents(), &array.bytes))
+        .collect();
+    let sources = sources.map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the bytes are not as many as dtype and shape say",
+        )
+    })?;
+    write_sources(out, &sources, metadata)
+}
+
+/// As [`write`], the tensors' bytes wherever they are: they are read while they are written.
+///
+/// # Errors
+/// As [`write`]; what a source says.
+pub fn write_sources(out: &mut impl Write, tensors: &[TensorSource<'_>], metadata: &[(&str, &str)]) -> io::Result<()> {
+    let described: Vec<_> = tensors
+        .iter()
+        .map(|tensor| (&*tensor.name, tensor.dtype, tensor.shape))
         .collect();
     let order = order(&described);
     let ordered: Vec<_> = order.iter().filter_map(|&at| described.get(at).copied()).collect();
     out.write_all(&header(&ordered, metadata)?)?;
-    for array in order.iter().filter_map(|&at| arrays.get(at)) {
-        if array.shape.byte_len(array.dtype) != Some(len_u64(array.bytes.len())) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the bytes are not as many as dtype and shape say",
-            ));
-        }
-        out.write_all(&array.bytes)?;
+    for tensor in order.iter().filter_map(|&at| tensors.get(at)) {
+        tensor.bytes.copy_to(out)?;
     }
     Ok(())
 }

@@ -2,9 +2,11 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use super::chunk::Payload;
 use super::torch::{self, TorchState};
+use crate::dtype::{Dtype, Shape};
 use crate::interchange::{Array, Fault, npz, safetensors};
 use crate::json::{self, Value};
 use crate::source::ReadAt;
@@ -110,11 +112,69 @@ fn check_reader<R: Read + Seek>(ctype: &str, mut reader: R, len: u64, max_bytes:
             let mut npz = npz::Npz::open(reader, max_bytes)?;
             let names = npz.names().to_vec();
             for name in &names {
-                npz.array(name)?;
+                npz.check(name)?;
             }
             Ok(Some(len_u64(names.len())))
         }
         "JSON" if len <= MAX_JSON_BYTES => json::parse(&start(len)?).map(|_| None).map_err(Fault::Json),
+        _ => Ok(None),
+    }
+}
+
+/// Tensors that lie in a file as they are: their places, not their bytes.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Located {
+    /// Each tensor's name, dtype and shape, and the range of its row-major bytes in the file.
+    pub tensors: Vec<(Box<str>, Dtype, Shape, Range<u64>)>,
+    /// What stands beside the tensors of a saved state, for example `config`.
+    pub others: Vec<(Box<str>, Value)>,
+}
+
+/// Where the tensors of a payload of a known type lie. None where they have to be decoded, or it holds none.
+pub(crate) fn locate<S: ReadAt + ?Sized>(
+    ctype: &str,
+    place: &Range<u64>,
+    source: &S,
+) -> Result<Option<Located>, Fault> {
+    let len = place.end.saturating_sub(place.start);
+    let mut reader = io::BufReader::new(Section {
+        source,
+        start: place.start,
+        len,
+        at: 0,
+    });
+    let in_file = |range: &Range<u64>| {
+        let at = |position: u64| place.start.saturating_add(position);
+        at(range.start)..at(range.end)
+    };
+    match ctype {
+        "TSAV" => Ok(torch::locate(reader, len)?.map(|located| Located {
+            tensors: located
+                .tensors
+                .into_iter()
+                .map(|(name, dtype, shape, range)| (name, dtype, shape, in_file(&range)))
+                .collect(),
+            others: located.others,
+        })),
+        "STEN" => {
+            let cut_off = |_| Fault::SafetensorsTruncated { len };
+            let mut start = |count: u64| -> Result<Vec<u8>, Fault> {
+                let mut bytes = Vec::new();
+                reader.by_ref().take(count).read_to_end(&mut bytes).map_err(cut_off)?;
+                Ok(bytes)
+            };
+            let header_len = safetensors::header_len(&start(8)?, len)?;
+            let header = safetensors::read_header(&start(header_len)?, len)?;
+            let tensors = header.entries.into_iter().map(|entry| {
+                let end = entry.offset.saturating_add(entry.len);
+                (entry.name, entry.dtype, entry.shape, in_file(&(entry.offset..end)))
+            });
+            Ok(Some(Located {
+                tensors: tensors.collect(),
+                others: Vec::new(),
+            }))
+        }
         _ => Ok(None),
     }
 }

@@ -2,9 +2,11 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fs::File as StdFile;
+use std::ops::Range;
 use std::path::Path;
 
 use super::chunk::{Examiner, Payload, Standing};
+use super::content::{self, Located};
 use super::digest::DigestForm;
 use super::fault::Finding;
 use super::index::{Entry, Index};
@@ -223,6 +225,36 @@ impl<S: ReadAt> File<S> {
                 Some(finding) => Error::Version1(Box::new(finding)),
                 None => Misuse::NoSuchChunk { name: name.into() }.into(),
             }),
+        }
+    }
+
+    /// Where a chunk's payload lies in the file, its digests checked. None where it is compressed, encrypted, or had to be
+    /// restored: [`File::payload`] has it then.
+    ///
+    /// # Errors
+    /// As [`File::payload`].
+    pub fn payload_place(&self, name: &str) -> Result<Option<Range<u64>>, Error> {
+        let entry = entry(&self.index, name)?;
+        if entry.encrypted || entry.flags == 1 {
+            return Ok(None);
+        }
+        let examined = self.examiner().examine(entry);
+        match (examined.standing, examined.payload) {
+            (Standing::Ok, Some(Payload::InFile(range))) => Ok(Some(range)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Where the tensors of a chunk lie in the file, the chunk's digests checked. None where they do not lie there as they
+    /// are, or there are none: [`File::payload`] and [`Content::read`](super::Content::read) have them then.
+    ///
+    /// # Errors
+    /// As [`File::payload`]; what is wrong inside of the chunk.
+    pub fn locate(&self, name: &str) -> Result<Option<Located>, Error> {
+        let ctype = &entry(&self.index, name)?.ctype;
+        match self.payload_place(name)? {
+            Some(place) => Ok(content::locate(ctype, &place, &self.source)?),
+            None => Ok(None),
         }
     }
 

@@ -33,7 +33,7 @@ mod verify;
 mod write;
 
 pub use chunk::Standing;
-pub use content::Content;
+pub use content::{Content, Located};
 pub use fault::{Finding, Kind};
 pub use file::{Dialect, File, Info, is_version_1};
 pub use index::Entry;

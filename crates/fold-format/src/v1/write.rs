@@ -4,15 +4,17 @@
 //! block alone: for longer chunks PyFolds 1.0 stores bytes that it cannot read itself, so none are written.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use super::digest::sha256_hex;
+use sha2::{Digest as _, Sha256};
+
+use super::digest::{hex, sha256_hex};
 use super::layout::{CHUNK_HEADER_LEN, ChunkHeader, FILE_HEADER_LEN, FileHeader};
 use super::parity;
 use super::rs::Code;
 use crate::json::{Form, Value};
+use crate::span::Span;
 use crate::wire::len_u64;
 
 /// The largest payload that PyFolds reads.
@@ -71,8 +73,8 @@ pub struct Chunk<'a> {
     pub name: &'a str,
     /// Its type: four ASCII characters.
     pub ctype: &'a str,
-    /// Its payload.
-    pub payload: Cow<'a, [u8]>,
+    /// Its payload, in memory or not.
+    pub payload: Span<'a>,
 }
 
 /// Everything that a version 1 file is to hold.
@@ -92,7 +94,8 @@ pub struct Version1<'a> {
 
 /// Writes a file from its beginning to its end. The same content gives the same bytes.
 ///
-/// A compressed chunk is in memory beside its payload.
+/// Payloads that are not in memory are read twice, in pieces: first for their digests, then while they are written. Up to
+/// 8 MiB of a payload's compressed bytes are kept for the second time; more are compressed again.
 ///
 /// # Errors
 /// What `out` says; `InvalidInput` for a name twice, a type that is not four ASCII characters, a payload above 2 GiB, or
@@ -107,7 +110,7 @@ pub fn write(out: &mut impl Write, file: &Version1<'_>) -> io::Result<()> {
         if chunk.ctype.len() != 4 || !chunk.ctype.is_ascii() {
             return Err(invalid("a chunk's type is four ASCII characters"));
         }
-        if len_u64(chunk.payload.len()) > MAX_PAYLOAD {
+        if chunk.payload.len() > MAX_PAYLOAD {
             return Err(invalid("a chunk of version 1 has at most 2 GiB"));
         }
     }
@@ -142,10 +145,86 @@ pub fn write(out: &mut impl Write, file: &Version1<'_>) -> io::Result<()> {
     out.write_all(&header.encode())?;
     for chunk in &stored {
         out.write_all(&chunk.header.encode())?;
-        out.write_all(&chunk.bytes)?;
+        chunk.bytes.write(out)?;
         out.write_all(&chunk.parity)?;
     }
     out.write_all(index.as_bytes())
+}
+
+/// The compressed bytes of a chunk that are kept at most.
+const KEPT_LEN: usize = 8 << 20;
+
+/// The stored bytes of a chunk.
+enum Bytes<'a> {
+    Payload(Span<'a>),
+    Compressed(Vec<u8>),
+    /// To be compressed again.
+    Uncompressed(Span<'a>),
+}
+
+impl Bytes<'_> {
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Payload(payload) => payload.copy_to(out),
+            Self::Compressed(bytes) => out.write_all(bytes),
+            Self::Uncompressed(payload) => compress(*payload, out).map(drop),
+        }
+    }
+}
+
+/// One zstd frame that states its length, as PyFolds needs it.
+fn compress<W: Write>(payload: Span<'_>, out: W) -> io::Result<W> {
+    let mut encoder = zstd::stream::write::Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+    encoder.set_pledged_src_size(Some(payload.len()))?;
+    payload.copy_to(&mut encoder)?;
+    encoder.finish()
+}
+
+/// Takes the digests of what is written to it, and keeps the first bytes.
+struct Digesting {
+    crc32c: u32,
+    sha256: Sha256,
+    len: u64,
+    kept: Vec<u8>,
+    /// How many bytes are kept; none are once there are more.
+    most: usize,
+}
+
+impl Digesting {
+    fn new(most: usize) -> Self {
+        Self {
+            crc32c: 0,
+            sha256: Sha256::new(),
+            len: 0,
+            kept: Vec::new(),
+            most,
+        }
+    }
+
+    /// Everything that was written; none where it was too much to keep.
+    fn kept(&self) -> Option<&[u8]> {
+        (len_u64(self.kept.len()) == self.len).then_some(&self.kept)
+    }
+}
+
+impl Write for Digesting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (crc32c, ()) = rayon::join(
+            || crc32c::crc32c_append(self.crc32c, bytes),
+            || self.sha256.update(bytes),
+        );
+        self.crc32c = crc32c;
+        match self.kept.len().saturating_add(bytes.len()) <= self.most && self.kept().is_some() {
+            true => self.kept.extend_from_slice(bytes),
+            false => self.kept = Vec::new(),
+        }
+        self.len = self.len.saturating_add(len_u64(bytes.len()));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A chunk as it will lie in the file.
@@ -154,43 +233,55 @@ struct Stored<'a> {
     ctype: &'a str,
     offset: u64,
     header: ChunkHeader,
-    bytes: Cow<'a, [u8]>,
+    bytes: Bytes<'a>,
     parity: Vec<u8>,
     sha256: String,
     ecc_algo: String,
 }
 
 impl<'a> Stored<'a> {
-    fn of(chunk: &'a Chunk<'a>, file: &Version1<'_>, offset: u64) -> io::Result<Self> {
-        let bytes = match file.compression {
-            Compression::Stored => Cow::Borrowed(&*chunk.payload),
-            Compression::Zstd => Cow::Owned(zstd::bulk::compress(&chunk.payload, zstd::DEFAULT_COMPRESSION_LEVEL)?),
-        };
-        let code =
-            Code::new(file.protection.parity_len()).filter(|code| bytes.len() <= code.data_len() && !bytes.is_empty());
-        let parity = code
-            .as_ref()
-            .map(|code| parity::encode(code, &bytes))
-            .unwrap_or_default();
+    fn of(chunk: &Chunk<'a>, file: &Version1<'_>, offset: u64) -> io::Result<Self> {
+        let mut digesting = Digesting::new(KEPT_LEN);
+        match file.compression {
+            Compression::Stored => {
+                digesting.most = 255;
+                chunk.payload.copy_to(&mut digesting)?;
+            }
+            Compression::Zstd => {
+                compress(chunk.payload, &mut digesting)?;
+            }
+        }
+        // Parity is for what fits one block.
+        let code = Code::new(file.protection.parity_len()).zip(digesting.kept());
+        let code = code.filter(|(code, bytes)| bytes.len() <= code.data_len() && !bytes.is_empty());
+        let parity = code.as_ref().map(|(code, bytes)| parity::encode(code, bytes));
+        let ecc_algo = code.as_ref().map(|(code, _)| format!("rs({})", code.parity_len()));
+        let parity = parity.unwrap_or_default();
         let ctype = chunk
             .ctype
             .as_bytes()
             .try_into()
             .map_err(|_| io::ErrorKind::InvalidInput)?;
+        let header = ChunkHeader {
+            ctype,
+            flags: u32::from(file.compression == Compression::Zstd),
+            uncomp_len: chunk.payload.len(),
+            comp_len: digesting.len,
+            crc32c: digesting.crc32c,
+            ecc_len: u32::try_from(parity.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        };
+        let bytes = match file.compression {
+            Compression::Stored => Bytes::Payload(chunk.payload),
+            Compression::Zstd if digesting.kept().is_some() => Bytes::Compressed(digesting.kept),
+            Compression::Zstd => Bytes::Uncompressed(chunk.payload),
+        };
         Ok(Self {
             name: chunk.name,
             ctype: chunk.ctype,
             offset,
-            header: ChunkHeader {
-                ctype,
-                flags: u32::from(file.compression == Compression::Zstd),
-                uncomp_len: len_u64(chunk.payload.len()),
-                comp_len: len_u64(bytes.len()),
-                crc32c: crc32c::crc32c(&bytes),
-                ecc_len: u32::try_from(parity.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
-            },
-            sha256: sha256_hex(&bytes),
-            ecc_algo: code.map_or("none".into(), |code| format!("rs({})", code.parity_len())),
+            header,
+            sha256: hex(&digesting.sha256.finalize()),
+            ecc_algo: ecc_algo.unwrap_or("none".into()),
             bytes,
             parity,
         })

@@ -438,6 +438,7 @@ fn repair_gives_back_the_bytes_that_were_written_or_refuses() {
 fn a_written_file_is_whole_and_reproducible() {
     use v1::{Chunk, Compression, Protection, Version1};
     let metadata = fold_format::json::parse(br#"{"model_type":"X","tags":{"a":"\u00e9"},"n":1e16}"#).unwrap();
+    let large = vec![7; 100_000];
     for compression in [Compression::Stored, Compression::Zstd] {
         for protection in [Protection::Off, Protection::High] {
             let content = Version1 {
@@ -447,17 +448,17 @@ fn a_written_file_is_whole_and_reproducible() {
                     Chunk {
                         name: "small",
                         ctype: "JSON",
-                        payload: b"{\"a\":1}"[..].into(),
+                        payload: b"{\"a\":1}".as_slice().into(),
                     },
                     Chunk {
                         name: "large",
                         ctype: "BYTE",
-                        payload: vec![7; 100_000].into(),
+                        payload: large.as_slice().into(),
                     },
                     Chunk {
                         name: "empty",
                         ctype: "BYTE",
-                        payload: Vec::new().into(),
+                        payload: [].as_slice().into(),
                     },
                 ],
                 compression,

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::document::{Body, CHUNK, Document, FOLD};
 use super::neurons::{self, StateForm, StateReport};
 use super::target::Pending;
-use super::tensor::{Tensor, windows};
+use super::tensor::{Bytes, Tensor, same_bytes};
 use super::{envelope, version_1, version_2};
 use crate::check::lossy;
 use crate::code::Code;
@@ -145,7 +145,9 @@ pub struct ConvertReport {
 
 /// Converts `source` into a new file.
 ///
-/// The source's content is in memory twice at the end: as it was read, and as it was read back.
+/// A few MiB of the content are in memory at a time, and a description of every tensor, for the source and for the file that
+/// is read back; of a version 1 chunk that is compressed or encrypted, the whole of it. State that is gathered into arrays is
+/// in memory too.
 ///
 /// # Errors
 /// `FOLD-E0802` the source does not verify; `FOLD-E0804` and the like for what is inside a chunk; `FOLD-E0801` something
@@ -176,17 +178,16 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
             pending.fill(|out| version_1::write(out, &document, options.compression, options.protection))?;
         }
         Target::Safetensors => pending.fill(|out| {
-            let arrays: Result<Vec<_>, _> = document.tensors().map(Tensor::array).collect();
-            let arrays = arrays.map_err(super::unread)?;
+            let sources: Result<Vec<_>, _> = document.tensors().map(|tensor| tensor.source(&tensor.name)).collect();
+            let sources = sources?;
             let texts = texts(&document);
             let texts: Vec<_> = texts.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
-            safetensors::write(out, &arrays, &texts).map_err(|error| unwritten(&error))
+            safetensors::write_sources(out, &sources, &texts).map_err(|error| unwritten(&error))
         })?,
         Target::Npz => pending.fill(|out| {
             let mut writer = npz::Writer::new(out);
             for tensor in document.tensors() {
-                let array = tensor.array().map_err(super::unread)?;
-                let added = writer.add(&array.name, array.dtype, &array.shape, &array.bytes);
+                let added = writer.add_source(&tensor.source(&tensor.name)?);
                 added.map_err(|error| unwritten(&error))?;
             }
             writer.finish().map(drop).map_err(|error| unwritten(&error))
@@ -289,40 +290,37 @@ fn holds(read: &Document, written: &Document, to: Target) -> Result<bool, Error>
             return Ok(false);
         };
         let dtype = read.dtype == tensor.dtype || (to == Target::Npz && !npy::keeps_dtype(tensor.dtype));
-        if !dtype || read.shape != tensor.shape || !same_bytes(read, tensor).map_err(super::unread)? {
+        if !dtype || read.shape != tensor.shape || !same_bytes(&read.bytes, &tensor.bytes).map_err(super::unread)? {
             return Ok(false);
         }
     }
-    let others = || {
-        written.parts.iter().all(|part| match &part.body {
-            Body::Tensors { .. } => true,
-            Body::Bytes(_) if to == Target::Safetensors => true,
-            body => read
-                .parts
-                .iter()
-                .any(|read| read.name == part.name && same(&read.body, body)),
-        })
-    };
-    Ok(left.is_empty() && (to == Target::Npz || others()))
-}
-
-fn same_bytes(a: &Tensor, b: &Tensor) -> io::Result<bool> {
-    let mut same = a.bytes.len() == b.bytes.len();
-    if same {
-        windows(&a.bytes, &b.bytes, |a, b| {
-            same = a == b;
-            same
-        })?;
+    for part in &written.parts {
+        let held = match &part.body {
+            // These were compared above.
+            Body::Tensors { .. } => false,
+            Body::Text(_) => to != Target::Npz,
+            Body::Bytes(_) => !matches!(to, Target::Npz | Target::Safetensors),
+        };
+        let found = read.parts.iter().find(|read| read.name == part.name);
+        if held {
+            let equal = found.map_or(Ok(false), |read| same(&read.body, &part.body));
+            if !equal.map_err(super::unread)? {
+                return Ok(false);
+            }
+        }
     }
-    Ok(same)
+    Ok(left.is_empty())
 }
 
 /// Text that is no strict JSON is kept as bytes.
-fn same(read: &Body, written: &Body) -> bool {
+fn same(read: &Body, written: &Body) -> io::Result<bool> {
     let bytes = |body: &Body| match body {
-        Body::Text(text) => Some(text.clone().into_bytes()),
+        Body::Text(text) => Some(Bytes::of(text.clone().into_bytes())),
         Body::Bytes(bytes) => Some(bytes.clone()),
         Body::Tensors { .. } => None,
     };
-    bytes(read) == bytes(written)
+    match (bytes(read), bytes(written)) {
+        (Some(read), Some(written)) => same_bytes(&read, &written),
+        _ => Ok(false),
+    }
 }

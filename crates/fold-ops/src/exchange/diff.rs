@@ -10,7 +10,7 @@ use fold_format::v1::Keys;
 use serde::Serialize;
 
 use super::document::{Body, Document};
-use super::tensor::{Tensor, windows};
+use super::tensor::{Bytes, Tensor, same_bytes, windows};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::json::Int;
@@ -103,7 +103,7 @@ pub struct MetadataDiff {
 pub fn diff(first: &Path, second: &Path, tolerance: Tolerance, keys: &Keys) -> Result<DiffReport, Error> {
     let (a, b) = (Document::load(first, keys)?, Document::load(second, keys)?);
     let tensors = tensors(&a, &b, tolerance)?;
-    let metadata = metadata(&a, &b);
+    let metadata = metadata(&a, &b).map_err(super::unread)?;
     let equal = tensors.added.is_empty()
         && tensors.removed.is_empty()
         && tensors.changed.is_empty()
@@ -258,9 +258,9 @@ fn half(bits: u16) -> f64 {
     }
 }
 
-fn metadata(a: &Document, b: &Document) -> MetadataDiff {
+fn metadata(a: &Document, b: &Document) -> io::Result<MetadataDiff> {
     if a.origin != b.origin {
-        return MetadataDiff::default();
+        return Ok(MetadataDiff::default());
     }
     let keys = |document: &'_ Document| -> BTreeMap<String, String> {
         let entries = document
@@ -273,19 +273,30 @@ fn metadata(a: &Document, b: &Document) -> MetadataDiff {
             .map(|(key, value)| (key.to_string(), value.print(Form::SortedAscii)))
             .collect()
     };
-    let chunks = |document: &'_ Document| -> BTreeMap<String, Vec<u8>> {
+    let chunks = |document: &'_ Document| -> BTreeMap<String, Bytes> {
         let others = document.parts.iter().filter_map(|part| match &part.body {
-            Body::Text(text) => Some((part.name.clone(), text.clone().into_bytes())),
+            Body::Text(text) => Some((part.name.clone(), Bytes::of(text.clone().into_bytes()))),
             Body::Bytes(bytes) => Some((part.name.clone(), bytes.clone())),
             Body::Tensors { .. } => None,
         });
         others.collect()
     };
-    MetadataDiff {
+    let (first, second) = (chunks(a), chunks(b));
+    let mut differing_chunks = Vec::new();
+    for name in first.keys().chain(second.keys()).collect::<BTreeSet<_>>() {
+        let equal = match (first.get(name), second.get(name)) {
+            (Some(first), Some(second)) => same_bytes(first, second)?,
+            _ => false,
+        };
+        if !equal {
+            differing_chunks.push(name.clone());
+        }
+    }
+    Ok(MetadataDiff {
         compared: true,
         changed: differing(&keys(a), &keys(b)),
-        chunks: differing(&chunks(a), &chunks(b)),
-    }
+        chunks: differing_chunks,
+    })
 }
 
 /// Keys that have different values, or are in one map alone.
@@ -300,7 +311,6 @@ fn differing<V: PartialEq>(a: &BTreeMap<String, V>, b: &BTreeMap<String, V>) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::tensor::Bytes;
     use super::*;
 
     #[test]

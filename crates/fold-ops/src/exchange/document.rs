@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
-use fold_format::interchange::{npz, safetensors};
+use fold_format::interchange::{Fault, npz, safetensors};
 use fold_format::json::{self, Value};
 use fold_format::v1::Keys;
-use fold_format::{IoFault, Operation, Verdict};
+use fold_format::{IoFault, Operation, ReadAt, Verdict};
 
 use super::envelope;
 use super::neurons::Layout;
-use super::tensor::Tensor;
+use super::spool::Spool;
+use super::tensor::{Bytes, Tensor};
 use super::{version_1, version_2};
 use crate::check::{self, FileKind, Level, sniff};
 use crate::error::Error;
@@ -56,7 +58,7 @@ pub(crate) enum Body {
     /// Text that is UTF-8: JSON.
     Text(String),
     /// Any bytes.
-    Bytes(Vec<u8>),
+    Bytes(Bytes),
 }
 
 impl Body {
@@ -89,28 +91,67 @@ impl Document {
             FileKind::Version1 => version_1::load(path, keys),
             FileKind::Other => version_2::load(path),
             FileKind::Safetensors => {
-                let bytes = std::fs::read(path).map_err(|error| read_fault(path, error))?;
-                let (arrays, header) = safetensors::read(&bytes).map_err(|fault| of_content(path, fault))?;
-                safetensors_document(arrays.into_iter().map(Tensor::from).collect(), &header.metadata)
+                let read = |error| read_fault(path, error);
+                let file = File::open(path).map_err(read)?;
+                let header = safetensors_header(&file).map_err(read)?;
+                let header = header.map_err(|fault| of_content(path, fault))?;
+                let file: Arc<dyn ReadAt> = Arc::new(file);
+                let tensors = header.entries.iter().map(|entry| Tensor {
+                    name: entry.name.to_string(),
+                    dtype: entry.dtype,
+                    shape: entry.shape,
+                    bytes: Bytes::within(file.clone(), entry.offset..entry.offset.saturating_add(entry.len)),
+                });
+                safetensors_document(tensors.collect(), &header.metadata)
             }
             FileKind::Npz => {
-                let file = File::open(path).map_err(|error| read_fault(path, error))?;
+                let read = |error| read_fault(path, error);
+                let file = File::open(path).map_err(read)?;
                 let max = ReadLen::of(&file);
                 let fault = |fault| of_content(path, fault);
+                let source: Arc<dyn ReadAt> = Arc::new(file.try_clone().map_err(read)?);
                 let mut npz = npz::Npz::open(BufReader::new(file), max).map_err(fault)?;
-                let mut arrays = Vec::new();
+                let mut spool = Spool::default();
+                let mut tensors: Vec<Tensor> = Vec::new();
                 for name in npz.names().to_vec() {
-                    arrays.extend(npz.array(&name).map_err(fault)?);
+                    let Some(located) = npz.check(&name).map_err(fault)? else {
+                        continue;
+                    };
+                    let bytes = match located.place {
+                        Some(place) => Bytes::within(source.clone(), place),
+                        None => {
+                            let array = npz.array(&name).map_err(fault)?;
+                            let bytes = array.map(|array| array.bytes.into_owned()).unwrap_or_default();
+                            spool.keep(bytes).map_err(super::unread)?
+                        }
+                    };
+                    tensors.push(Tensor {
+                        name: located.name.into(),
+                        dtype: located.dtype,
+                        shape: located.shape,
+                        bytes,
+                    });
                 }
                 Ok(Self {
                     format: "npz",
                     origin: "npz",
                     metadata: None,
-                    parts: tensors_part(Body::tensors(arrays)),
+                    parts: tensors_part(Body::tensors(tensors)),
                 })
             }
         }
     }
+}
+
+/// The header of a safetensors file, read without the rest; or what is wrong with it.
+fn safetensors_header(file: &File) -> io::Result<Result<safetensors::Header, Fault>> {
+    let file_len = ReadAt::len(file)?;
+    let start = check::read_range(file, 0, 8)?;
+    let len = match safetensors::header_len(&start, file_len) {
+        Ok(len) => len,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    Ok(safetensors::read_header(&check::read_range(file, 8, len)?, file_len))
 }
 
 /// How much an array of an npz file may decompress to: deflate does not exceed a thousandfold.
@@ -180,11 +221,11 @@ fn tensors_part(body: Body) -> Vec<Part> {
     }]
 }
 
-pub(crate) fn read_fault(path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn read_fault(path: &Path, error: io::Error) -> Error {
     Error::Format(IoFault::new(Operation::Read, Some(path.into()), error).into())
 }
 
-pub(super) fn of_content(path: &Path, fault: fold_format::interchange::Fault) -> Error {
+pub(super) fn of_content(path: &Path, fault: Fault) -> Error {
     Error::of(path, fault.into())
 }
 

@@ -124,7 +124,7 @@ pub(super) fn unpack(format: &'static str, metadata: Option<Value>, mut parts: V
     Ok(Document {
         format,
         origin: "fold-v1",
-        parts: ordered(parts, &kept),
+        parts: ordered(parts, &kept)?,
         metadata: Some(kept.without("chunks")),
     })
 }
@@ -158,7 +158,7 @@ pub(super) fn chunk_tensors(metadata: &Value) -> Vec<(String, Vec<String>)> {
 }
 
 /// Parts in their first order, with their first types.
-fn ordered(mut parts: Vec<Part>, kept: &Value) -> Vec<Part> {
+fn ordered(mut parts: Vec<Part>, kept: &Value) -> Result<Vec<Part>, Error> {
     let chunks = kept.get("chunks").and_then(Value::as_array).unwrap_or_default();
     let mut ordered = Vec::new();
     for chunk in chunks {
@@ -180,14 +180,14 @@ fn ordered(mut parts: Vec<Part>, kept: &Value) -> Vec<Part> {
         }
         if part.ctype.as_deref() == Some("JSON")
             && let Body::Bytes(bytes) = &part.body
-            && let Ok(text) = String::from_utf8(bytes.clone())
+            && let Ok(text) = String::from_utf8(bytes.to_vec().map_err(super::unread)?)
         {
             part.body = Body::Text(text);
         }
         ordered.push(part);
     }
     ordered.extend(parts);
-    ordered
+    Ok(ordered)
 }
 
 /// A value that every reader of JSON takes.

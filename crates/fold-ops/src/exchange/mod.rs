@@ -3,7 +3,7 @@
 //! Whatever is read was verified in full first: a converter that reads damage writes it down as if it were good. What a
 //! target cannot hold is refused, or named when its loss is allowed. A written file is read back before it gets its name.
 //!
-//! A file's content is in memory while it is converted or compared, once for each file.
+//! Little of a file's content is in memory at a time: tensors are described, and read where they lie, window by window.
 
 mod convert;
 mod diff;
@@ -11,6 +11,7 @@ mod document;
 mod envelope;
 mod extract;
 mod neurons;
+mod spool;
 mod target;
 mod tensor;
 mod version_1;

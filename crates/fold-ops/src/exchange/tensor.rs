@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use fold_format::interchange::Array;
-use fold_format::{Dtype, ReadAt, Shape};
+use fold_format::{Dtype, ReadAt, Shape, Span, TensorSource};
 
 /// A named tensor: little-endian, row-major.
 #[derive(Clone, Debug)]
@@ -37,6 +37,12 @@ impl Tensor {
             shape: self.shape,
             bytes: self.bytes.to_vec()?.into(),
         })
+    }
+
+    /// The tensor as a writer takes it, under a name of the caller's.
+    pub(crate) fn source<'a>(&'a self, name: &'a str) -> Result<TensorSource<'a>, crate::Error> {
+        let extents = self.shape.extents();
+        Ok(TensorSource::of_span(name, self.dtype, extents, self.bytes.span())?)
     }
 }
 
@@ -69,6 +75,11 @@ impl Bytes {
         self.range.end.saturating_sub(self.range.start)
     }
 
+    /// As a writer takes them.
+    pub(crate) fn span(&self) -> Span<'_> {
+        Span::within(&*self.source, self.range.clone())
+    }
+
     /// A part of these bytes; what reaches out of them cannot be read.
     pub(crate) fn part(&self, part: Range<u64>) -> Self {
         let start = self.range.start.saturating_add(part.start);
@@ -81,17 +92,7 @@ impl Bytes {
     /// # Errors
     /// What the source says; `UnexpectedEof` where it has fewer bytes.
     pub(crate) fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let mut done = 0;
-        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let offset = self.range.start.saturating_add(at).saturating_add(done as u64);
-            match self.source.read_at(rest, offset) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        self.span().read(at, buffer)
     }
 
     /// All of them.
@@ -132,4 +133,19 @@ pub(crate) fn windows(a: &Bytes, b: &Bytes, mut each: impl FnMut(&[u8], &[u8]) -
         at += count;
     }
     Ok(())
+}
+
+/// Whether two strings of bytes are the same.
+///
+/// # Errors
+/// As [`Bytes::read`].
+pub(crate) fn same_bytes(a: &Bytes, b: &Bytes) -> io::Result<bool> {
+    let mut same = a.len() == b.len();
+    if same {
+        windows(a, b, |a, b| {
+            same = a == b;
+            same
+        })?;
+    }
+    Ok(same)
 }

@@ -3,14 +3,17 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
-use fold_format::Limits;
 use fold_format::interchange::{Array, Fault, npz, safetensors};
 use fold_format::json::Value;
 use fold_format::v1::{self, Chunk, Compression, Content, File, Keys, Protection, Version1};
+use fold_format::{Limits, ReadAt, TensorSource};
 
 use super::document::{Body, Document, Part, of_content};
-use super::tensor::Tensor;
+use super::read_fault;
+use super::spool::{Spool, assembled};
+use super::tensor::{Bytes, Tensor};
 use crate::error::Error;
 
 /// The chunk whose tensors keep their names; those of other chunks get the chunk's name in front.
@@ -49,22 +52,25 @@ pub(crate) fn named(chunk: &str, arrays: Vec<Array<'_>>) -> Vec<Array<'static>> 
 pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
     let failed = |error| Error::of(path, error);
     let file = File::open(path, keys.clone(), Limits::DEFAULT).map_err(failed)?;
+    let source: Arc<dyn ReadAt> = Arc::new(std::fs::File::open(path).map_err(|error| read_fault(path, error))?);
+    let mut spool = Spool::default();
     let mut parts = Vec::new();
     for entry in file.chunks() {
-        let payload = file.payload(&entry.name).map_err(failed)?;
-        let content = Content::read(&entry.ctype, &payload, Limits::DEFAULT.max_v1_chunk_bytes);
-        let body = match content.map_err(|fault| of_content(path, fault))? {
-            Content::State(state) => Body::Tensors {
-                tensors: named(&entry.name, state.tensors)
-                    .into_iter()
-                    .map(Tensor::from)
-                    .collect(),
-                others: state.others,
-                layout: None,
-            },
-            Content::Safetensors(arrays) | Content::Arrays(arrays) => Body::tensors(named(&entry.name, arrays)),
-            Content::Json(_) => Body::Text(String::from_utf8_lossy(&payload).into_owned()),
-            _ => Body::Bytes(payload),
+        let body = match file.locate(&entry.name).map_err(failed)? {
+            Some(located) => {
+                let tensors = located.tensors.into_iter().map(|(name, dtype, shape, place)| Tensor {
+                    name: tensor_name(&entry.name, &name).into_owned(),
+                    dtype,
+                    shape,
+                    bytes: Bytes::within(source.clone(), place),
+                });
+                Body::Tensors {
+                    tensors: tensors.collect(),
+                    others: located.others,
+                    layout: None,
+                }
+            }
+            None => decoded(path, &file, entry, &source, &mut spool)?,
         };
         parts.push(Part {
             name: entry.name.to_string(),
@@ -93,6 +99,44 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
     })
 }
 
+/// What a chunk holds whose tensors do not lie in the file as they are, or that has none.
+fn decoded(
+    path: &Path,
+    file: &File,
+    entry: &v1::Entry,
+    source: &Arc<dyn ReadAt>,
+    spool: &mut Spool,
+) -> Result<Body, Error> {
+    let failed = |error| Error::of(path, error);
+    if !matches!(&*entry.ctype, "TSAV" | "STEN" | "NPZ0" | "JSON")
+        && let Some(place) = file.payload_place(&entry.name).map_err(failed)?
+    {
+        return Ok(Body::Bytes(Bytes::within(source.clone(), place)));
+    }
+    let payload = file.payload(&entry.name).map_err(failed)?;
+    let content = Content::read(&entry.ctype, &payload, Limits::DEFAULT.max_v1_chunk_bytes);
+    let (arrays, others) = match content.map_err(|fault| of_content(path, fault))? {
+        Content::State(state) => (state.tensors, state.others),
+        Content::Safetensors(arrays) | Content::Arrays(arrays) => (arrays, Vec::new()),
+        Content::Json(_) => return Ok(Body::Text(String::from_utf8_lossy(&payload).into_owned())),
+        _ => return Ok(Body::Bytes(spool.keep(payload).map_err(super::unread)?)),
+    };
+    let mut tensors = Vec::with_capacity(arrays.len());
+    for array in arrays {
+        tensors.push(Tensor {
+            name: tensor_name(&entry.name, &array.name).into_owned(),
+            dtype: array.dtype,
+            shape: array.shape,
+            bytes: spool.keep(array.bytes.into_owned()).map_err(super::unread)?,
+        });
+    }
+    Ok(Body::Tensors {
+        tensors,
+        others,
+        layout: None,
+    })
+}
+
 /// Writes a document as version 1.2.0, as PyFolds 1.0 reads it.
 ///
 /// A state goes into `TSAV`, other tensors into the type that they came from, or `STEN`.
@@ -113,7 +157,7 @@ pub(super) fn write(
         .map(|(part, (ctype, payload))| Chunk {
             name: &part.name,
             ctype,
-            payload: Cow::Borrowed(payload),
+            payload: payload.span(),
         });
     let original = document.metadata.as_ref().filter(|_| document.origin == "fold-v1");
     let field = |key| original.and_then(|metadata| metadata.get(key));
@@ -153,41 +197,45 @@ fn refused(error: &io::Error) -> Error {
     }
 }
 
-fn payload(part: &Part) -> Result<(String, Vec<u8>), Error> {
+/// A chunk's type and payload.
+fn payload(part: &Part) -> Result<(String, Bytes), Error> {
     let ctype = part.ctype.as_deref();
-    Ok(match &part.body {
-        Body::Text(text) => (ctype.unwrap_or("JSON").to_owned(), text.clone().into_bytes()),
-        Body::Bytes(bytes) => (ctype.unwrap_or("BYTE").to_owned(), bytes.clone()),
-        Body::Tensors { tensors, others, .. } => {
-            let prefix = format!("{}.", part.name);
-            let mut own = Vec::new();
-            for tensor in tensors {
-                let array = tensor.array().map_err(super::unread)?;
-                let name = tensor.name.strip_prefix(&prefix).unwrap_or(&tensor.name);
-                own.push(Array {
-                    name: Cow::Borrowed(name),
-                    ..array
-                });
-            }
-            let broken = |fault: Fault| Error::Format(fault.into());
-            let written = |error: io::Error| broken(Fault::from_write(&error));
-            match ctype {
-                Some("TSAV") => ("TSAV".to_owned(), v1::torch::save(&own, others).map_err(broken)?),
-                Some("NPZ0") => {
-                    let mut writer = npz::Writer::new(io::Cursor::new(Vec::new()));
-                    for array in &own {
-                        writer
-                            .add(&array.name, array.dtype, &array.shape, &array.bytes)
-                            .map_err(written)?;
-                    }
-                    ("NPZ0".to_owned(), writer.finish().map_err(written)?.into_inner())
-                }
-                _ => {
-                    let mut bytes = Vec::new();
-                    safetensors::write(&mut bytes, &own, &[]).map_err(written)?;
-                    ("STEN".to_owned(), bytes)
-                }
-            }
+    let (tensors, others) = match &part.body {
+        Body::Text(text) => {
+            return Ok((ctype.unwrap_or("JSON").to_owned(), Bytes::of(text.clone().into_bytes())));
         }
-    })
+        Body::Bytes(bytes) => return Ok((ctype.unwrap_or("BYTE").to_owned(), bytes.clone())),
+        Body::Tensors { tensors, others, .. } => (tensors, others),
+    };
+    let prefix = format!("{}.", part.name);
+    let own = tensors
+        .iter()
+        .map(|tensor| tensor.source(tensor.name.strip_prefix(&prefix).unwrap_or(&tensor.name)));
+    let own: Vec<TensorSource<'_>> = own.collect::<Result<_, _>>()?;
+    let written = |error: io::Error| match error.kind() {
+        io::ErrorKind::InvalidInput => Error::Format(Fault::from_write(&error).into()),
+        _ => super::unread(error),
+    };
+    let (ctype, assembled) = match ctype {
+        Some("TSAV") => {
+            let (saved, bytes) = assembled(|out| v1::torch::save_to(out, &own, others)).map_err(written)?;
+            saved.map_err(|fault| Error::Format(fault.into()))?;
+            ("TSAV", Ok(bytes))
+        }
+        Some("NPZ0") => {
+            let archive = assembled(|out| {
+                let mut writer = npz::Writer::new(out);
+                for tensor in &own {
+                    writer.add_source(tensor)?;
+                }
+                writer.finish().map(drop)
+            });
+            ("NPZ0", archive.map(|((), bytes)| bytes))
+        }
+        _ => {
+            let file = assembled(|out| safetensors::write_sources(out, &own, &[]));
+            ("STEN", file.map(|((), bytes)| bytes))
+        }
+    };
+    Ok((ctype.to_owned(), assembled.map_err(written)?))
 }

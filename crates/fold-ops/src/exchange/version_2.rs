@@ -1,9 +1,12 @@
 //! Version 2 files as documents, and documents as version 2 files.
 
+use std::collections::HashMap;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use fold_format::json;
-use fold_format::{Checkpoint, ChunkKind, Content, Disk, SaveOptions, Saved, TensorSource};
+use fold_format::{Checkpoint, ChunkKind, Content, Disk, ReadAt, SaveOptions, Saved};
 
 use super::document::{Body, Document, Part};
 use super::envelope;
@@ -12,35 +15,37 @@ use crate::error::Error;
 
 pub(super) fn load(path: &Path) -> Result<Document, Error> {
     let failed = |error| Error::of(path, error);
-    let checkpoint = Checkpoint::open(path).map_err(failed)?;
+    let checkpoint = Arc::new(Checkpoint::open(path).map_err(failed)?);
     let metadata = json::parse(checkpoint.metadata().as_bytes()).ok();
+    let mut tensors: HashMap<&str, Vec<Tensor>> = HashMap::new();
+    for info in checkpoint.tensors().map_err(failed)? {
+        let source = Verified::Tensor {
+            checkpoint: Arc::clone(&checkpoint),
+            name: info.name.into(),
+        };
+        tensors.entry(info.chunk).or_default().push(Tensor {
+            name: info.name.to_owned(),
+            dtype: info.dtype,
+            shape: info.shape,
+            bytes: Bytes::within(Arc::new(source), 0..info.bytes),
+        });
+    }
     let mut parts = Vec::new();
     for chunk in checkpoint.chunks() {
+        let bytes = || {
+            let source = Verified::Chunk {
+                checkpoint: Arc::clone(&checkpoint),
+                name: chunk.name.into(),
+            };
+            Bytes::within(Arc::new(source), 0..chunk.bytes)
+        };
         let body = match chunk.kind {
-            ChunkKind::Tensors => {
-                let mut arrays: Vec<Tensor> = Vec::new();
-                for info in checkpoint
-                    .tensors()
-                    .map_err(failed)?
-                    .filter(|info| info.chunk == chunk.name)
-                {
-                    arrays.push(Tensor {
-                        name: info.name.to_owned(),
-                        dtype: info.dtype,
-                        shape: info.shape,
-                        bytes: Bytes::of(checkpoint.tensor(info.name).map_err(failed)?.as_bytes().to_vec()),
-                    });
-                }
-                Body::tensors(arrays)
-            }
-            ChunkKind::Json => {
-                let bytes = checkpoint.chunk(chunk.name).map_err(failed)?;
-                match String::from_utf8(bytes) {
-                    Ok(text) => Body::Text(text),
-                    Err(error) => Body::Bytes(error.into_bytes()),
-                }
-            }
-            _ => Body::Bytes(checkpoint.chunk(chunk.name).map_err(failed)?),
+            ChunkKind::Tensors => Body::tensors(tensors.remove(chunk.name).unwrap_or_default()),
+            ChunkKind::Json => match String::from_utf8(checkpoint.chunk(chunk.name).map_err(failed)?) {
+                Ok(text) => Body::Text(text),
+                Err(_) => Body::Bytes(bytes()),
+            },
+            _ => Body::Bytes(bytes()),
         };
         parts.push(Part {
             name: chunk.name.to_owned(),
@@ -51,6 +56,39 @@ pub(super) fn load(path: &Path) -> Result<Document, Error> {
     envelope::unpack("fold-v2", metadata, parts)
 }
 
+/// A tensor or chunk of a container, every byte of it verified when it is read.
+enum Verified {
+    Tensor {
+        checkpoint: Arc<Checkpoint>,
+        name: Box<str>,
+    },
+    Chunk {
+        checkpoint: Arc<Checkpoint>,
+        name: Box<str>,
+    },
+}
+
+impl ReadAt for Verified {
+    fn len(&self) -> io::Result<u64> {
+        let len = match self {
+            Self::Tensor { checkpoint, name } => checkpoint.tensor_info(name).map(|info| info.bytes),
+            Self::Chunk { checkpoint, name } => checkpoint.chunk_info(name).map(|info| info.bytes),
+        };
+        len.map_err(io::Error::other)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = usize::try_from(self.len()?.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let count = left.min(buffer.len());
+        let buffer = buffer.get_mut(..count).unwrap_or_default();
+        let read = match self {
+            Self::Tensor { checkpoint, name } => checkpoint.read_tensor_part(name, offset, buffer),
+            Self::Chunk { checkpoint, name } => checkpoint.read_chunk_part(name, offset, buffer),
+        };
+        read.map(|()| count).map_err(io::Error::other)
+    }
+}
+
 /// Whether every reader of JSON takes the text: no NaN, no infinity.
 fn is_strict(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
@@ -58,26 +96,16 @@ fn is_strict(text: &str) -> bool {
 
 pub(super) fn write(path: &Path, document: &Document, options: &SaveOptions) -> Result<Saved, Error> {
     let text = envelope::pack(document);
-    let mut arrays = std::collections::HashMap::new();
-    for part in &document.parts {
-        if let Body::Tensors { tensors, .. } = &part.body {
-            let read: Result<Vec<_>, _> = tensors.iter().map(Tensor::array).collect();
-            arrays.insert(&*part.name, read.map_err(super::unread)?);
-        }
-    }
     let mut content = Content::new().metadata(&text);
     for part in &document.parts {
         content = match &part.body {
-            Body::Tensors { .. } => {
-                let arrays = arrays.get(&*part.name).map(Vec::as_slice).unwrap_or_default();
-                let tensors = arrays
-                    .iter()
-                    .map(|array| TensorSource::new(&*array.name, array.dtype, array.shape.extents(), &array.bytes));
-                content.tensors(&*part.name, tensors.collect::<Result<Vec<_>, _>>()?)
+            Body::Tensors { tensors, .. } => {
+                let sources: Result<Vec<_>, _> = tensors.iter().map(|tensor| tensor.source(&tensor.name)).collect();
+                content.tensors(&*part.name, sources?)
             }
             Body::Text(text) if is_strict(text) => content.json(&*part.name, text),
             Body::Text(text) => content.bytes(&*part.name, text.as_bytes()),
-            Body::Bytes(bytes) => content.bytes(&*part.name, bytes),
+            Body::Bytes(bytes) => content.span(&*part.name, bytes.span()),
         };
     }
     fold_format::save(&Disk, path, &content, options).map_err(|error| match error {

@@ -9,6 +9,7 @@ mod save;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Read, Seek};
+use std::ops::Range;
 
 use self::pickle::{Id, MAX_KEY_LEN, Node, Unpickled, View, unpickle};
 use crate::archive::Archive;
@@ -17,7 +18,7 @@ use crate::interchange::{Array, Fault};
 use crate::json::Value;
 use crate::wire::len_u64;
 
-pub use save::save;
+pub use save::{save, save_to};
 
 /// The longest pickle that is read.
 const MAX_PICKLE_BYTES: u64 = 256 << 20;
@@ -69,6 +70,23 @@ struct Tensor {
     strides: Vec<u64>,
 }
 
+impl Tensor {
+    /// Whether its elements lie one behind the other, row-major.
+    fn is_contiguous(&self) -> bool {
+        let mut stride = 1_u64;
+        self.shape
+            .extents()
+            .iter()
+            .zip(&self.strides)
+            .rev()
+            .all(|(&extent, &own)| {
+                let matches = extent == 1 || own == stride;
+                stride = stride.saturating_mul(extent);
+                matches
+            })
+    }
+}
+
 /// Everything that an archive describes, with not a byte of a tensor read yet.
 struct Described {
     tensors: Vec<Tensor>,
@@ -80,6 +98,42 @@ struct Described {
 pub(crate) fn check<R: Read + Seek>(reader: R, len: u64) -> Result<u64, Fault> {
     let described = describe(&mut Archive::open(reader)?, len)?;
     Ok(len_u64(described.tensors.len()))
+}
+
+/// A state whose tensors all lie in an archive as they are: their places, not their bytes.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Located {
+    /// Each tensor's name, dtype and shape, and the range of its row-major bytes in the archive.
+    pub tensors: Vec<(Box<str>, Dtype, Shape, Range<u64>)>,
+    /// As in [`TorchState`].
+    pub others: Vec<(Box<str>, Value)>,
+}
+
+/// Where an archive holds its tensors. None where one is compressed, or no row-major run of bytes: [`read`] has it then.
+/// The members' checksums are not checked.
+pub(crate) fn locate<R: Read + Seek>(reader: R, len: u64) -> Result<Option<Located>, Fault> {
+    let mut archive = Archive::open(reader)?;
+    let described = describe(&mut archive, len)?;
+    let mut tensors = Vec::with_capacity(described.tensors.len());
+    for tensor in described.tensors {
+        let within = |storage: Range<u64>| {
+            let offset = tensor.offset.checked_mul(tensor.dtype.size_bytes())?;
+            let start = storage.start.checked_add(offset)?;
+            let end = start.checked_add(tensor.len).filter(|&end| end <= storage.end)?;
+            tensor.is_contiguous().then_some(start..end)
+        };
+        let place = match tensor.len {
+            0 => Some(0..0),
+            _ => archive.place(&tensor.member)?.and_then(within),
+        };
+        let Some(place) = place else { return Ok(None) };
+        tensors.push((tensor.name, tensor.dtype, tensor.shape, place));
+    }
+    Ok(Some(Located {
+        tensors,
+        others: described.others,
+    }))
 }
 
 /// Reads an archive. Any bytes may be passed. Never panics; runs nothing; memory stays within a small constant of their
@@ -236,13 +290,7 @@ fn materialise<'a>(tensor: &Tensor, storage: &'a [u8]) -> Option<Cow<'a, [u8]>> 
     let start = usize::try_from(tensor.offset).ok()?.checked_mul(size)?;
     let len = usize::try_from(tensor.len).ok()?;
     let extents = tensor.shape.extents();
-    let mut stride = 1_u64;
-    let contiguous = extents.iter().zip(&tensor.strides).rev().all(|(&extent, &own)| {
-        let matches = extent == 1 || own == stride;
-        stride = stride.saturating_mul(extent);
-        matches
-    });
-    if contiguous {
+    if tensor.is_contiguous() {
         return Some(Cow::Borrowed(storage.get(start..start.checked_add(len)?)?));
     }
     let mut bytes = Vec::with_capacity(len);

@@ -1,14 +1,15 @@
 //! Writing a state as `torch.save` does, so that torch loads it with `weights_only=True`.
 
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor, Seek, Write};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use crate::content::TensorSource;
 use crate::dtype::Dtype;
 use crate::interchange::{Array, Fault};
 use crate::json::Value;
-use crate::wire::len_u64;
+use crate::span::Span;
 
 /// Where torch wants a storage to begin.
 const ALIGN: u16 = 64;
@@ -37,14 +38,46 @@ const fn storage(dtype: Dtype) -> Option<&'static str> {
 /// # Errors
 /// [`Fault::TorchDtype`] for u16, u32 and u64, [`Fault::TorchLayout`] for what a zip archive cannot hold.
 pub fn save(tensors: &[Array<'_>], others: &[(Box<str>, Value)]) -> Result<Vec<u8>, Fault> {
+    let unheld = |_| Fault::TorchLayout {
+        what: "a zip archive cannot hold it",
+    };
+    let sources: Result<Vec<_>, _> = tensors
+        .iter()
+        .map(|array| TensorSource::new(&*array.name, array.dtype, array.shape.extents(), &array.bytes))
+        .collect();
+    let sources = sources.map_err(|_| Fault::TorchLayout {
+        what: "the bytes are not as many as dtype and shape say",
+    })?;
+    let pickle = pickled(&sources, others)?;
+    let mut bytes = Cursor::new(Vec::new());
+    archive(&mut bytes, &pickle, &sources).map_err(unheld)?;
+    Ok(bytes.into_inner())
+}
+
+/// As [`save`], into a file and from tensors wherever they are: their bytes are read while they are written.
+///
+/// # Errors
+/// As [`save`], inside; what `out` or a source says.
+pub fn save_to(
+    out: &mut (impl Write + Seek),
+    tensors: &[TensorSource<'_>],
+    others: &[(Box<str>, Value)],
+) -> io::Result<Result<(), Fault>> {
+    match pickled(tensors, others) {
+        Ok(pickle) => archive(out, &pickle, tensors).map(Ok),
+        Err(fault) => Ok(Err(fault)),
+    }
+}
+
+fn pickled(tensors: &[TensorSource<'_>], others: &[(Box<str>, Value)]) -> Result<Vec<u8>, Fault> {
     let mut pickle = Pickler { out: vec![0x80, 2] };
     pickle.out.extend_from_slice(b"}(");
     pickle.text("state_dict");
     pickle.ordered_dict();
     pickle.out.push(b'(');
-    for (key, array) in tensors.iter().enumerate() {
-        pickle.text(&array.name);
-        pickle.tensor(key, array)?;
+    for (key, tensor) in tensors.iter().enumerate() {
+        pickle.text(&tensor.name);
+        pickle.tensor(key, tensor)?;
     }
     pickle.out.push(b'u');
     for (key, value) in others {
@@ -52,30 +85,29 @@ pub fn save(tensors: &[Array<'_>], others: &[(Box<str>, Value)]) -> Result<Vec<u
         pickle.value(value)?;
     }
     pickle.out.extend_from_slice(b"u.");
-    archive(&pickle.out, tensors).map_err(|_| Fault::TorchLayout {
-        what: "a zip archive cannot hold it",
-    })
+    Ok(pickle.out)
 }
 
-fn archive(pickle: &[u8], tensors: &[Array<'_>]) -> io::Result<Vec<u8>> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+fn archive(out: &mut (impl Write + Seek), pickle: &[u8], tensors: &[TensorSource<'_>]) -> io::Result<()> {
+    let mut zip = ZipWriter::new(out);
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())
         .with_alignment(ALIGN);
-    let mut add = |name: &str, bytes: &[u8]| -> io::Result<()> {
-        let large = len_u64(bytes.len()) > u64::from(u32::MAX >> 1);
+    let mut add = |name: &str, bytes: Span<'_>| -> io::Result<()> {
+        let large = bytes.len() > u64::from(u32::MAX >> 1);
         zip.start_file(format!("archive/{name}"), options.large_file(large))
             .map_err(io::Error::other)?;
-        zip.write_all(bytes)
+        bytes.copy_to(&mut zip)
     };
-    add("data.pkl", pickle)?;
-    add("byteorder", b"little")?;
-    for (key, array) in tensors.iter().enumerate() {
-        add(&format!("data/{key}"), &array.bytes)?;
+    add("data.pkl", pickle.into())?;
+    add("byteorder", b"little".as_slice().into())?;
+    for (key, tensor) in tensors.iter().enumerate() {
+        add(&format!("data/{key}"), tensor.bytes)?;
     }
-    add("version", b"3\n")?;
-    Ok(zip.finish().map_err(io::Error::other)?.into_inner())
+    add("version", b"3\n".as_slice().into())?;
+    zip.finish().map_err(io::Error::other)?;
+    Ok(())
 }
 
 /// Protocol 2 without its memory: every value is said where it stands.
@@ -121,7 +153,7 @@ impl Pickler {
     }
 
     /// `_rebuild_tensor_v2((storage), 0, size, stride, False, OrderedDict())`.
-    fn tensor(&mut self, key: usize, array: &Array<'_>) -> Result<(), Fault> {
+    fn tensor(&mut self, key: usize, array: &TensorSource<'_>) -> Result<(), Fault> {
         let class = storage(array.dtype).ok_or_else(|| Fault::TorchDtype {
             tensor: (&*array.name).into(),
             dtype: array.dtype,
