@@ -176,12 +176,19 @@ pub(super) fn gather(tensors: &[Tensor]) -> io::Result<Option<Gathered>> {
     let templates: Vec<Option<Template>> = neurons.iter().map(|neuron| template(neuron, tensors)).collect();
     let mut layout = Layout::default();
     // Neuron -> its layer and its number there; the neurons of a layer, one after the other.
-    let mut places: Vec<Option<(usize, u64)>> = Vec::new();
+    let mut places: Vec<Option<(usize, u64)>> = vec![None; neurons.len()];
     let mut members: Vec<Vec<usize>> = Vec::new();
     let mut bases: BTreeMap<&str, usize> = BTreeMap::new();
-    for (at, (neuron, own)) in neurons.iter().zip(&templates).enumerate() {
-        let Some(own) = own else {
-            places.push(None);
+    // By their numbers, wherever they stand: safetensors sorts 10 before 2.
+    let mut by_number: Vec<usize> = (0..neurons.len()).collect();
+    by_number.sort_by_key(|&at| {
+        neurons
+            .get(at)
+            .and_then(|neuron| numbered(&neuron.prefix))
+            .map(|(_, number)| number)
+    });
+    for at in by_number {
+        let (Some(neuron), Some(Some(own))) = (neurons.get(at), templates.get(at)) else {
             continue;
         };
         let numbered = numbered(&neuron.prefix);
@@ -192,7 +199,7 @@ pub(super) fn gather(tensors: &[Tensor]) -> io::Result<Option<Gathered>> {
             (alike && layer_members.len() as u64 == number).then(|| layer_members.push(at))?;
             Some((layer, number))
         });
-        places.push(Some(joined.unwrap_or_else(|| {
+        let place = joined.unwrap_or_else(|| {
             let names = match numbered {
                 Some((base, 0)) => {
                     bases.insert(base, layout.layers.len());
@@ -208,7 +215,10 @@ pub(super) fn gather(tensors: &[Tensor]) -> io::Result<Option<Gathered>> {
                 items: own.items.clone(),
             });
             (layout.layers.len() - 1, 0)
-        })));
+        });
+        if let Some(of_neuron) = places.get_mut(at) {
+            *of_neuron = Some(place);
+        }
     }
     if layout.layers.is_empty() {
         return Ok(None);

@@ -130,6 +130,14 @@ fn a_network_keeps_its_layers_apart_and_what_is_no_neuron() {
         thetas[10 * 4..11 * 4],
         tensor(String::new(), Dtype::F32, &[1], 10).bytes.to_vec().unwrap()
     );
+    let mut sorted = dict.clone();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let (again, back) = round(&sorted);
+    assert_eq!(
+        (again, back),
+        (arrays, described(&sorted)),
+        "the order of the dict is none of the arrays'"
+    );
     let report = gather::gather(&dict).unwrap().unwrap().report(dict.len());
     assert_eq!((report.neurons.0, report.tensors.0), (15, dict.len() as u64 - 2));
     assert_eq!(report.untouched, ["version", "connection_weights.in_to_out"]);
