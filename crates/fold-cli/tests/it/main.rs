@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test whose setting cannot be made has failed")]
 
+mod exchange;
 mod faults;
 mod hostile;
 mod mend;

@@ -233,11 +233,16 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
         let unreadable = |error| Box::new(Finding::unreadable(&error, place.clone()).chunk(&entry.name));
         let in_pieces = header.flags != 1 && !entry.encrypted;
         examined.bytes_read = examined.bytes_read.saturating_add(header.comp_len);
+        // What is compressed alone is decompressed while it is hashed, and counts only if the digests match.
+        let mut decompressed = None;
         let (digests, stored) = match in_pieces {
             true => (self.digests(&place).map_err(unreadable)?, None),
             false => {
                 let stored = self.read(&place).map_err(unreadable)?;
-                (Digests::of(&stored), Some(stored))
+                let ahead = || (!entry.encrypted).then(|| decompress(&stored, header.uncomp_len));
+                let (digests, ahead) = rayon::join(|| Digests::of(&stored), ahead);
+                decompressed = ahead;
+                (digests, Some(stored))
             }
         };
         let faults = digests.faults(header.crc32c, &entry.sha256, self.keys);
@@ -253,8 +258,8 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
             return match stored {
                 None if header.uncomp_len != header.comp_len => Err(Box::new(finding(Kind::SizeMismatch))),
                 None => Ok(Payload::InFile(place.clone())),
-                Some(stored) => self
-                    .decode(entry, header, stored)
+                Some(stored) => decompressed
+                    .unwrap_or_else(|| self.decode(entry, header, stored))
                     .map(Payload::Memory)
                     .map_err(|kind| Box::new(finding(kind))),
             };

@@ -116,11 +116,7 @@ fn touching<'a, 'p>(segments: &'a [Segment<'p>], start: u64, end: u64) -> impl I
 ///
 /// # Errors
 /// What a source says from which bytes are read.
-pub(super) fn gather<'a>(
-    segments: &'a [Segment<'_>],
-    start: u64,
-    slot: &'a mut [u8],
-) -> io::Result<(Place, &'a [u8])> {
+pub(super) fn gather<'a>(segments: &'a [Segment<'_>], start: u64, slot: &'a mut [u8]) -> io::Result<(Place, &'a [u8])> {
     let end = start.saturating_add(len_u64(slot.len()));
     let first = segments.partition_point(|segment| segment.end() <= start);
     if let Some(bytes) = segments.get(first).and_then(|segment| part(segment, start, end)) {
@@ -133,11 +129,7 @@ pub(super) fn gather<'a>(
 ///
 /// # Errors
 /// As [`gather`].
-pub(super) fn put_together<'s>(
-    segments: &[Segment<'_>],
-    start: u64,
-    slot: &'s mut [u8],
-) -> io::Result<&'s mut [u8]> {
+pub(super) fn put_together<'s>(segments: &[Segment<'_>], start: u64, slot: &'s mut [u8]) -> io::Result<&'s mut [u8]> {
     let end = start.saturating_add(len_u64(slot.len()));
     let inside = |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
     let mut filled = 0;
@@ -228,7 +220,8 @@ mod tests {
         let segments = segments(&bytes);
         let mut content = vec![0_u8; 512];
         for segment in &segments {
-            content[segment.offset as usize..segment.end() as usize].copy_from_slice(segment.span().as_slice().unwrap());
+            content[segment.offset as usize..segment.end() as usize]
+                .copy_from_slice(segment.span().as_slice().unwrap());
         }
         for start in 0..400 {
             for len in [1, 7, 64, 100] {

@@ -29,18 +29,31 @@ const OF_THE_FILE: [&str; 6] = [
     "sharding",
 ];
 
+/// The key of the metadata under which a file that was converted from another format lists the chunks whose tensors keep
+/// their names, as those of a state do.
+const PLAIN: &str = "plain_chunks";
+
+/// Whether the tensors of a chunk keep their names.
+pub(crate) fn keeps_names(metadata: Option<&Value>, chunk: &str) -> bool {
+    let plain = metadata.and_then(|metadata| metadata.get(PLAIN)?.as_array());
+    chunk == STATE || plain.is_some_and(|plain| plain.iter().any(|name| name.as_str() == Some(chunk)))
+}
+
 /// The name of a tensor in its file.
-fn tensor_name<'a>(chunk: &str, name: &'a str) -> Cow<'a, str> {
-    match chunk == STATE {
+///
+/// - `keeps`: what [`keeps_names`] says of its chunk.
+fn tensor_name<'a>(keeps: bool, chunk: &str, name: &'a str) -> Cow<'a, str> {
+    match keeps {
         true => Cow::Borrowed(name),
         false => Cow::Owned(format!("{chunk}.{name}")),
     }
 }
 
 /// The tensors of a chunk, under the names that they have in their file.
-pub(crate) fn named(chunk: &str, arrays: Vec<Array<'_>>) -> Vec<Array<'static>> {
+pub(crate) fn named(metadata: Option<&Value>, chunk: &str, arrays: Vec<Array<'_>>) -> Vec<Array<'static>> {
+    let keeps = keeps_names(metadata, chunk);
     let rename = |array: Array<'_>| {
-        let name = tensor_name(chunk, &array.name).into_owned();
+        let name = tensor_name(keeps, chunk, &array.name).into_owned();
         Array {
             name: Cow::Owned(name),
             ..array.into_owned()
@@ -56,10 +69,11 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
     let mut spool = Spool::default();
     let mut parts = Vec::new();
     for entry in file.chunks() {
+        let keeps = keeps_names(file.metadata(), &entry.name);
         let body = match file.locate(&entry.name).map_err(failed)? {
             Some(located) => {
                 let tensors = located.tensors.into_iter().map(|(name, dtype, shape, place)| Tensor {
-                    name: tensor_name(&entry.name, &name).into_owned(),
+                    name: tensor_name(keeps, &entry.name, &name).into_owned(),
                     dtype,
                     shape,
                     bytes: Bytes::within(source.clone(), place),
@@ -121,10 +135,11 @@ fn decoded(
         Content::Json(_) => return Ok(Body::Text(String::from_utf8_lossy(&payload).into_owned())),
         _ => return Ok(Body::Bytes(spool.keep(payload).map_err(super::unread)?)),
     };
+    let keeps = keeps_names(file.metadata(), &entry.name);
     let mut tensors = Vec::with_capacity(arrays.len());
     for array in arrays {
         tensors.push(Tensor {
-            name: tensor_name(&entry.name, &array.name).into_owned(),
+            name: tensor_name(keeps, &entry.name, &array.name).into_owned(),
             dtype: array.dtype,
             shape: array.shape,
             bytes: spool.keep(array.bytes.into_owned()).map_err(super::unread)?,
@@ -146,9 +161,13 @@ pub(super) fn write(
     compression: Compression,
     protection: Protection,
 ) -> Result<(), Error> {
+    let original = document.metadata.as_ref().filter(|_| document.origin == "fold-v1");
+    let field = |key| original.and_then(|metadata| metadata.get(key));
+    // What is from another format has names that are unique already.
+    let keeps = |part: &Part| original.is_none() || keeps_names(field("metadata"), &part.name);
     let mut payloads = Vec::new();
     for part in &document.parts {
-        payloads.push(payload(part)?);
+        payloads.push(payload(part, keeps(part))?);
     }
     let chunks = document
         .parts
@@ -159,17 +178,22 @@ pub(super) fn write(
             ctype,
             payload: payload.span(),
         });
-    let original = document.metadata.as_ref().filter(|_| document.origin == "fold-v1");
-    let field = |key| original.and_then(|metadata| metadata.get(key));
     let created_at_unix = match field("created_at_unix") {
         Some(Value::Float(seconds)) => *seconds,
         Some(Value::Int(digits)) => digits.parse().unwrap_or(0.0),
         _ => 0.0,
     };
-    let mut metadata = match (field("metadata"), &document.metadata) {
-        (Some(metadata), _) => metadata.clone(),
-        (None, Some(metadata)) => Value::object([("fold", metadata.clone())]),
-        (None, None) => Value::Object(Vec::new()),
+    let mut metadata = match field("metadata") {
+        Some(metadata) => metadata.clone(),
+        None => {
+            let plain = document
+                .parts
+                .iter()
+                .filter(|part| matches!(part.body, Body::Tensors { .. }));
+            let plain = plain.map(|part| Value::from(&*part.name)).collect();
+            let own = document.metadata.iter().map(|metadata| ("fold", metadata.clone()));
+            Value::object(own.chain([(PLAIN, Value::Array(plain))]))
+        }
     };
     if let Value::Object(entries) = &mut metadata {
         // What the file's protection was says nothing of this one's.
@@ -198,7 +222,9 @@ fn refused(error: &io::Error) -> Error {
 }
 
 /// A chunk's type and payload.
-fn payload(part: &Part) -> Result<(String, Bytes), Error> {
+///
+/// - `keeps`: whether its tensors keep their names, or lose the chunk's in front.
+fn payload(part: &Part, keeps: bool) -> Result<(String, Bytes), Error> {
     let ctype = part.ctype.as_deref();
     let (tensors, others) = match &part.body {
         Body::Text(text) => {
@@ -208,9 +234,10 @@ fn payload(part: &Part) -> Result<(String, Bytes), Error> {
         Body::Tensors { tensors, others, .. } => (tensors, others),
     };
     let prefix = format!("{}.", part.name);
-    let own = tensors
-        .iter()
-        .map(|tensor| tensor.source(tensor.name.strip_prefix(&prefix).unwrap_or(&tensor.name)));
+    let own = tensors.iter().map(|tensor| {
+        let stripped = tensor.name.strip_prefix(&prefix).filter(|_| !keeps);
+        tensor.source(stripped.unwrap_or(&tensor.name))
+    });
     let own: Vec<TensorSource<'_>> = own.collect::<Result<_, _>>()?;
     let written = |error: io::Error| match error.kind() {
         io::ErrorKind::InvalidInput => Error::Format(Fault::from_write(&error).into()),

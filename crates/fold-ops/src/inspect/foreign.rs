@@ -81,7 +81,7 @@ fn version_1(path: &Path, options: &InspectOptions) -> Result<FileInspection, Er
         match Content::read(&entry.ctype, &payload, Limits::DEFAULT.max_v1_chunk_bytes) {
             Ok(content) => {
                 let offset = entry.content_offset();
-                let arrays = named(&entry.name, content.into_tensors());
+                let arrays = named(file.metadata(), &entry.name, content.into_tensors());
                 let reports = arrays
                     .iter()
                     .map(|array| report(array, &entry.name, offset, options.stats));

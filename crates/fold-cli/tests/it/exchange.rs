@@ -1,0 +1,431 @@
+//! Convert, diff and extract as their users call them: every pair of formats, what is refused, keys, the documented session.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::Value;
+
+use super::{code, fold, json, stderr, stdout};
+
+fn vector(name: &str) -> PathBuf {
+    let path = format!("../fold-format/testdata/v1/container/{name}");
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn in_dir(dir: &Path, arguments: &[&str]) -> Output {
+    fold(arguments).current_dir(dir).output().unwrap()
+}
+
+/// The object of a command that must end with `exit`.
+fn reported(dir: &Path, arguments: &[&str], exit: i32) -> Value {
+    let output = fold(arguments).arg("--json").current_dir(dir).output().unwrap();
+    assert_eq!(
+        code(&output),
+        exit,
+        "{arguments:?}: {}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    json(&output)
+}
+
+fn names_in(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// A file of PyFolds and what it becomes in every format: name, format.
+fn every_format(dir: &Path) -> [(&'static str, &'static str); 4] {
+    std::fs::copy(vector("c102_d2s4_none_off.fold"), dir.join("one.fold")).unwrap();
+    for target in ["two.fold", "three.safetensors", "four.npz"] {
+        reported(dir, &["convert", "one.fold", target], 0);
+    }
+    [
+        ("one.fold", "fold-v1"),
+        ("two.fold", "fold-v2"),
+        ("three.safetensors", "safetensors"),
+        ("four.npz", "npz"),
+    ]
+}
+
+#[test]
+fn every_format_becomes_every_other_and_the_tensors_are_equal() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = every_format(dir.path());
+    for (source, source_format) in files {
+        for (to, format) in [
+            ("v1", "fold-v1"),
+            ("v2", "fold-v2"),
+            ("safetensors", "safetensors"),
+            ("npz", "npz"),
+        ] {
+            let target = format!("{source}.{to}");
+            let report = reported(dir.path(), &["convert", source, &target, "--to", to], 0);
+            assert_eq!(
+                (&report["source_format"], &report["output_format"], &report["state"]),
+                (&source_format.into(), &format.into(), &Value::Null),
+                "{target}"
+            );
+            assert_eq!(report["tensors"], 75, "{target}");
+            let verified = reported(dir.path(), &["verify", &target], 0);
+            assert_eq!(verified["files"][0]["format"], format);
+            let diff = reported(dir.path(), &["diff", source, &target], 0);
+            assert_eq!(diff["equal"], true);
+            let lost = report["losses"].as_array().unwrap();
+            assert_eq!(
+                lost.is_empty(),
+                format != "npz" || source_format == "npz",
+                "{target}: {lost:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_state_became_is_reported_and_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(vector("c102_d2s4_none_off.fold"), dir.path().join("one.fold")).unwrap();
+    let convert = ["convert", "one.fold", "arrays.fold", "--state", "arrays"];
+    let state = reported(dir.path(), &convert, 0)["state"].clone();
+    assert_eq!(
+        (&state["form"], &state["neurons"], &state["tensors"]),
+        (&"arrays".into(), &1.into(), &69.into())
+    );
+    let mapped: Vec<_> = state["mapped"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mapped| mapped["array"].clone())
+        .collect();
+    assert_eq!(mapped, ["layer0.filaments", "layer0.internal", "layer0.theta"]);
+    let text = in_dir(dir.path(), &["convert", "one.fold", "a.npz", "--state", "arrays"]);
+    assert!(
+        stdout(&text).contains("dendrites.*.synapses.*.N is layer0.filaments"),
+        "{}",
+        stdout(&text)
+    );
+    reported(dir.path(), &["diff", "one.fold", "arrays.fold"], 0);
+    let text = in_dir(dir.path(), &["convert", "a.npz", "b.fold", "--state", "arrays"]);
+    assert!(stdout(&text).contains("no neurons to lay out"), "{}", stdout(&text));
+}
+
+#[test]
+fn nothing_is_overwritten_and_nothing_is_left_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    every_format(dir.path());
+    std::fs::write(dir.path().join("text.fold"), "no container").unwrap();
+    std::fs::write(dir.path().join("cut.npz"), b"PK\x03\x04").unwrap();
+    let mut damaged = std::fs::read(dir.path().join("two.fold")).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    std::fs::write(dir.path().join("damaged.fold"), damaged).unwrap();
+    let mut cut = std::fs::read(dir.path().join("three.safetensors")).unwrap();
+    cut.pop();
+    std::fs::write(dir.path().join("cut.safetensors"), cut).unwrap();
+    let before = names_in(dir.path());
+    let whole = std::fs::read(dir.path().join("two.fold")).unwrap();
+    for (arguments, exit, code) in [
+        (&["convert", "one.fold", "two.fold"][..], 21, "FOLD-E0003"),
+        (&["convert", "two.fold", "two.fold"], 21, "FOLD-E0003"),
+        (
+            &["extract", "one.fold", "--chunk", "metrics", "-o", "two.fold"],
+            21,
+            "FOLD-E0003",
+        ),
+        (&["convert", "one.fold", "target"], 2, "FOLD-E0001"),
+        (&["convert", "absent.fold", "new.fold"], 10, "FOLD-E0802"),
+        (&["convert", "text.fold", "new.fold"], 10, "FOLD-E0802"),
+        (&["convert", "damaged.fold", "new.npz"], 20, "FOLD-E0802"),
+        (&["convert", "cut.safetensors", "new.fold"], 20, "FOLD-E0802"),
+        (&["convert", "cut.npz", "new.fold"], 20, "FOLD-E0802"),
+        (&["diff", "one.fold", "damaged.fold"], 20, "FOLD-E0802"),
+        (
+            &["extract", "one.fold", "--chunk", "nothing", "-o", "new"],
+            2,
+            "FOLD-E0005",
+        ),
+        (
+            &["extract", "four.npz", "--tensor", "nothing", "-o", "new"],
+            2,
+            "FOLD-E0005",
+        ),
+        (
+            &["extract", "three.safetensors", "--chunk", "tensors", "-o", "new"],
+            2,
+            "FOLD-E0005",
+        ),
+        (&["convert", "one.fold", "no/such/dir.fold"], 10, "FOLD-E0103"),
+    ] {
+        let output = fold(arguments).arg("--json").current_dir(dir.path()).output().unwrap();
+        let error = json(&output);
+        assert_eq!(
+            (super::code(&output), &error["code"]),
+            (exit, &code.into()),
+            "{arguments:?}: {error}"
+        );
+        assert_eq!(names_in(dir.path()), before, "{arguments:?}");
+    }
+    assert_eq!(std::fs::read(dir.path().join("two.fold")).unwrap(), whole);
+    for usage in [
+        &["convert", "one.fold"][..],
+        &["convert", "one.fold", "new.fold", "--to", "hdf5"],
+        &["extract", "one.fold", "--chunk", "a", "--tensor", "b", "-o", "new"],
+        &["extract", "one.fold", "-o", "new"],
+        &["diff", "one.fold", "two.fold", "--bitwise", "--atol", "1"],
+    ] {
+        assert_eq!(code(&in_dir(dir.path(), usage)), 2, "{usage:?}");
+    }
+    assert_eq!(names_in(dir.path()), before);
+}
+
+/// A safetensors file of one tensor.
+fn tensor(path: &Path, dtype: &str, shape: &str, bytes: &[u8]) {
+    let header = format!(
+        r#"{{"w":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{}]}}}}"#,
+        bytes.len()
+    );
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend_from_slice(header.as_bytes());
+    file.extend_from_slice(bytes);
+    std::fs::write(path, file).unwrap();
+}
+
+#[test]
+fn a_difference_is_named_and_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let floats = |values: [f32; 2]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();
+    tensor(&dir.path().join("a.safetensors"), "F32", "[2]", &floats([1.0, 2.0]));
+    tensor(&dir.path().join("b.safetensors"), "F32", "[2]", &floats([1.0, 2.5]));
+    tensor(
+        &dir.path().join("shape.safetensors"),
+        "F32",
+        "[1,2]",
+        &floats([1.0, 2.0]),
+    );
+    tensor(&dir.path().join("dtype.safetensors"), "I32", "[2]", &floats([1.0, 2.0]));
+    let changed =
+        |second: &str| reported(dir.path(), &["diff", "a.safetensors", second], 1)["tensors"]["changed"][0].clone();
+    let values = changed("b.safetensors");
+    assert_eq!(
+        (
+            &values["reason"],
+            &values["max_abs"],
+            &values["max_rel"],
+            &values["differing"]
+        ),
+        (&"values".into(), &0.5.into(), &0.2.into(), &1.into())
+    );
+    assert_eq!(changed("shape.safetensors")["reason"], "shape");
+    assert_eq!(changed("dtype.safetensors")["reason"], "dtype");
+    for tolerance in [["--atol", "0.5"], ["--rtol", "0.2"]] {
+        let arguments = [&["diff", "a.safetensors", "b.safetensors"][..], &tolerance].concat();
+        assert_eq!(reported(dir.path(), &arguments, 0)["equal"], true);
+    }
+    every_format(dir.path());
+    let other = reported(dir.path(), &["diff", "a.safetensors", "one.fold"], 1);
+    assert_eq!(
+        (
+            &other["tensors"]["removed"][0],
+            other["tensors"]["added"].as_array().unwrap().len()
+        ),
+        (&"w".into(), 75)
+    );
+    std::fs::copy(vector("c102_d2s4_none_med.fold"), dir.path().join("med.fold")).unwrap();
+    let metadata = reported(dir.path(), &["diff", "one.fold", "med.fold"], 1)["metadata"].clone();
+    assert_eq!(metadata["compared"], true);
+}
+
+#[test]
+fn bf16_goes_into_npz_only_when_its_loss_is_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    tensor(&dir.path().join("half.safetensors"), "BF16", "[2]", &[0x80, 0x3f, 0, 0]);
+    let refused = reported(dir.path(), &["convert", "half.safetensors", "half.npz"], 21);
+    assert_eq!(refused["code"], "FOLD-E0801");
+    assert!(refused["message"].as_str().unwrap().contains("--lossy allow"));
+    let allowed = ["convert", "half.safetensors", "half.npz", "--lossy", "allow"];
+    assert_eq!(reported(dir.path(), &allowed, 0)["losses"][0]["code"], "FOLD-E0801");
+    reported(dir.path(), &["convert", "half.npz", "half.fold"], 0);
+}
+
+#[test]
+fn one_tensor_comes_out_of_every_format_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = None;
+    for (number, (file, _)) in every_format(dir.path()).into_iter().enumerate() {
+        let output = format!("{number}.npy");
+        let name = "nuclear_arrays.N";
+        let report = reported(dir.path(), &["extract", file, "--tensor", name, "-o", &output], 0);
+        assert_eq!(
+            (&report["dtype"], &report["shape"]),
+            (&"i32".into(), &serde_json::json!([2, 4]))
+        );
+        let bytes = std::fs::read(dir.path().join(output)).unwrap();
+        assert!(bytes.starts_with(b"\x93NUMPY"));
+        assert_eq!(*first.get_or_insert_with(|| bytes.clone()), bytes, "{file}");
+    }
+    reported(
+        dir.path(),
+        &["extract", "one.fold", "--chunk", "llm_manifest", "-o", "one.json"],
+        0,
+    );
+    reported(
+        dir.path(),
+        &["extract", "two.fold", "--chunk", "llm_manifest", "-o", "two.json"],
+        0,
+    );
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert_eq!(read("one.json"), read("two.json"));
+}
+
+const AES_KEY: &str = "8074af41d2c1943b21be4f0858a82c7b80bafd0b607c1354e997bc88d402a98d";
+
+/// An encrypted file with parity, and the key beside it.
+fn encrypted(dir: &Path) {
+    std::fs::copy(vector("h22_enc_rs.fold"), dir.join("secret.fold")).unwrap();
+    std::fs::write(dir.join("key"), AES_KEY).unwrap();
+    std::fs::write(dir.join("other-key"), AES_KEY.replace("80", "81")).unwrap();
+}
+
+#[test]
+fn an_encrypted_file_is_converted_compared_and_extracted_with_its_key_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    encrypted(dir.path());
+    for wrong in [&[][..], &["--key-file", "other-key"]] {
+        let convert = [&["convert", "secret.fold", "clear.fold"][..], wrong].concat();
+        assert_eq!(reported(dir.path(), &convert, 20)["code"], "FOLD-E0802");
+        assert!(!dir.path().join("clear.fold").exists());
+    }
+    let key = ["--key-file", "key"];
+    reported(
+        dir.path(),
+        &[&["convert", "secret.fold", "clear.fold"][..], &key].concat(),
+        0,
+    );
+    reported(
+        dir.path(),
+        &[&["diff", "secret.fold", "clear.fold"][..], &key].concat(),
+        0,
+    );
+    let chunk = reported(dir.path(), &["inspect", "secret.fold"], 0)["files"][0]["chunks"][0]["name"].clone();
+    let extract = [
+        "extract",
+        "secret.fold",
+        "-o",
+        "chunk",
+        "--chunk",
+        chunk.as_str().unwrap(),
+    ];
+    reported(dir.path(), &[&extract[..], &key].concat(), 0);
+
+    std::fs::copy(vector("h22_hmac.fold"), dir.path().join("keyed.fold")).unwrap();
+    std::fs::write(dir.path().join("integrity"), "chave-de-integridade-dev-é-1\n").unwrap();
+    assert_eq!(
+        reported(dir.path(), &["convert", "keyed.fold", "k.fold"], 20)["code"],
+        "FOLD-E0802"
+    );
+    let convert = ["convert", "keyed.fold", "k.fold", "--integrity-key-file", "integrity"];
+    reported(dir.path(), &convert, 0);
+}
+
+/// Where a chunk's stored bytes begin, and how many there are.
+fn stored(dir: &Path, file: &str, number: usize) -> (usize, usize) {
+    let chunk = reported(dir, &["inspect", file], 0)["files"][0]["chunks"][number].clone();
+    let number = |key: &str| usize::try_from(chunk[key].as_u64().unwrap()).unwrap();
+    (number("offset"), number("stored_bytes"))
+}
+
+#[test]
+fn an_encrypted_file_is_repaired_to_its_bytes_and_salvaged_with_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    encrypted(dir.path());
+    let whole = std::fs::read(dir.path().join("secret.fold")).unwrap();
+    let (start, len) = stored(dir.path(), "secret.fold", 0);
+    let mut damaged = whole.clone();
+    damaged[start + len / 2] ^= 0x40;
+    std::fs::write(dir.path().join("damaged.fold"), &damaged).unwrap();
+    let key = ["--key-file", "key"];
+    let verified = reported(dir.path(), &[&["verify", "damaged.fold"][..], &key].concat(), 1);
+    assert_eq!(verified["files"][0]["verdict"], "corrected");
+    let repair = ["repair", "damaged.fold", "-o", "repaired.fold"];
+    let report = reported(dir.path(), &[&repair[..], &key].concat(), 0);
+    assert_eq!(report["verdict"], "corrected");
+    assert!(std::fs::read(dir.path().join("repaired.fold")).unwrap() == whole);
+
+    // Beyond parity, in the first chunk: the others are saved, decrypted.
+    for byte in &mut damaged[start..start + len] {
+        *byte ^= 0xFF;
+    }
+    std::fs::write(dir.path().join("lost.fold"), &damaged).unwrap();
+    let repair = ["repair", "lost.fold", "-o", "no.fold"];
+    reported(dir.path(), &[&repair[..], &key].concat(), 20);
+    assert!(!dir.path().join("no.fold").exists());
+    let salvage = |output: &str, keys: &[&str]| {
+        let arguments = [&["salvage", "lost.fold", "-o", output, "--json"], keys].concat();
+        let output = in_dir(dir.path(), &arguments);
+        json(&output)
+    };
+    let with = salvage("with", &key);
+    let without = salvage("without", &[]);
+    let count = |report: &Value, key: &str| report[key].as_array().unwrap().len();
+    assert!(
+        count(&with, "chunks_saved") + count(&with, "tensors_saved") > 0,
+        "{with}"
+    );
+    assert!(
+        count(&without, "chunks_saved") + count(&without, "tensors_saved")
+            < count(&with, "chunks_saved") + count(&with, "tensors_saved"),
+        "{without}"
+    );
+}
+
+/// The session of the migration guide prints what it says: each command, and the lines below it; `...` stands for any.
+#[test]
+fn the_session_of_the_migration_guide_is_what_happens() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(vector("c102_d2s4_zstd_off.fold"), dir.path().join("neuron.fold")).unwrap();
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/migrating-from-pyfolds.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let session = document
+        .split("```console\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_fold")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let mut commands = 0;
+    let mut lines = session.lines().peekable();
+    while let Some(line) = lines.next() {
+        let command = line.strip_prefix("$ ").unwrap();
+        commands += 1;
+        let mut wanted = Vec::new();
+        while let Some(line) = lines.next_if(|line| !line.starts_with("$ ")) {
+            wanted.push(line);
+        }
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("exec 2>&1; {command}")])
+            .current_dir(dir.path())
+            .env("PATH", &path)
+            .env_remove("RUST_LOG")
+            .output()
+            .unwrap();
+        let said = stdout(&output);
+        let said: Vec<&str> = said.lines().collect();
+        let fits = match wanted.iter().position(|line| *line == "...") {
+            None => wanted == said,
+            Some(gap) => said.starts_with(&wanted[..gap]) && said.ends_with(&wanted[gap + 1..]),
+        };
+        assert!(
+            fits,
+            "`{command}` printed\n{}\nand not\n{}",
+            said.join("\n"),
+            wanted.join("\n")
+        );
+    }
+    assert!(commands >= 6, "the session has {commands} commands");
+}
