@@ -104,7 +104,7 @@ fn what_a_state_became_is_reported_and_comes_back() {
     assert_eq!(mapped, ["layer0.filaments", "layer0.internal", "layer0.theta"]);
     let text = in_dir(dir.path(), &["convert", "one.fold", "a.npz", "--state", "arrays"]);
     assert!(
-        stdout(&text).contains("dendrites.*.synapses.*.N is layer0.filaments"),
+        stdout(&text).contains("`dendrites.*.synapses.*.N` is `layer0.filaments`"),
         "{}",
         stdout(&text)
     );
@@ -158,7 +158,7 @@ fn nothing_is_overwritten_and_nothing_is_left_behind() {
             2,
             "FOLD-E0005",
         ),
-        (&["convert", "one.fold", "no/such/dir.fold"], 10, "FOLD-E0103"),
+        (&["convert", "one.fold", "no/such/dir.fold"], 74, "FOLD-E0406"),
     ] {
         let output = fold(arguments).arg("--json").current_dir(dir.path()).output().unwrap();
         let error = json(&output);
