@@ -73,6 +73,14 @@ pub(crate) struct PlannedChunk<'a> {
     pub(crate) most_stored: u64,
 }
 
+impl PlannedChunk<'_> {
+    /// Whether its content, not compressed, can be taken from memory again and again.
+    pub(crate) fn is_raw_in_memory(&self) -> bool {
+        let in_memory = |segment: &Segment<'_>| segment.span().as_slice().is_some();
+        self.framing.is_none() && self.segments.iter().all(in_memory)
+    }
+}
+
 /// Where a chunk came to lie.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placed {

@@ -59,6 +59,11 @@ pub(crate) fn write_plan<F: StorageFile>(plan: &Plan<'_>, options: &SaveOptions,
             usize::try_from(plan.most.digests_2.end.saturating_sub(plan.most.digests_2.start)).unwrap_or(0),
         ),
     };
+    let in_memory = plan
+        .chunks
+        .iter()
+        .map(PlannedChunk::is_raw_in_memory)
+        .collect::<Vec<_>>();
     let encode = |level, placed: &[Placed], start| -> io::Result<Option<(Parity, Vec<u8>)>> {
         let blocks = placed
             .iter()
@@ -74,6 +79,7 @@ pub(crate) fn write_plan<F: StorageFile>(plan: &Plan<'_>, options: &SaveOptions,
             block_len,
             grouping: &grouping,
             chunks,
+            in_memory: &in_memory,
             placed,
             start,
         }
@@ -82,7 +88,7 @@ pub(crate) fn write_plan<F: StorageFile>(plan: &Plan<'_>, options: &SaveOptions,
     };
     let (placed, parity) = match options.parity {
         None => (writer.chunks(&plan.chunks)?, None),
-        Some(level) if plan.is_compressed() => {
+        Some(level) if in_memory.contains(&false) => {
             let placed = writer.chunks(&plan.chunks)?;
             let parity = encode(level, &placed, writer.at)?;
             (placed, parity)

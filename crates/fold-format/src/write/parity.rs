@@ -1,4 +1,4 @@
-//! Parity of the payload: encoded from the caller's memory or, where it is compressed, from the file.
+//! Parity of the payload: encoded from the caller's memory, or from the file what is compressed or is not in memory.
 
 use std::io;
 
@@ -40,7 +40,9 @@ pub(super) struct Encoding<'e, F> {
     pub(super) block_len: usize,
     pub(super) grouping: &'e Grouping,
     pub(super) chunks: &'e [PlannedChunk<'e>],
-    /// Where the chunks lie; of a compressed one, its stored bytes are in the file.
+    /// Which chunks are raw and can be taken from memory again and again.
+    pub(super) in_memory: &'e [bool],
+    /// Where the chunks lie; of one that is not in memory, its stored bytes are in the file.
     pub(super) placed: &'e [Placed],
     /// Of the first parity block, in the file.
     pub(super) start: u64,
@@ -94,7 +96,7 @@ impl<F: StorageFile> Encoding<'_, F> {
         let inside = len_u64(self.block_len)
             .saturating_mul(block.saturating_sub(chunk.first_block))
             .saturating_add(len_u64(column));
-        if planned.framing.is_none() {
+        if self.in_memory.get(number) == Some(&true) {
             put_together(&planned.segments, inside, buffer)?;
             return Ok(());
         }
