@@ -16,7 +16,10 @@ use crate::error::Error;
 pub(super) fn load(path: &Path) -> Result<Document, Error> {
     let failed = |error| Error::of(path, error);
     let checkpoint = Arc::new(Checkpoint::open(path).map_err(failed)?);
-    let metadata = json::parse(checkpoint.metadata().as_bytes()).ok();
+    let text = checkpoint.metadata();
+    let metadata = json::parse(text.as_bytes())
+        .ok()
+        .filter(|metadata| metadata.as_object().is_some());
     let mut tensors: HashMap<&str, Vec<Tensor>> = HashMap::new();
     for info in checkpoint.tensors().map_err(failed)? {
         let source = Verified::Tensor {
@@ -53,7 +56,26 @@ pub(super) fn load(path: &Path) -> Result<Document, Error> {
             body,
         });
     }
+    // No writer that keeps the rules leaves other metadata: they are kept as what they are, bytes.
+    if metadata.is_none() {
+        let bytes: Arc<dyn ReadAt> = Arc::new(text.as_bytes().to_vec());
+        let len = text.len() as u64;
+        parts.push(Part {
+            name: free_name(&parts),
+            ctype: None,
+            body: Body::Bytes(Bytes::within(bytes, 0..len)),
+        });
+    }
     envelope::unpack("fold-v2", metadata, parts)
+}
+
+/// `metadata`, or what no chunk is called yet.
+fn free_name(parts: &[Part]) -> String {
+    let mut name = "metadata".to_owned();
+    while parts.iter().any(|part| part.name == name) {
+        name.push('_');
+    }
+    name
 }
 
 /// A tensor or chunk of a container, every byte of it verified when it is read.
