@@ -259,6 +259,14 @@ pub(crate) fn saving(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     let content = model(bytes, count)?;
     let path = dir.join("saved");
     let removed = |path: &Path| std::fs::remove_file(path);
+    let fold = |options: SaveOptions| -> Box<dyn FnMut() -> anyhow::Result<u64> + '_> {
+        let (path, content) = (&path, &content);
+        Box::new(move || {
+            let saved = save(&Disk, path, content, &options)?;
+            removed(path)?;
+            Ok(saved.bytes)
+        })
+    };
     let direct_io = write_direct(&path, &bytes[..4096]).is_ok();
     let _ = removed(&path);
     let mut cases: Vec<Case<'_>> = vec![
@@ -272,31 +280,12 @@ pub(crate) fn saving(dir: &Path, scale: Scale) -> anyhow::Result<()> {
                 Ok(bytes.len() as u64)
             }),
         ),
-        (
-            "fold: durable",
-            Box::new(|| {
-                let saved = save(&Disk, &path, &content, &options(Durability::Full))?;
-                removed(&path)?;
-                Ok(saved.bytes)
-            }),
-        ),
+        ("fold: durable", fold(options(Durability::Full))),
         (
             "fold: durable, parity low",
-            Box::new(|| {
-                let options = options(Durability::Full).parity(Some(Level::Low));
-                let saved = save(&Disk, &path, &content, &options)?;
-                removed(&path)?;
-                Ok(saved.bytes)
-            }),
+            fold(options(Durability::Full).parity(Some(Level::Low))),
         ),
-        (
-            "fold: not durable",
-            Box::new(|| {
-                let saved = save(&Disk, &path, &content, &options(Durability::None))?;
-                removed(&path)?;
-                Ok(saved.bytes)
-            }),
-        ),
+        ("fold: not durable", fold(options(Durability::None))),
         (
             "safetensors: flushed",
             Box::new(|| {

@@ -19,7 +19,7 @@ use crate::finding::{Cause, Finding, Foreign, Region};
 use crate::index::Chunk;
 use crate::info::{ChunkInfo, Info, TensorInfo};
 use crate::limits::Limits;
-use crate::memory::{Aligned, PAGE, out_of_memory};
+use crate::memory::{Aligned, PAGE, zeros};
 use crate::restore::RestoredBlocks;
 use crate::seal::PublicKey;
 use crate::sign::signature_finding;
@@ -329,10 +329,7 @@ impl<S: ReadAt> Checkpoint<S> {
     pub fn chunk(&self, name: &str) -> Result<Vec<u8>, Error> {
         let (_, chunk) = self.directory.chunk(name)?;
         self.require(chunk, &(0..chunk.content_len))?;
-        let len = usize::try_from(chunk.content_len).map_err(|_| out_of_memory())?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(|_| out_of_memory())?;
-        bytes.resize(len, 0);
+        let mut bytes = zeros(chunk.content_len)?;
         self.read_content(
             Reading {
                 chunk,

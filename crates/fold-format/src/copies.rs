@@ -8,11 +8,12 @@ use std::io;
 use std::ops::Range;
 
 use crate::digest::{Digest, Hasher, superblock_digest};
-use crate::error::{Error, IoFault, Operation};
+use crate::error::Error;
 use crate::finding::{Cause, Digested, Finding, Foreign, Region};
 use crate::geometry::{MIN_FILE_LEN, SUPERBLOCK_BYTES};
 use crate::layout::{MAGIC, SELF_DIGEST_COVERS, SUPERBLOCK_LEN, superblock as field};
 use crate::limits::Limits;
+use crate::memory::zeros;
 use crate::source::{ReadAt, read_full};
 use crate::superblock::{Superblock, concerns_one_copy, low_bits};
 use crate::wire::len_u64;
@@ -25,6 +26,18 @@ pub(crate) fn unreadable(error: &io::Error) -> Cause {
     }
 }
 
+/// Fills the buffer from `start` of the source on; the cause where the bytes are not there.
+pub(crate) fn fill(source: &(impl ReadAt + ?Sized), buffer: &mut [u8], start: u64) -> Result<(), Cause> {
+    match read_full(source, buffer, start) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Cause::Length {
+            expected: start.saturating_add(len_u64(buffer.len())),
+            actual: source.len().unwrap_or(start),
+        }),
+        Err(error) => Err(unreadable(&error)),
+    }
+}
+
 /// Fills memory of its own with the bytes `range` of the source; the cause where they are not there.
 ///
 /// The caller has compared the range with the source's length: no more is allocated than the source is long.
@@ -32,23 +45,8 @@ pub(crate) fn unreadable(error: &io::Error) -> Cause {
 /// # Errors
 /// Only a lack of memory.
 pub(crate) fn read_range(source: &(impl ReadAt + ?Sized), range: &Range<u64>) -> Result<Result<Vec<u8>, Cause>, Error> {
-    let len = range.end.saturating_sub(range.start);
-    let mut bytes = Vec::new();
-    let fits = usize::try_from(len)
-        .ok()
-        .and_then(|len| bytes.try_reserve_exact(len).ok().map(|()| len));
-    let Some(len) = fits else {
-        return Err(IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into()).into());
-    };
-    bytes.resize(len, 0);
-    Ok(match read_full(source, &mut bytes, range.start) {
-        Ok(true) => Ok(bytes),
-        Ok(false) => Err(Cause::Length {
-            expected: range.end,
-            actual: source.len().unwrap_or(range.start),
-        }),
-        Err(error) => Err(unreadable(&error)),
-    })
+    let mut bytes = zeros(range.end.saturating_sub(range.start))?;
+    Ok(fill(source, &mut bytes, range.start).map(|()| bytes))
 }
 
 /// The span of the file in which two copies differ, the copy under suspicion beginning at `offset`.

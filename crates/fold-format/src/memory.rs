@@ -14,6 +14,18 @@ pub(crate) fn out_of_memory() -> IoFault {
     IoFault::new(Operation::Allocate, None, io::ErrorKind::OutOfMemory.into())
 }
 
+/// `len` zeros, wherever they lie.
+///
+/// # Errors
+/// There is no memory for them.
+pub(crate) fn zeros(len: u64) -> Result<Vec<u8>, IoFault> {
+    let len = usize::try_from(len).map_err(|_| out_of_memory())?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| out_of_memory())?;
+    bytes.resize(len, 0);
+    Ok(bytes)
+}
+
 /// Bytes whose first one lies at a multiple of `ALIGN`, a power of two.
 #[derive(Debug, Default)]
 pub(crate) struct Aligned<const ALIGN: usize> {
@@ -51,9 +63,7 @@ impl<const ALIGN: usize> Aligned<ALIGN> {
     pub(crate) fn set_len(&mut self, len: usize) -> Result<(), IoFault> {
         if self.start.saturating_add(len) > self.room.len() || self.room.is_empty() {
             let room = len.checked_add(ALIGN).ok_or_else(out_of_memory)?;
-            let mut bytes: Vec<u8> = Vec::new();
-            bytes.try_reserve_exact(room).map_err(|_| out_of_memory())?;
-            bytes.resize(room, 0);
+            let bytes = zeros(crate::wire::len_u64(room))?;
             self.start = bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
             self.room = bytes;
         }
@@ -124,6 +134,8 @@ mod tests {
     #[test]
     fn a_length_that_no_memory_has_is_an_error() {
         let fault = Aligned::<64>::zeroed(u64::MAX).unwrap_err();
+        assert_eq!(fault.operation, Operation::Allocate);
+        let fault = zeros(u64::MAX).unwrap_err();
         assert_eq!(fault.operation, Operation::Allocate);
     }
 }

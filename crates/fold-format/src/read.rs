@@ -10,14 +10,14 @@ use std::sync::PoisonError;
 use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, DecodedFrame, PARALLEL_LEN, Reading};
-use crate::copies::{read_range, unreadable};
+use crate::copies::{fill, read_range};
 use crate::error::Error;
 use crate::finding::{Cause, Finding};
 use crate::frames::{Decoder, FrameFault, FramePlace, Framing, places};
 use crate::layout::FRAME_ENTRY_LEN;
 use crate::memory::{Aligned, PAGE, out_of_memory};
 use crate::restore::restore_group;
-use crate::source::{ReadAt, read_full};
+use crate::source::ReadAt;
 use crate::wire::len_u64;
 
 /// Bytes of content that are decoded together.
@@ -107,14 +107,8 @@ impl<S: ReadAt> Checkpoint<S> {
     /// Reads and verifies one block into memory of its length.
     fn read_block(&self, reading: Reading<'_>, number: u64, buffer: &mut [u8]) -> Result<(), Box<Finding>> {
         let bytes = reading.chunk.block_bytes(number, self.directory.superblock.block_len());
-        let checked = match read_full(&self.source, buffer, bytes.start) {
-            Ok(true) => self.directory.check_block(number, buffer),
-            Ok(false) => Err(Cause::Length {
-                expected: bytes.end,
-                actual: self.source.len().unwrap_or(bytes.start),
-            }),
-            Err(error) => Err(unreadable(&error)),
-        };
+        let read = fill(&self.source, buffer, bytes.start);
+        let checked = read.and_then(|()| self.directory.check_block(number, buffer));
         checked.or_else(|cause| match self.restored_block(number) {
             Some(block) if block.len() == buffer.len() => {
                 buffer.copy_from_slice(&block);

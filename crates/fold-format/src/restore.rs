@@ -9,11 +9,11 @@ use std::io;
 
 use rayon::prelude::*;
 
-use crate::copies::unreadable;
+use crate::copies::fill;
 use crate::directory::Directory;
 use crate::finding::Cause;
 use crate::parity::{self, Block, Grouping, Losses, RESTORE_MEMORY_BYTES};
-use crate::source::{ReadAt, read_full};
+use crate::source::{ReadAt, read_or_zeros};
 use crate::wire::len_u64;
 
 /// Restored blocks of content by their numbers.
@@ -31,14 +31,7 @@ pub(crate) fn read_block(
 ) -> Result<(), Cause> {
     let range = directory.block_range(number);
     buffer.resize(usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0), 0);
-    match read_full(source, buffer, range.start) {
-        Ok(true) => directory.check_block(number, buffer),
-        Ok(false) => Err(Cause::Length {
-            expected: range.end,
-            actual: source.len().unwrap_or(range.start),
-        }),
-        Err(error) => Err(unreadable(&error)),
-    }
+    fill(source, buffer, range.start).and_then(|()| directory.check_block(number, buffer))
 }
 
 /// Those of the numbered blocks that are lost, in order, and why.
@@ -83,13 +76,7 @@ pub(crate) fn read_column(
 ) -> io::Result<()> {
     let range = directory.block_range(number_of(directory, block));
     let start = range.start.saturating_add(len_u64(column)).min(range.end);
-    let len = usize::try_from(range.end.saturating_sub(start)).map_or(buffer.len(), |len| len.min(buffer.len()));
-    let (there, behind) = buffer.split_at_mut_checked(len).unwrap_or_default();
-    behind.fill(0);
-    match read_full(source, there, start)? {
-        true => Ok(()),
-        false => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
+    read_or_zeros(source, buffer, start, range.end)
 }
 
 /// The lost blocks of content of one group, restored; `None` where the group lost too many or the source changed.

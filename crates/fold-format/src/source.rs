@@ -171,6 +171,18 @@ pub(crate) fn read_full(source: &(impl ReadAt + ?Sized), buffer: &mut [u8], offs
     Ok(true)
 }
 
+/// Fills the buffer from `offset` on, with zeros from `end` on.
+pub(crate) fn read_or_zeros(file: &(impl ReadAt + ?Sized), buffer: &mut [u8], offset: u64, end: u64) -> io::Result<()> {
+    let there = usize::try_from(end.saturating_sub(offset)).map_or(buffer.len(), |len| len.min(buffer.len()));
+    let (there, behind) = buffer.split_at_mut_checked(there).unwrap_or_default();
+    behind.fill(0);
+    if read_full(file, there, offset)? {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

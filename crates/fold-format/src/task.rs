@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::checkpoint::Reading;
-use crate::copies::unreadable;
+use crate::copies::fill;
 use crate::directory::Directory;
 use crate::error::Error;
 use crate::finding::{Cause, Finding};
@@ -129,14 +129,7 @@ pub(crate) fn check_blocks(
         // What cannot be read as a whole is read block by block: the bad ones are named, the others checked.
         let read = match at_once {
             true => Ok(()),
-            false => match read_full(source, block, range.start) {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(Cause::Length {
-                    expected: range.end,
-                    actual: source.len().unwrap_or(range.start),
-                }),
-                Err(error) => Err(unreadable(&error)),
-            },
+            false => fill(source, block, range.start),
         };
         let checked = read.and_then(|()| directory.check_block(number, block));
         say(number, range, checked.map(|()| &*block));

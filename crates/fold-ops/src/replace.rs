@@ -12,6 +12,10 @@ use fold_format::{Disk, Misuse};
 
 use crate::error::{DirectoryOperation, Error};
 
+/// What a name begins and ends with until it is the file's own.
+const PREFIX: &str = ".fold-write-";
+const SUFFIX: &str = ".part";
+
 /// Writes `bytes` under a temporary name in the same directory, flushes them, and gives them the name `path`. Readable
 /// by all, as the umask allows: the metrics are another user's business.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
@@ -20,7 +24,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         path: path.into(),
         source,
     };
-    let mut file = temporary(path).map_err(failed)?;
+    let mut file = temporary(path, PREFIX, SUFFIX).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.as_file().sync_data().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
@@ -38,7 +42,7 @@ pub(crate) fn create<T>(path: &Path, fill: impl FnOnce(&mut File) -> Result<T, E
         path: path.into(),
         source,
     };
-    let mut file = temporary(path).map_err(|error| failed(DirectoryOperation::Write, error))?;
+    let mut file = temporary(path, PREFIX, SUFFIX).map_err(|error| failed(DirectoryOperation::Write, error))?;
     let filled = fill(file.as_file_mut())?;
     let synced = file.as_file().sync_all();
     synced.map_err(|error| failed(DirectoryOperation::Sync, error))?;
@@ -51,19 +55,21 @@ pub(crate) fn create<T>(path: &Path, fill: impl FnOnce(&mut File) -> Result<T, E
     Ok(filled)
 }
 
-fn dir_of(path: &Path) -> &Path {
+/// The directory of a file's name.
+pub(crate) fn dir_of(path: &Path) -> &Path {
     path.parent()
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
 }
 
 /// A file in the directory of `path` that goes when it is dropped.
-fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+pub(crate) fn temporary(path: &Path, prefix: &str, suffix: &str) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".fold-write-").suffix(".part");
+    builder.prefix(prefix).suffix(suffix);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
+        // As any new file: the umask takes away what it does.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(dir_of(path))

@@ -20,6 +20,7 @@ use super::parity;
 use super::rs::Code;
 use crate::json::Value;
 use crate::limits::Limits;
+use crate::memory::zeros;
 use crate::source::{ReadAt, read_full};
 use crate::wire::len_u64;
 
@@ -346,10 +347,8 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
 
     /// Bytes of the file, which are there by its length.
     pub(crate) fn read(&self, range: &Range<u64>) -> io::Result<Vec<u8>> {
-        let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        bytes.resize(len, 0);
+        let len = range.end.saturating_sub(range.start);
+        let mut bytes = zeros(len).map_err(|fault| fault.source)?;
         match read_full(self.source, &mut bytes, range.start)? {
             true => Ok(bytes),
             false => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -24,6 +24,14 @@ use crate::wire::len_u64;
 /// Tasks per thread between two calls of the progress callback.
 const TASKS_PER_THREAD: usize = 32;
 
+/// Neighbouring blocks, `step` of them at a time.
+fn pieces(blocks: Range<u64>, step: u64) -> impl Iterator<Item = Range<u64>> {
+    (0..blocks.end.saturating_sub(blocks.start).div_ceil(step)).map(move |position| {
+        let start = position.saturating_mul(step).saturating_add(blocks.start);
+        start..start.saturating_add(step).min(blocks.end)
+    })
+}
+
 /// Memory for every thread. What one reads stays in its second-level cache until it is hashed.
 fn buffers() -> Vec<Aligned<PAGE>> {
     vec![Aligned::new(); rayon::current_num_threads().max(1)]
@@ -93,11 +101,7 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
         let residents = Residents::new(&directory.index);
         let step = TASK_LEN.checked_div(block_len).unwrap_or(1).max(1);
         let mut tasks = wanted.iter().flat_map(|(number, chunk, blocks)| {
-            let starts = (0..blocks.end.saturating_sub(blocks.start).div_ceil(step)).map(move |position| {
-                let start = position.saturating_mul(step).saturating_add(blocks.start);
-                start..start.saturating_add(step).min(blocks.end)
-            });
-            starts.map(|blocks| Task {
+            pieces(blocks.clone(), step).map(|blocks| Task {
                 number: *number,
                 chunk,
                 blocks,
@@ -168,10 +172,7 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
         let first = directory.superblock.block_count;
         let end = directory.superblock.digested_blocks();
         let step = TASK_LEN.checked_div(block_len).unwrap_or(1).max(1);
-        let mut tasks = (0..end.saturating_sub(first).div_ceil(step)).map(|position| {
-            let start = position.saturating_mul(step).saturating_add(first);
-            start..start.saturating_add(step).min(end)
-        });
+        let mut tasks = pieces(first..end, step);
         let mut buffers = buffers();
         loop {
             let round = tasks

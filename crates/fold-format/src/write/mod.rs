@@ -72,13 +72,12 @@ pub(crate) fn write_plan<F: StorageFile>(plan: &Plan<'_>, options: &SaveOptions,
             return Ok(None);
         }
         let grouping = Grouping::new(blocks, options.block_log2, level).map_err(io::Error::other)?;
-        let (chunks, block_len) = (&plan.chunks, block_len);
         let entries = parity::Encoding {
             file,
             hasher,
             block_len,
             grouping: &grouping,
-            chunks,
+            chunks: &plan.chunks,
             in_memory: &in_memory,
             placed,
             start,

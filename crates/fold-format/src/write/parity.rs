@@ -9,29 +9,12 @@ use crate::layout::PAGE_LEN;
 use crate::memory::{Aligned, PAGE};
 use crate::parity::{self, Grouping};
 use crate::plan::{Placed, PlannedChunk};
-use crate::source::read_full;
+use crate::source::{read_full, read_or_zeros};
 use crate::storage::{StorageFile, write_full};
 use crate::wire::{align_up, len_u64};
 
 /// Memory for encoding and restoring parity: wide enough columns that a file is read in pieces of some kilobytes.
 pub(crate) const PARITY_MEMORY: usize = 64 << 20;
-
-/// Fills the buffer from `offset` on, with zeros from `end` on.
-pub(crate) fn read_or_zeros(
-    file: &(impl crate::source::ReadAt + ?Sized),
-    buffer: &mut [u8],
-    offset: u64,
-    end: u64,
-) -> io::Result<()> {
-    let there = usize::try_from(end.saturating_sub(offset)).map_or(buffer.len(), |len| len.min(buffer.len()));
-    let (there, behind) = buffer.split_at_mut_checked(there).unwrap_or_default();
-    behind.fill(0);
-    if read_full(file, there, offset)? {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    }
-}
 
 /// What parity is computed from, and where it goes.
 pub(super) struct Encoding<'e, F> {

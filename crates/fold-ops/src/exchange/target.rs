@@ -6,9 +6,10 @@ use std::path::Path;
 
 use fold_format::storage::Storage as _;
 use fold_format::{Disk, IoFault, Misuse, Operation};
-use tempfile::{Builder, NamedTempFile};
+use tempfile::NamedTempFile;
 
 use crate::error::Error;
+use crate::replace::{dir_of, temporary};
 
 /// What the name of a file begins with that has not got its own yet.
 const TEMPORARY_PREFIX: &str = ".fold-tmp-convert-";
@@ -31,19 +32,9 @@ impl<'a> Pending<'a> {
         if exists {
             return Err(Error::Format(Misuse::TargetExists { path: target.into() }.into()));
         }
-        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let dir = parent.unwrap_or(Path::new("."));
-        let mut builder = Builder::new();
-        builder.prefix(TEMPORARY_PREFIX);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            // As any new file: the umask takes away what it does.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let temporary = builder
-            .tempfile_in(dir)
-            .map_err(|error| fault(Operation::Create, target, error))?;
+        let temporary =
+            temporary(target, TEMPORARY_PREFIX, "").map_err(|error| fault(Operation::Create, target, error))?;
+        let dir = dir_of(target);
         Ok(Self { temporary, target, dir })
     }
 
