@@ -57,7 +57,7 @@ impl ReadAt for File {
 #[cfg(unix)]
 const BOUNCE_LEN: usize = 64 << 10;
 
-/// Whether the processor copies from the page cache into this memory five times slower than into other memory.
+/// Whether the processor copies from the page cache into this memory several times slower than into other memory.
 ///
 /// The kernel copies with `rep movsb`. On AMD's processors since Zen 3 that is slow where the target lies 1 to 31 bytes
 /// behind the source within a page. Large blocks of the GNU C library's `malloc` lie 16 bytes behind a page's start, so
