@@ -164,14 +164,35 @@ mod tests {
         Bap::new(&params, 1.0, shape)
     }
 
+    fn unit(k: u8) -> f32 {
+        f32::from(k) / 255.0
+    }
+
+    /// Bounded, rising with the dendrite's activation and falling with exhaustion.
+    ///
+    /// - `arrival`: from exhaustion z and activation a.
+    fn sound(arrival: impl Fn(f32, f32) -> f32, z: u8, a: u8, more: u8) -> bool {
+        let (low, high) = (
+            arrival(unit(z), unit(a)),
+            arrival(unit(z), unit(a.saturating_add(more))),
+        );
+        let tired = arrival(unit(z.saturating_add(more)), unit(a));
+        (0.0..=1.0).contains(&low) && low <= high && high <= 1.0 && tired <= low
+    }
+
     quickcheck! {
         fn arrival_is_bounded_rises_with_the_dendrite_and_falls_with_exhaustion(floor: u8, z: u8, a: u8, more: u8) -> bool {
-            let unit = |k: u8| f32::from(k) / 255.0;
-            let (bap, a, b) = (bap(unit(floor), 0.1), unit(a), unit(a.saturating_add(more)));
-            let (low, high) = (bap.arrival(unit(z), a), bap.arrival(unit(z), b));
-            let tired = bap.arrival(unit(z.saturating_add(more)), a);
-            (0.0..=1.0).contains(&low) && low <= high && high <= 1.0 && tired <= low
+            let bap = bap(unit(floor), 0.1);
+            sound(|z, a| bap.arrival(z, a), z, a, more)
         }
+    }
+
+    /// Boosting beyond the spike itself, a dendrite that shunts it, and a spike that exhaustion makes stronger.
+    #[test]
+    fn unsound_arrivals_fail_the_property() {
+        assert!(!sound(|z, a| (1.0 - z) * (0.3 + a), 0, 250, 5));
+        assert!(!sound(|z, a| (1.0 - z) * (1.0 - 0.7 * a), 20, 100, 50));
+        assert!(!sound(|z, a| (1.0 + z).min(1.5) * 0.5 * a, 20, 100, 50));
     }
 
     #[test]

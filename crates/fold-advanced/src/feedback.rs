@@ -213,6 +213,7 @@ impl Mechanism for Feedback {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quickcheck::quickcheck;
 
     #[test]
     fn groups_cover_every_neuron_once() {
@@ -234,24 +235,39 @@ mod tests {
         }
     }
 
-    /// The stated supremum against the recursion itself, run to its limit.
-    #[test]
-    fn the_largest_potential_is_that_of_the_recursion() {
-        let params = FeedbackParams::default();
-        for (winners, blocked) in [(10, 0), (10, 3), (2, 0), (1, 7)] {
-            let keep = (-1.0f64 / 5.0).exp();
-            let (mut v, mut most) = (0.0f64, 0.0f64);
-            for t in 0..1000 {
-                let share = if t % (blocked + 1) == 0 {
-                    f64::from(winners) / 10.0
-                } else {
-                    0.0
-                };
-                v = v * keep + (1.0 - keep) * share;
-                most = most.max(v);
-            }
-            let stated = params.potential_max(1.0, 10, winners, blocked);
-            assert!((stated - most).abs() < 1e-9, "{stated} against {most}");
+    /// The largest potential that the recursion itself reaches when `winners` of ten fire in rhythm.
+    fn reached(tau_ms: f32, winners: u32, blocked: u32) -> f64 {
+        let keep = (-1.0 / f64::from(tau_ms)).exp();
+        let (mut v, mut most) = (0.0f64, 0.0f64);
+        for t in 0..2000 {
+            let share = if t % (blocked + 1) == 0 {
+                f64::from(winners) / 10.0
+            } else {
+                0.0
+            };
+            v = v * keep + (1.0 - keep) * share;
+            most = most.max(v);
         }
+        most
+    }
+
+    quickcheck! {
+        /// G2: the supremum that decides whether a threshold is within reach is the one that is reached.
+        fn the_largest_potential_is_that_of_the_recursion(tau: u8, winners: u8, blocked: u8) -> bool {
+            let (winners, blocked) = (u32::from(winners % 10) + 1, u32::from(blocked % 8));
+            let params = FeedbackParams { tau_excitation_ms: f32::from(tau) / 4.0 + 0.25, ..FeedbackParams::default() };
+            let stated = params.potential_max(1.0, 10, winners, blocked);
+            (stated - reached(params.tau_excitation_ms, winners, blocked)).abs() < 1e-9
+        }
+    }
+
+    /// Stating the share alone, as if every step brought it, calls thresholds reachable that are not.
+    #[test]
+    fn a_supremum_that_forgets_the_rhythm_fails_the_property() {
+        assert!(
+            (0.3 - reached(5.0, 3, 0)).abs() < 1e-9,
+            "without a refractory period the share is right"
+        );
+        assert!((0.3 - reached(5.0, 3, 3)).abs() > 0.1);
     }
 }

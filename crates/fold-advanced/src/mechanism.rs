@@ -64,7 +64,7 @@ pub enum Thresholds {
 /// What the caller decides for one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepOptions {
-    /// Factor on the plastic drive, in [0, 1]. 0 freezes the weights; traces go on.
+    /// Factor on the plastic drive, in [0, 1]. 0 freezes the weights, and no eligibility arises; traces go on.
     pub plasticity: f32,
     /// The modulator M of the three-factor rule, in [-1, 1]; with external neuromodulation the reward R that M is made of.
     /// Without that rule it has no effect.
@@ -155,6 +155,8 @@ pub struct StepContext<'a> {
     /// How much of a spike arrives at each dendrite, [n, D, ceil(B / LANES)], in [0, 1]; only what fired is written.
     /// Empty when no mechanism acts in `Backpropagate`: all of it arrives everywhere.
     pub arrival: &'a mut [Lane],
+    /// Whether a mechanism acts in `Credit`: it then applies the plasticity of the options, and `Learn` does not.
+    pub credited: bool,
     /// The modulator M of each neuron, \[n\], in [-1, 1]: the caller's, unless a mechanism acts in `Modulate`.
     pub modulators: &'a mut [f32],
     /// Filaments, residuals, weights and theta.

@@ -205,23 +205,51 @@ mod tests {
         }
     }
 
+    /// Whether only what was weak `patience` times in a row goes, goes once, and leaves `keep` of six.
+    ///
+    /// - `count`: one count: from the filaments and the ages to the synapses that go.
+    fn sound(patience: u8, keep: u32, rounds: &[u64], count: impl Fn(&[u8; 6], &mut [u8; 6]) -> Vec<usize>) -> bool {
+        let (mut age, mut weak, mut gone) = ([0u8; 6], [0u8; 6], [false; 6]);
+        rounds.iter().all(|word| {
+            let n: [u8; 6] = std::array::from_fn(|k| (word >> (8 * k)) as u8 % 4);
+            for k in 0..6 {
+                weak[k] = if n[k] < 2 { weak[k].saturating_add(1) } else { 0 };
+            }
+            let due = count(&n, &mut age);
+            let sound = due.iter().all(|&k| !gone[k] && weak[k] >= patience);
+            due.iter().for_each(|&k| gone[k] = true);
+            sound && gone.iter().filter(|g| !**g).count() >= 6.min(keep as usize)
+        })
+    }
+
+    /// The law under `params`, with the ages `edit`ed before each count.
+    fn law(params: PruningParams, edit: fn(&mut [u8; 6])) -> impl Fn(&[u8; 6], &mut [u8; 6]) -> Vec<usize> {
+        move |n, age| {
+            let mut due = Vec::new();
+            edit(age);
+            Pruning::count(&params, n, age, |k| due.push(k));
+            due
+        }
+    }
+
     quickcheck! {
         fn only_what_stays_weak_goes_it_stays_away_and_the_floor_holds(rounds: Vec<u64>, patience: u8, keep: u8) -> bool {
             let (patience, keep) = (patience % 4 + 1, u32::from(keep % 8));
-            let params = params(patience, keep);
-            let (mut age, mut weak, mut gone) = ([0u8; 6], [0u8; 6], [false; 6]);
-            rounds.into_iter().all(|word| {
-                let n: [u8; 6] = std::array::from_fn(|k| (word >> (8 * k)) as u8 % 4);
-                for k in 0..6 {
-                    weak[k] = if n[k] < 2 { weak[k].saturating_add(1) } else { 0 };
-                }
-                let mut due = Vec::new();
-                Pruning::count(&params, &n, &mut age, |k| due.push(k));
-                let sound = due.iter().all(|&k| !gone[k] && weak[k] >= patience);
-                due.iter().for_each(|&k| gone[k] = true);
-                sound && gone.iter().filter(|g| !**g).count() >= 6.min(keep as usize)
-            })
+            sound(patience, keep, &rounds, law(params(patience, keep), |_| ()))
         }
+    }
+
+    /// A count that forgets what is gone, one that has no patience, and one that knows no floor.
+    #[test]
+    fn unsound_countings_fail_the_property() {
+        let weak = [0; 4];
+        assert!(sound(2, 3, &weak, law(params(2, 3), |_| ())));
+        let forgetful = law(params(2, 0), |age| {
+            age.iter_mut().filter(|age| **age == PRUNED).for_each(|age| *age = 0);
+        });
+        assert!(!sound(2, 0, &weak, forgetful));
+        assert!(!sound(2, 3, &weak, law(params(1, 3), |_| ())));
+        assert!(!sound(2, 3, &weak, law(params(2, 0), |_| ())));
     }
 
     #[test]

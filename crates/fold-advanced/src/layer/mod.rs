@@ -48,6 +48,7 @@ struct Needs {
     transmitted: bool,
     activations: bool,
     arrival: bool,
+    credited: bool,
 }
 
 impl Needs {
@@ -57,6 +58,7 @@ impl Needs {
             transmitted: phase(Phase::Transmit),
             activations: mechanisms.iter().any(|m| m.needs_activations()),
             arrival: phase(Phase::Backpropagate),
+            credited: phase(Phase::Credit),
         }
     }
 }
@@ -155,6 +157,7 @@ impl Layer {
             spikes: &mut self.work.spikes,
             counts: &mut self.work.counts,
             arrival: &mut self.work.arrival,
+            credited: self.needs.credited,
             modulators: &mut self.work.modulators,
             state: &mut self.state,
             drive: &mut self.work.drive,

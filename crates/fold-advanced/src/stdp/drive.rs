@@ -98,7 +98,11 @@ pub(super) fn accumulate(
         lines: context.wiring.lines() as usize,
         blocks: context.samples.div_ceil(LANES),
         samples: context.samples as f64,
-        plasticity: f64::from(context.options.plasticity),
+        plasticity: if context.credited {
+            1.0
+        } else {
+            f64::from(context.options.plasticity)
+        },
         arrival: context.arrival,
         dendrites: shape.dendrite_count(),
     };

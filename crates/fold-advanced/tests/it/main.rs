@@ -7,6 +7,7 @@ mod determinism;
 mod docs;
 mod hostile;
 mod mechanisms;
+mod reference;
 mod regulation;
 mod stdp;
 

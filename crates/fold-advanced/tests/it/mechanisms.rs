@@ -302,12 +302,41 @@ quickcheck! {
             strength: 0.0,
             ..FeedbackParams::default()
         };
-        let mut layer = build(LayerConfig { feedback: Some(params), ..plain(4) }, 1);
-        let keep = (-1.0 / f64::from(params.tau_excitation_ms)).exp();
-        let bound = ((1.0 - f64::from(params.threshold)).ln() / keep.ln() + 1e-3).ceil() as usize;
-        (0..bound).for_each(|_| assert_eq!(step(&mut layer, &[1.0; 8]), [1; 4]));
-        floats(&layer, "feedback.inhibition")[0] > 0.0
+        fires_in_time(params, &params)
     }
+}
+
+/// Whether the cell of a group that fires as a whole has fired within the number of steps that `stated` promises.
+fn fires_in_time(params: FeedbackParams, stated: &FeedbackParams) -> bool {
+    let config = LayerConfig {
+        feedback: Some(params),
+        ..plain(4)
+    };
+    let mut layer = build(config, 1);
+    let keep = (-1.0 / f64::from(stated.tau_excitation_ms)).exp();
+    let bound = ((1.0 - f64::from(stated.threshold)).ln() / keep.ln() + 1e-3).ceil() as usize;
+    (0..bound).for_each(|_| assert_eq!(step(&mut layer, &[1.0; 8]), [1; 4]));
+    floats(&layer, "feedback.inhibition")[0] > 0.0
+}
+
+/// The mutants: a cell that is slower, and one that asks for more, than what the promise was made for.
+#[test]
+fn a_cell_that_is_late_fails_the_property() {
+    let stated = FeedbackParams {
+        threshold: 0.5,
+        strength: 0.0,
+        ..FeedbackParams::default()
+    };
+    assert!(fires_in_time(stated, &stated));
+    let slower = FeedbackParams {
+        tau_excitation_ms: 2.0 * stated.tau_excitation_ms,
+        ..stated
+    };
+    let harder = FeedbackParams {
+        threshold: 0.8,
+        ..stated
+    };
+    assert!(!fires_in_time(slower, &stated) && !fires_in_time(harder, &stated));
 }
 
 #[test]
