@@ -11,7 +11,8 @@ use crate::evidence::cargo;
 ///
 /// - `minutes`: a limit on its time; without one every case is run.
 /// - `seed`: of the random cases.
-pub(crate) fn run(root: &Path, minutes: Option<u64>, seed: u64) -> anyhow::Result<bool> {
+/// - `only`: what the names of the phases to run begin with; empty: all are run.
+pub(crate) fn run(root: &Path, minutes: Option<u64>, seed: u64, only: &[String]) -> anyhow::Result<bool> {
     let program = [
         "run",
         "--quiet",
@@ -26,6 +27,9 @@ pub(crate) fn run(root: &Path, minutes: Option<u64>, seed: u64) -> anyhow::Resul
     command.args(["--seed", &seed.to_string()]);
     if let Some(minutes) = minutes {
         command.args(["--minutes", &minutes.to_string()]);
+    }
+    for phase in only {
+        command.args(["--only", phase]);
     }
     let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
     Ok(status.success())

@@ -9,6 +9,7 @@ mod evidence;
 mod fault_table;
 mod interop;
 mod items;
+mod kill_soak;
 mod perf;
 mod planted;
 
@@ -46,8 +47,6 @@ enum Task {
     AlertDrill,
     /// Write THIRD-PARTY.md from what the binary links.
     Notices,
-    /// Run every bench and record the medians that `release-check` compares with.
-    RecordBenches,
     /// Measure what docs/performance/REPORT.md tells, record it, and write the report.
     PerfReport {
         /// Where the files that are measured are written; the disk under it is what is measured.
@@ -69,6 +68,18 @@ enum Task {
         #[arg(long, value_name = "N")]
         minutes: Option<u64>,
         /// The random cases follow from it.
+        #[arg(long, value_name = "S", default_value_t = 1)]
+        seed: u64,
+        /// Run just the phases whose names begin so, for example `T6` (may be given more than once).
+        #[arg(long, value_name = "PHASE")]
+        only: Vec<String>,
+    },
+    /// Kill training at any moment of a save, with a reader looking on: nothing that was seen is lost, nothing is broken.
+    KillSoak {
+        /// How often.
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        kills: u64,
+        /// The moments follow from it.
         #[arg(long, value_name = "S", default_value_t = 1)]
         seed: u64,
     },
@@ -107,11 +118,13 @@ fn main() -> anyhow::Result<ExitCode> {
             write!(out, "{}", Arguments::command().render_long_help())?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(Task::CorruptionFuzz { minutes, seed }) => Ok(if corruption_fuzz::run(&root, minutes, seed)? {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }),
+        Some(Task::CorruptionFuzz { minutes, seed, only }) => {
+            Ok(if corruption_fuzz::run(&root, minutes, seed, &only)? {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
         Some(Task::FaultTable) => {
             fault_table::write(&root, &mut out)?;
             Ok(ExitCode::SUCCESS)
@@ -154,8 +167,8 @@ fn main() -> anyhow::Result<ExitCode> {
             std::fs::write(root.join("THIRD-PARTY.md"), items::notices(&root)?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(Task::RecordBenches) => {
-            writeln!(out, "{}", items::record_benches(&root)?)?;
+        Some(Task::KillSoak { kills, seed }) => {
+            writeln!(out, "{}", items::kill_soak(&root, kills, seed)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Task::Interop { speed }) => Ok(match interop::run(&root, speed)? {

@@ -28,7 +28,7 @@ mod host;
 pub mod inspect;
 mod json;
 pub mod mend;
-mod replace;
+mod new_file;
 pub mod runbook;
 pub mod scrub;
 pub mod sign;

@@ -11,13 +11,15 @@ use crate::encode::encode_all;
 use crate::outcome::EvalOutcome;
 use crate::record::{Record, Restored, data_digest};
 
-/// The accuracy of a checkpoint on `data`.
+/// The accuracy of a checkpoint on data.
 ///
 /// - `path`: a checkpoint, or a directory of which the newest valid one is taken.
+/// - `data`: loads it; asked once the checkpoint has been read, so that a file that is none costs no data set.
 ///
 /// # Errors
-/// The file is absent, damaged or no training checkpoint; it was trained on other data ([`Error::OtherData`]).
-pub fn evaluate(path: &Path, data: &DataSet) -> Result<EvalOutcome, Error> {
+/// The file is absent, damaged or no training checkpoint; what `data` fails with; it was trained on other data
+/// ([`Error::OtherData`]).
+pub fn evaluate(path: &Path, data: impl FnOnce() -> Result<DataSet, Error>) -> Result<EvalOutcome, Error> {
     let (checkpoint, path) = if path.is_dir() {
         let latest = CheckpointStore::open(path).latest_valid()?;
         let count = latest.skipped.len();
@@ -35,7 +37,8 @@ pub fn evaluate(path: &Path, data: &DataSet) -> Result<EvalOutcome, Error> {
         record,
         seed,
     } = Restored::read(&checkpoint)?;
-    if record.data_digest != data_digest(data) {
+    let data = data()?;
+    if record.data_digest != data_digest(&data) {
         return Err(Error::OtherData {
             trained: record.data.into(),
             given: data.name,

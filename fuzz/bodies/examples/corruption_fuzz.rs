@@ -1,4 +1,4 @@
-//! The corruption campaign: `cargo xtask corruption-fuzz [--minutes N] [--seed S]`.
+//! The corruption campaign: `cargo xtask corruption-fuzz [--minutes N] [--seed S] [--only PHASE]`.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -12,26 +12,24 @@ use fold_fuzz_bodies::campaign::{Settings, heading, line, run};
 /// States in which each planted bug is looked for.
 const PLANTED_STATES: u64 = 20_000;
 
-/// `--minutes N` and `--seed S`, in any order.
-fn settings() -> Result<Settings, Box<dyn Error>> {
-    let mut settings = Settings::full(1);
+/// `--minutes N`, `--seed S` and any number of `--only PHASE`, in any order.
+fn arguments() -> Result<(Settings, Vec<String>), Box<dyn Error>> {
+    let (mut settings, mut only) = (Settings::full(1), Vec::new());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        let value = arguments
-            .next()
-            .ok_or_else(|| format!("{argument} needs a number"))?
-            .parse::<u64>()?;
+        let value = arguments.next().ok_or_else(|| format!("{argument} needs a value"))?;
         match argument.as_str() {
-            "--minutes" => settings.limit = Some(Duration::from_secs(value * 60)),
-            "--seed" => settings.seed = value,
-            _ => return Err(format!("unknown argument {argument}: --minutes N, --seed S").into()),
+            "--minutes" => settings.limit = Some(Duration::from_secs(value.parse::<u64>()? * 60)),
+            "--seed" => settings.seed = value.parse()?,
+            "--only" => only.push(value),
+            _ => return Err(format!("unknown argument {argument}: --minutes N, --seed S, --only PHASE").into()),
         }
     }
-    Ok(settings)
+    Ok((settings, only))
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let settings = settings()?;
+    let (settings, only) = arguments()?;
     let started = Instant::now();
     let mut out = std::io::stdout().lock();
     let limit = settings
@@ -52,7 +50,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         good &= third > 0;
     }
     heading(&mut out)?;
-    let rows = run(&settings, &[], &mut |row| line(&mut out, row))?;
+    let rows = run(&settings, &only, &[], &mut |row| line(&mut out, row))?;
+    if rows.is_empty() {
+        return Err(format!("no phase begins with {}", only.join(" or ")).into());
+    }
     good &= rows.iter().all(|row| row.is_clean());
     let cases = rows.iter().map(|row| row.tally.cases).sum::<u64>();
     let left = rows.iter().map(|row| row.planned - row.tally.cases).sum::<u64>();

@@ -10,7 +10,7 @@ use fold_fuzz_bodies::campaign::{Settings, line, run};
 #[test]
 fn every_phase_runs_and_nothing_is_silent() {
     let mut table = Vec::new();
-    let rows = run(&Settings::thin(7), &[], &mut |row| line(&mut table, row)).unwrap();
+    let rows = run(&Settings::thin(7), &[], &[], &mut |row| line(&mut table, row)).unwrap();
     let table = String::from_utf8(table).unwrap();
     for row in &rows {
         assert!(row.is_clean() && row.is_complete(), "{table}");

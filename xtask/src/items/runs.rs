@@ -17,8 +17,10 @@ use crate::evidence::{cargo, fold_binary, must, run};
 const SOAK_STEPS: &str = "10000000";
 /// Held-out accuracy that the default run must reach with 400 neurons.
 const ACCURACY_FLOOR: f64 = 0.945;
-/// Times the training process is killed.
-const KILLS: u64 = 40;
+/// Runs that are killed a few times each, and must end as if they had not been.
+const KILLED_RUNS: u64 = 40;
+/// Kills of the soak, of which `cargo xtask kill-soak` runs more.
+const KILLS: u64 = 300;
 /// Bits flipped, one at a time, in a checkpoint that the command line then verifies.
 const FLIPS: u64 = 200;
 
@@ -136,7 +138,7 @@ pub(super) fn kills(root: &Path) -> anyhow::Result<Ended> {
     must(small(&mut fold_train(&fold, &plain)))?;
     let expected = files(&plain)?;
     let mut interrupted = 0u32;
-    for turn in 0..KILLS {
+    for turn in 0..KILLED_RUNS {
         let out = scratch.path(&format!("killed-{turn}"));
         // Start, kill after a delay that differs every time, resume; up to a few kills on the way to the end.
         for attempt in 0..4 {
@@ -171,8 +173,20 @@ pub(super) fn kills(root: &Path) -> anyhow::Result<Ended> {
         "no run was interrupted: the delays are too long for this machine"
     );
     Ok(Ended::Passed(format!(
-        "{KILLS} runs, {interrupted} kills: every resumed run ends byte-identical"
+        "{KILLED_RUNS} runs, {interrupted} kills: every resumed run ends byte-identical\n{}",
+        soak_of_kills(&fold, &scratch, KILLS, 1)?
     )))
+}
+
+fn soak_of_kills(fold: &Path, scratch: &Scratch, kills: u64, seed: u64) -> anyhow::Result<String> {
+    let folder = scratch.path("soak");
+    std::fs::create_dir(&folder)?;
+    crate::kill_soak::run_soak(fold, &folder, kills, seed)
+}
+
+/// `cargo xtask kill-soak`.
+pub(crate) fn kill_soak(root: &Path, kills: u64, seed: u64) -> anyhow::Result<String> {
+    soak_of_kills(&fold_binary(root)?, &Scratch::new(root, "kill-soak")?, kills, seed)
 }
 
 /// Epochs of the small run that the identity checks repeat.

@@ -8,8 +8,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 pub(crate) fn run(arguments: &Eval, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
-    let data = DataSet::named(&arguments.data)?;
-    let outcome = fold_train::evaluate(&arguments.checkpoint, &data)?;
+    let outcome = fold_train::evaluate(&arguments.checkpoint, || DataSet::named(&arguments.data))?;
     if global.json {
         output.json(&outcome)?;
     } else {

@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::document::{Body, CHUNK, Document, FOLD};
 use super::neurons::{self, StateForm, StateReport};
-use super::target::Pending;
 use super::tensor::{Bytes, Tensor, same_bytes};
 use super::{envelope, version_1, version_2};
 use crate::check::lossy;
@@ -19,6 +18,7 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::json::Int;
+use crate::new_file::Pending;
 
 /// What to convert to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,11 +9,11 @@ use fold_format::{Checkpoint, Limits, Misuse};
 use serde::Serialize;
 
 use super::document::{Document, read_fault};
-use super::target::Pending;
 use crate::check::{FileKind, lossy, sniff};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::json::Int;
+use crate::new_file::Pending;
 
 /// What to extract.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,6 @@ mod envelope;
 mod extract;
 mod neurons;
 mod spool;
-mod target;
 mod tensor;
 mod version_1;
 mod version_2;

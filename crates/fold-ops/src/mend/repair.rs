@@ -13,7 +13,7 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::json::Int;
-use crate::replace;
+use crate::new_file;
 
 /// How many findings a report holds.
 const FINDINGS_MAX: usize = 100;
@@ -261,7 +261,7 @@ fn version_1(
     let file = v1::File::open_source(source, keys.clone(), Limits::DEFAULT).map_err(failed)?;
     let done = match mode {
         Mode::Plan => v1::repair(&file, &mut std::io::sink()).map_err(failed),
-        Mode::Write => replace::create(output, |out| {
+        Mode::Write => new_file::create(output, |out| {
             let done = v1::repair(&file, out).map_err(failed)?;
             let after = v1::verify_source(out, Depth::All, keys, options()).map_err(failed)?;
             match after.findings.into_iter().next() {

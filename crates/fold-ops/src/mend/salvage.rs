@@ -23,7 +23,7 @@ use crate::check::{FindingReport, lossy};
 use crate::error::{DirectoryOperation, Error};
 use crate::exit::ExitCode;
 use crate::json::Int;
-use crate::replace;
+use crate::new_file;
 use crate::store::lock;
 
 /// The report's own name in the directory.
@@ -127,7 +127,7 @@ impl Target<'_> {
             self.begun = true;
         }
         let path = self.dir.join(file);
-        replace::create(&path, |out| {
+        new_file::create(&path, |out| {
             fill(out).map_err(|source| Error::Directory {
                 operation: DirectoryOperation::Write,
                 path: path.clone(),

@@ -203,7 +203,7 @@ impl ScrubState {
             path: path.into(),
             source,
         })?;
-        crate::replace::replace(path, &text)
+        crate::new_file::replace(path, &text)
     }
 
     /// What is known about a file as it is now; none where it was not verified since it changed.

@@ -178,10 +178,7 @@ pub fn simulate(request: &SimulateRequest) -> Result<SimulateReport, Error> {
         snapshots: 0,
     };
     run.program(subject.as_mut())?;
-    run.trace.save(&request.output).map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => taken(&request.output),
-        _ => failed(DirectoryOperation::Write, &request.output, source),
-    })?;
+    run.trace.save(&request.output)?;
     Ok(SimulateReport {
         schema: "fold.simulate/1",
         command: "simulate",

@@ -1,13 +1,15 @@
 //! The trace: columns that grow by one row a step, and their way into an archive.
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter};
 use std::path::Path;
 
 use fold_format::interchange::npz;
 use fold_format::{Dtype, Shape};
 use serde::Serialize;
 
+use crate::error::{DirectoryOperation, Error};
 use crate::json::Int;
+use crate::new_file;
 
 /// Values of one row, in the type that the trace has them in.
 #[derive(Debug, Clone, Copy)]
@@ -180,30 +182,25 @@ impl Trace {
         self.columns.iter().map(Column::summary).collect()
     }
 
-    /// Writes the archive under `path`, which must not be taken: into a temporary file beside it, flushed, renamed.
-    pub(super) fn save(&self, path: &Path) -> io::Result<()> {
-        let dir = path
-            .parent()
-            .filter(|dir| !dir.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".fold-trace-").suffix(".part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(dir)?;
-        let mut writer = npz::Writer::new(BufWriter::new(file.as_file_mut()));
+    /// Writes the archive under `path`, which must not be taken.
+    pub(super) fn save(&self, path: &Path) -> Result<(), Error> {
+        new_file::create(path, |file| {
+            self.write(BufWriter::new(file)).map_err(|source| Error::Directory {
+                operation: DirectoryOperation::Write,
+                path: path.into(),
+                source,
+            })
+        })
+    }
+
+    fn write(&self, out: impl io::Write + io::Seek) -> io::Result<()> {
+        let mut writer = npz::Writer::new(out);
         for column in &self.columns {
             let extents = column.extents();
             let shape = Shape::new(&extents).ok_or(io::ErrorKind::InvalidInput)?;
             writer.add(&column.name, column.dtype, &shape, &column.bytes)?;
         }
-        writer.finish()?.flush()?;
-        file.as_file().sync_data()?;
-        file.persist_noclobber(path).map_err(|error| error.error)?;
-        Ok(())
+        writer.finish()?.flush()
     }
 }
 
@@ -235,7 +232,7 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(arrays[0].bytes[8..], [[0, 0, 64, 64], [0; 4]].concat());
-        assert_eq!(trace.save(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(trace.save(&path).unwrap_err().exit().number(), 21);
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
         assert_eq!(
             std::fs::read_dir(dir.path()).unwrap().count(),

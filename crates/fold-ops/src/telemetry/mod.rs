@@ -176,7 +176,7 @@ fn rendered(record: impl FnOnce()) -> String {
 /// # Errors
 /// The system refuses; the file is then as before.
 pub fn write_textfile(path: &Path, text: &str) -> Result<(), Error> {
-    crate::replace::replace(path, text.as_bytes())
+    crate::new_file::replace(path, text.as_bytes())
 }
 
 /// Seconds since 1970, as Prometheus writes a time; 0 where there is none.

@@ -129,7 +129,7 @@ impl RunState {
             path: path.clone(),
             source,
         })?;
-        crate::replace::replace(&path, &text)
+        crate::new_file::replace(&path, &text)
     }
 
     /// Counts a failure to save.

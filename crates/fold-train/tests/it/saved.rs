@@ -56,7 +56,7 @@ fn a_saved_network_answers_as_it_did() {
     let request = small(dir.path());
     let outcome = train(&request, &mut Silent).unwrap();
     for (metrics, path) in outcome.history.iter().zip(&outcome.checkpoints) {
-        let eval = evaluate(path, &request.data).unwrap();
+        let eval = evaluate(path, || Ok(request.data.clone())).unwrap();
         assert_eq!((eval.epoch, eval.seed, eval.neurons), (metrics.epoch, 11, 24));
         assert_eq!(
             (eval.accuracy, eval.train_accuracy),
@@ -64,10 +64,13 @@ fn a_saved_network_answers_as_it_did() {
         );
         assert_eq!(eval.recorded_accuracy, eval.accuracy);
     }
-    assert_eq!(evaluate(dir.path(), &request.data).unwrap().epoch, 3);
+    assert_eq!(evaluate(dir.path(), || Ok(request.data.clone())).unwrap().epoch, 3);
     let mut other = request.data.clone();
     other.train = other.train.slice(1, 96);
-    assert!(matches!(evaluate(dir.path(), &other), Err(Error::OtherData { .. })));
+    assert!(matches!(
+        evaluate(dir.path(), || Ok(other)),
+        Err(Error::OtherData { .. })
+    ));
 }
 
 #[test]

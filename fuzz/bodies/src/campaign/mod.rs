@@ -217,14 +217,16 @@ struct Phase<'a> {
     run: Box<dyn Fn(Option<Instant>) -> (usize, u64, Tally) + 'a>,
 }
 
-/// Runs every phase and tells each row when it is there.
+/// Runs the phases and tells each row when it is there.
 ///
+/// - `only`: what the names of the phases to run begin with; empty: all are run.
 /// - `scripts`: what the simulated power cuts go through, beside those of the container itself.
 ///
 /// # Errors
 /// What telling a row fails with.
 pub fn run(
     settings: &Settings,
+    only: &[String],
     scripts: &[&dyn Script],
     tell: &mut dyn FnMut(&Row) -> io::Result<()>,
 ) -> io::Result<Vec<Row>> {
@@ -312,6 +314,8 @@ pub fn run(
             run: Box::new(move |end| flips::superblock_pairs(samples, &settings, end)),
         },
     ];
+    let chosen = |phase: &&Phase<'_>| only.is_empty() || only.iter().any(|name| phase.name.starts_with(name.as_str()));
+    let phases = phases.iter().filter(chosen).collect::<Vec<_>>();
     let mut clock = Clock::new(settings.limit, phases.iter().map(|phase| phase.weight).sum());
     let mut rows = Vec::new();
     for phase in &phases {

@@ -1,0 +1,109 @@
+//! The program `fold`: arguments in, a library call, its answer rendered, an exit code out.
+//!
+//! What is not here: anything that decides. Findings, codes and exit codes come from `fold-ops`, learning from
+//! `fold-train`.
+
+mod arguments;
+mod commands;
+mod durations;
+mod failure;
+mod interrupt;
+mod key_files;
+mod output;
+mod progress;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command, Global};
+use failure::Failure;
+use output::Output;
+
+/// Does what the arguments say, the first of which is the program's name, and returns what the process ends with.
+///
+/// Once in a process: it takes over the log, the signals and, with `--threads`, the global thread pool.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let shown = error.print().and_then(|()| std::io::stdout().flush());
+            let wanted = u8::try_from(error.exit_code()).unwrap_or(fold_ops::ExitCode::Usage.number());
+            return ExitCode::from(if shown.is_err() {
+                fold_ops::ExitCode::Io.number()
+            } else {
+                wanted
+            });
+        }
+    };
+    let mut output = Output::new(&arguments.global);
+    let ended = set_up(&arguments.global).and_then(|()| run(&arguments, &mut output));
+    let exit = ended.unwrap_or_else(|failure| report(&failure, &arguments.global, &mut output));
+    ExitCode::from(interrupt::named(exit).number())
+}
+
+fn run(arguments: &Arguments, output: &mut Output) -> Result<fold_ops::ExitCode, Failure> {
+    let global = &arguments.global;
+    match &arguments.command {
+        Command::Train(train) => commands::train::run(train, global, output),
+        Command::Eval(eval) => commands::eval::run(eval, global, output),
+        Command::Simulate(simulate) => commands::simulate::run(simulate, global, output),
+        Command::Inspect(inspect) => commands::inspect::run(inspect, global, output),
+        Command::Verify(verify) => commands::verify::run(verify, global, output),
+        Command::Convert(convert) => commands::convert::run(convert, global, output),
+        Command::Diff(diff) => commands::diff::run(diff, global, output),
+        Command::Extract(extract) => commands::extract::run(extract, global, output),
+        Command::Repair(repair) => commands::repair::run(repair, global, output),
+        Command::Salvage(salvage) => commands::salvage::run(salvage, global, output),
+        Command::Sign(sign) => commands::sign::sign(sign, global, output),
+        Command::Keygen(keygen) => commands::sign::keygen(keygen, global, output),
+        Command::Scrub(scrub) => commands::scrub::run(scrub, global, output),
+        Command::Prune(prune) => commands::prune::run(prune, global, output),
+        Command::Exporter(exporter) => commands::exporter::run(exporter, global, output),
+        Command::Doctor(doctor) => commands::doctor::run(doctor, global, output),
+        Command::Explain(explain) => commands::explain::run(explain, global, output),
+        Command::Completions(completions) => commands::generated::completions(completions, global, output),
+        Command::Man => commands::generated::man(global, output),
+    }
+}
+
+/// Logging and threads.
+fn set_up(global: &Global) -> Result<(), Failure> {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => log::LevelFilter::Error,
+        (false, 0) => log::LevelFilter::Warn,
+        (false, 1) => log::LevelFilter::Info,
+        (false, _) => log::LevelFilter::Debug,
+    };
+    env_logger::Builder::new()
+        .filter_level(level)
+        .parse_default_env()
+        .init();
+    interrupt::listen().map_err(|error| Failure::Internal(error.into()))?;
+    if let Some(threads) = global.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+        pool.build_global().map_err(|error| Failure::Internal(error.into()))?;
+    }
+    Ok(())
+}
+
+/// Says why a command failed: on standard error, and as an object where JSON was asked for.
+fn report(failure: &Failure, global: &Global, output: &mut Output) -> fold_ops::ExitCode {
+    let exit = interrupt::named(failure.exit());
+    output::note(&format!("fold: {failure}"));
+    if let Some(code) = failure.code() {
+        output.note(&format!("      `fold explain {code}` says more"));
+    }
+    if global.json && !matches!(failure, Failure::Output(_)) {
+        let object = serde_json::json!({
+            "schema": "fold.error/1", "exit_code": exit, "code": failure.code(), "message": failure.to_string(),
+        });
+        if output.json(&object).is_err() {
+            return fold_ops::ExitCode::Io;
+        }
+    }
+    exit
+}

@@ -1,0 +1,177 @@
+//! A file at once under its name: small ones that are replaced, such as state and metrics, and new ones that take no
+//! other's name.
+//!
+//! Checkpoints are not written by this: `fold_format::save` is. A temporary file of a killed process has a name of which
+//! `fold_format::is_temporary_name` knows.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use fold_format::storage::Storage as _;
+use fold_format::{Disk, IoFault, Misuse, Operation};
+use tempfile::NamedTempFile;
+
+use crate::error::{DirectoryOperation, Error};
+
+/// What a name begins with until it is the file's own.
+const PREFIX: &str = ".fold-tmp-";
+
+fn fault(operation: Operation, path: &Path, error: std::io::Error) -> Error {
+    Error::Format(IoFault::new(operation, Some(path.into()), error).into())
+}
+
+/// Writes `bytes` under a temporary name in the same directory, flushes them, and gives them the name `path`. Readable
+/// by all, as the umask allows: the metrics are another user's business.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |source| Error::Directory {
+        operation: DirectoryOperation::Write,
+        path: path.into(),
+        source,
+    };
+    let mut file = temporary(path).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_data().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Has a new file filled and gives it the name `path`. Whatever fails, there is no such file.
+///
+/// # Errors
+/// `FOLD-E0003` the name is taken; what `fill` fails with; what the system refuses.
+pub(crate) fn create<T>(path: &Path, fill: impl FnOnce(&mut File) -> Result<T, Error>) -> Result<T, Error> {
+    let mut pending = Pending::new(path)?;
+    let filled = fill(pending.temporary.as_file_mut())?;
+    pending.publish()?;
+    Ok(filled)
+}
+
+/// A new file on its way: filled under a temporary name beside its own, and perhaps read back, before it gets that. It
+/// goes when it is dropped before.
+pub(crate) struct Pending<'a> {
+    temporary: NamedTempFile,
+    target: &'a Path,
+    dir: &'a Path,
+}
+
+impl<'a> Pending<'a> {
+    /// Begins a file that will be called `target`, which must not exist.
+    pub(crate) fn new(target: &'a Path) -> Result<Self, Error> {
+        if target.symlink_metadata().is_ok() {
+            return Err(taken(target));
+        }
+        let temporary = temporary(target).map_err(|error| fault(Operation::Create, target, error))?;
+        let dir = dir_of(target);
+        Ok(Self { temporary, target, dir })
+    }
+
+    /// Where it lies until it gets its name.
+    pub(crate) fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Fills it, through a buffer.
+    pub(crate) fn fill<T>(&self, write: impl FnOnce(&mut BufWriter<&File>) -> Result<T, Error>) -> Result<T, Error> {
+        let mut out = BufWriter::with_capacity(1 << 20, self.temporary.as_file());
+        let written = write(&mut out)?;
+        out.flush()
+            .map_err(|error| fault(Operation::Write, self.target, error))?;
+        Ok(written)
+    }
+
+    /// Flushes it, gives it its name and the directory's names to the disk; another file that got the name meanwhile is
+    /// left alone. Returns its length in bytes.
+    pub(crate) fn publish(self) -> Result<u64, Error> {
+        // By its name: it may have been replaced by a save under that name.
+        let synced = File::open(self.temporary.path()).and_then(|file| {
+            file.sync_all()?;
+            Ok(file.metadata()?.len())
+        });
+        let len = synced.map_err(|error| fault(Operation::Sync, self.target, error))?;
+        self.temporary
+            .persist_noclobber(self.target)
+            .map_err(|error| match error.error.kind() {
+                std::io::ErrorKind::AlreadyExists => taken(self.target),
+                _ => fault(Operation::Rename, self.target, error.error),
+            })?;
+        Disk.sync_dir(self.dir)
+            .map_err(|error| fault(Operation::SyncDirectory, self.dir, error))?;
+        Ok(len)
+    }
+}
+
+fn taken(path: &Path) -> Error {
+    Error::Format(Misuse::TargetExists { path: path.into() }.into())
+}
+
+/// The directory of a file's name.
+fn dir_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// A file in the directory of `path` that goes when it is dropped.
+fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // As any new file: the umask takes away what it does.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(dir_of(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_takes_no_other_name_and_a_failure_leaves_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new");
+        let write = |bytes: &'static [u8]| {
+            move |out: &mut File| {
+                out.write_all(bytes).unwrap();
+                Ok(())
+            }
+        };
+        let failing = create(&path, |_| -> Result<(), Error> {
+            Err(fold_format::Error::Cancelled.into())
+        });
+        assert!(failing.is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        create(&path, write(b"one")).unwrap();
+        assert_eq!(create(&path, write(b"two")).unwrap_err().exit().number(), 21);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_name_before_its_own_is_known_as_temporary() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = temporary(&dir.path().join("new")).unwrap();
+        assert!(fold_format::is_temporary_name(file.path().file_name().unwrap()));
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_stays_and_nothing_is_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.prom");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        let names = std::fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(names, 1);
+        let taken = dir.path().join("taken");
+        std::fs::create_dir(&taken).unwrap();
+        let error = replace(&taken, b"x").unwrap_err();
+        assert!(error.to_string().contains("cannot write"), "{error}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+        let error = replace(&dir.path().join("absent/file"), b"x").unwrap_err();
+        assert_eq!(error.exit().number(), 74, "{error}");
+    }
+}
