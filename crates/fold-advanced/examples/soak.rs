@@ -1,6 +1,7 @@
 //! The soak from the command line: `cargo run --release -p fold-advanced --example soak -- 1000000 [SEED]`.
 //!
-//! Half of the steps with every mechanism but the three-factor rule and its neuromodulation, half with these too. Ends with exit code 1 and the failure on stderr when an invariant breaks.
+//! A quarter of the steps with every mechanism but the three-factor rule and its neuromodulation, a quarter with these too, and half over
+//! layers whose parameters are at the ends of their ranges. Ends with exit code 1 and the failure on stderr when an invariant breaks.
 
 use std::io::Write as _;
 
@@ -85,21 +86,36 @@ fn config(with_credit: bool, seed: u64) -> LayerConfig {
     }
 }
 
+/// Layers whose parameters are at the ends of their ranges.
+const EDGED: u64 = 48;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let steps = arguments.next().map_or(Ok(100_000), |text| text.parse::<u64>())?;
     let seed = arguments.next().map_or(Ok(1), |text| text.parse::<u64>())?;
-    for with_credit in [false, true] {
-        let config = config(with_credit, seed);
+    let mut out = std::io::stdout();
+    let run = |config: LayerConfig, steps, seed| -> Result<(soak::Outcome, u64), Box<dyn std::error::Error>> {
         let wiring = Wiring::shared(config.shape)?;
         let mut layer = Layer::new(config, wiring)?;
         layer.set_samples(3)?;
-        let outcome = soak::soak(&mut layer, steps / 2, 100, seed)?;
-        writeln!(
-            std::io::stdout(),
-            "{outcome:?}, state {:016x}",
-            soak::fingerprint(&layer)
-        )?;
+        let outcome = soak::soak(&mut layer, steps, 100, seed)?;
+        Ok((outcome, soak::fingerprint(&layer)))
+    };
+    for with_credit in [false, true] {
+        let (outcome, state) = run(config(with_credit, seed), steps / 4, seed)?;
+        writeln!(out, "{outcome:?}, state {state:016x}")?;
     }
+    let mut sum = soak::Outcome::default();
+    for edge in 0..EDGED {
+        let base = config(edge % 2 == 0, seed);
+        let (outcome, _) = run(soak::at_edges(&base, edge), steps / 2 / EDGED, seed + edge)?;
+        sum.steps += outcome.steps;
+        sum.refused += outcome.refused;
+        sum.spikes += outcome.spikes;
+    }
+    writeln!(
+        out,
+        "{sum:?} over {EDGED} layers with parameters at the ends of their ranges"
+    )?;
     Ok(())
 }

@@ -1,15 +1,36 @@
 //! The soak: a long run on hostile inputs that keeps every invariant, or says which broke.
 //!
 //! Used by this crate's tests with a small number of steps, by `examples/soak.rs` with as many as wanted, and by the release
-//! check. Inputs are a pure function of the seed, so a failure can be replayed.
+//! check. Inputs are a pure function of the seed, so a failure can be replayed. [`at_edges`] makes layers whose parameters are at the ends of
+//! their ranges.
 
+use fold_core::health::HealthParams;
 use fold_core::invariants::Breach;
+use fold_core::params::{DendriteParams, FilamentParams, Integration, SpikeParams};
 use fold_core::random::{Random, Stream, below, uniform};
+use fold_core::three_factor::ThreeFactorParams;
 
+use crate::adaptation::AdaptationParams;
+use crate::bap::BapParams;
+use crate::config::DT_MS;
+use crate::consolidation::ConsolidationParams;
+use crate::feedback::FeedbackParams;
+use crate::homeostasis::HomeostasisParams;
 use crate::mechanism::{StepOptions, Thresholds};
-use crate::{Error, Layer, Result};
+use crate::neuromodulation::{NeuromodulationParams, Signal};
+use crate::pruning::PruningParams;
+use crate::refractory::RefractoryParams;
+use crate::short_term::ShortTermParams;
+use crate::stdp::{Pairing, StdpParams};
+use crate::{Error, Layer, LayerConfig, Result};
 
 const STREAM: Stream = Stream(64);
+
+/// The choices of [`at_edges`].
+const EDGES: Stream = Stream(65);
+
+/// Draws of a section until its rules and those of the sections before it are content.
+const DRAWS: usize = 256;
 
 /// Values that no step may accept.
 const HOSTILE: [f32; 8] = [
@@ -24,7 +45,7 @@ const HOSTILE: [f32; 8] = [
 ];
 
 /// What a soak did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Steps taken.
     pub steps: u64,
@@ -112,6 +133,81 @@ pub fn soak(layer: &mut Layer, steps: u64, check_every: u64, seed: u64) -> std::
     }
     check(layer, steps)?;
     Ok(outcome)
+}
+
+/// `config` with every parameter of the mechanisms it has at one of the ends of its range, as far as the rules that tie parameters together
+/// allow: section by section, a section that they refuse in every draw stays as it was. A function of `config` and `seed`.
+#[must_use]
+pub fn at_edges(config: &LayerConfig, seed: u64) -> LayerConfig {
+    let random = Random::new(seed, EDGES);
+    let mut drawn = 0;
+    let mut word = || {
+        drawn += 1;
+        random.block(drawn, 0)[0]
+    };
+    let mut edged = config.clone();
+    let mut section = |set: &dyn Fn(&mut LayerConfig, &mut dyn FnMut() -> u32)| {
+        for _ in 0..DRAWS {
+            let mut candidate = edged.clone();
+            set(&mut candidate, &mut word);
+            if candidate.check().is_ok() {
+                edged = candidate;
+                break;
+            }
+        }
+    };
+    /// Sections that may be absent.
+    macro_rules! sections {
+        ($($field:ident: $params:ident),+) => { $(
+            section(&|c, word| if c.$field.is_some() {
+                c.$field = Some($params::from_fractions(|| end(word())));
+            });
+        )+ };
+    }
+    section(&|c, word| c.dt_ms = DT_MS.range.at(end(word())) as f32);
+    section(&|c, word| c.filaments = FilamentParams::from_fractions(|| end(word())));
+    section(&|c, word| {
+        let integration = [
+            Integration::Sum,
+            Integration::NmdaShunting,
+            Integration::WtaSoft,
+            Integration::WtaHard,
+        ];
+        c.dendrite = DendriteParams {
+            integration: integration[below(word(), 4) as usize],
+            ..DendriteParams::from_fractions(|| end(word()))
+        };
+    });
+    section(&|c, word| c.spike = SpikeParams::from_fractions(|| end(word())));
+    section(&|c, word| c.health = HealthParams::from_fractions(|| end(word())));
+    section(&|c, word| {
+        if c.stdp.is_some() {
+            c.stdp = Some(StdpParams {
+                pairing: [Pairing::AllToAll, Pairing::Nearest][below(word(), 2) as usize],
+                ..StdpParams::from_fractions(|| end(word()))
+            });
+        }
+    });
+    section(&|c, word| {
+        if c.neuromodulation.is_some() {
+            let signal = [Signal::External, Signal::Capacity, Signal::Surprise];
+            c.neuromodulation = Some(NeuromodulationParams {
+                signal: signal[below(word(), 3) as usize],
+                ..NeuromodulationParams::from_fractions(|| end(word()))
+            });
+        }
+    });
+    sections!(
+        refractory: RefractoryParams, three_factor: ThreeFactorParams, homeostasis: HomeostasisParams,
+        short_term: ShortTermParams, bap: BapParams, consolidation: ConsolidationParams, pruning: PruningParams,
+        adaptation: AdaptationParams, feedback: FeedbackParams
+    );
+    edged
+}
+
+/// One end of a range, as a fraction of it.
+fn end(word: u32) -> f64 {
+    f64::from(word % 2)
 }
 
 fn check(layer: &Layer, step: u64) -> std::result::Result<(), Failure> {

@@ -50,9 +50,11 @@ impl Range {
         value <= high && if self.open_below { value > low } else { value >= low }
     }
 
-    /// The value at `fraction` of the interval, for `fraction` in (0, 1): a test generator's source of valid values.
+    /// The value at `fraction` of the interval, for `fraction` in [0, 1]: a generator's source of valid values. An excluded end is
+    /// approached to a thousand-millionth of the interval.
     #[must_use]
     pub fn at(&self, fraction: f64) -> f64 {
+        let fraction = if self.open_below { fraction.max(1e-9) } else { fraction };
         self.low + (self.high - self.low) * fraction
     }
 }
@@ -281,7 +283,7 @@ macro_rules! parameters {
                 $( if let Some(row) = rows.next() { violations.range(row, self.$field); } )+
             }
 
-            /// A value inside every single range, each field at the next fraction of (0, 1) that `next` gives.
+            /// A value inside every single range, each field at the next fraction of [0, 1] that `next` gives.
             pub fn from_fractions(mut next: impl FnMut() -> f64) -> Self {
                 let mut rows = Self::TABLE.iter();
                 let mut value = Self::default();

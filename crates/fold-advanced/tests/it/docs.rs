@@ -17,7 +17,7 @@ use fold_core::health::HealthParams;
 use fold_core::params::{DendriteParams, FilamentParams, Parameter, SpikeParams, markdown};
 use fold_core::three_factor::ThreeFactorParams;
 
-const PAGES: [(&str, &[Parameter]); 16] = [
+pub(crate) const PAGES: [(&str, &[Parameter]); 16] = [
     ("filaments.md", FilamentParams::TABLE),
     ("dendrite.md", DendriteParams::TABLE),
     ("spike.md", SpikeParams::TABLE),

@@ -1,7 +1,9 @@
 //! Inputs and options that no step may accept, and the soak.
 
-use fold_advanced::soak::{fingerprint, soak};
-use fold_advanced::{Error, MAX_SAMPLES, StateData, StepOptions};
+use std::collections::HashMap;
+
+use fold_advanced::soak::{at_edges, fingerprint, soak};
+use fold_advanced::{Error, LayerConfig, MAX_SAMPLES, StateData, StepOptions};
 use fold_core::input::InputPolicy;
 
 use super::{build, everything, input};
@@ -103,4 +105,66 @@ fn a_soak_of_a_hundred_thousand_steps_keeps_every_invariant() {
         assert_eq!(outcome.steps, 50_000);
         assert!(outcome.refused > 7000 && outcome.spikes > 1000, "{outcome:?}");
     }
+}
+
+/// A layer with every mechanism and its parameters at the ends of their ranges.
+fn edged(seed: u64) -> LayerConfig {
+    at_edges(&everything(seed), seed)
+}
+
+#[test]
+fn a_soak_at_the_edges_of_the_ranges_keeps_every_invariant() {
+    let mut spikes = 0;
+    for seed in 0..50 {
+        let mut config = edged(seed);
+        config.three_factor = config.three_factor.filter(|_| seed % 2 == 0);
+        config.neuromodulation = config.neuromodulation.filter(|_| seed % 2 == 0);
+        let outcome = soak(&mut build(config.clone(), 3), 2000, 20, seed);
+        spikes += outcome
+            .unwrap_or_else(|failure| panic!("seed {seed}: {failure}\n{config:?}"))
+            .spikes;
+    }
+    assert!(spikes > 10_000, "{spikes}");
+}
+
+/// The ends that no layer with every mechanism can have: the rules that tie parameters together forbid them. (Winners are not drawn.)
+const FORBIDDEN: [(&str, [bool; 2]); 11] = [
+    ("adaptation.strength", [false, true]),
+    ("feedback.cells", [false, true]),
+    ("feedback.strength", [false, true]),
+    ("feedback.threshold", [false, true]),
+    ("filaments.n_max", [true, false]),
+    ("filaments.n_min", [false, true]),
+    ("homeostasis.rate_target", [false, true]),
+    ("inhibition.winners.count", [true, true]),
+    ("refractory.absolute_ms", [false, true]),
+    ("spike.theta_max", [true, false]),
+    ("spike.theta_min", [false, true]),
+];
+
+/// What the soak above is about: over its seeds every parameter is at either end of its range.
+#[test]
+fn every_parameter_gets_to_both_ends_of_its_range() {
+    let mut seen: HashMap<&str, [bool; 2]> = HashMap::new();
+    for seed in 0..50 {
+        let json = serde_json::to_value(edged(seed)).unwrap();
+        for parameter in super::docs::PAGES.iter().flat_map(|(_, table)| *table) {
+            let pointer = format!("/{}", parameter.name.replace('.', "/"));
+            let Some(value) = json.pointer(&pointer).and_then(serde_json::Value::as_f64) else {
+                continue;
+            };
+            let close = |end: f64| (value - end).abs() <= 1e-6 * end.abs();
+            let ends = seen.entry(parameter.name).or_default();
+            ends[0] |= close(parameter.range.at(0.0));
+            ends[1] |= close(parameter.range.at(1.0));
+        }
+    }
+    assert!(seen.len() > 40, "{seen:?}");
+    let mut missed: Vec<(&str, [bool; 2])> = seen
+        .into_iter()
+        .map(|(name, ends)| (name, ends.map(|end| !end)))
+        .collect();
+    missed.retain(|(_, ends)| *ends != [false; 2]);
+    missed.sort_unstable();
+    assert_eq!(missed, FORBIDDEN);
 }
