@@ -139,13 +139,11 @@ pub enum RowFault {
         /// B.
         batch: usize,
     },
-    /// Steps of a sound layer have one duration.
-    #[error("a step of {dt_ms} ms; a sound layer has one duration for all steps, here {layer_ms} ms")]
-    Duration {
-        /// The row's.
-        dt_ms: f64,
-        /// The layer's.
-        layer_ms: f32,
+    /// A sleep that takes no time, or negative time.
+    #[error("a sleep of {duration_ms} ms; it must last longer than 0")]
+    SleepDuration {
+        /// The row's duration.
+        duration_ms: f64,
     },
     /// A batch of no samples.
     #[error("a step of no samples")]

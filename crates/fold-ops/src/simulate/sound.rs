@@ -15,7 +15,7 @@ use fold_advanced::refractory::RefractoryParams;
 use fold_advanced::short_term::ShortTermParams;
 use fold_advanced::stdp::StdpParams;
 use fold_advanced::{Layer, LayerConfig, StateArray, StateData, StateSlice, StepOptions, Thresholds};
-use fold_core::three_factor::ThreeFactorParams;
+use fold_core::three_factor::{ThreeFactor, ThreeFactorParams};
 use fold_core::{Shape, Wiring};
 use serde_json::{Map, Value};
 
@@ -49,14 +49,7 @@ impl Subject {
             });
         }
         layer.set_samples(case.batch).map_err(Fault::Parameters)?;
-        let mut arrays = BTreeMap::new();
-        layer.visit_state(&mut |name: &str, shape: &[usize], values: StateSlice<'_>| {
-            let array = StateArray {
-                shape: shape.to_vec(),
-                data: values.to_data(),
-            };
-            arrays.insert(name.to_owned(), array);
-        });
+        let mut arrays = arrays(&layer);
         let padded = arrays
             .iter()
             .map(|(name, array)| (name.clone(), array.shape.clone()))
@@ -83,6 +76,50 @@ impl Subject {
             not_applied,
         })
     }
+
+    /// Goes on with steps of `dt_ms`: the state is what it was, and decays from now on by exp(-dt / tau) of the new duration. What is left
+    /// of a refractory period stays as long as it was, in whole steps, rounded up; an eligibility that steps of this duration could not
+    /// have reached is cut to the most that they can.
+    fn change_duration(&mut self, dt_ms: f32) -> Result<(), fold_advanced::Error> {
+        let before = self.layer.config();
+        let mut config = before.clone();
+        config.dt_ms = dt_ms;
+        config.check()?;
+        let mut arrays = arrays(&self.layer);
+        if let (Some(params), Some(StateData::U32(steps))) =
+            (config.refractory, data(&mut arrays, "refractory.countdown"))
+        {
+            let (per_step, most) = (f64::from(before.dt_ms) / f64::from(dt_ms), params.blocked_steps(dt_ms));
+            for left in steps {
+                *left = ((f64::from(*left) * per_step).ceil() as u32).min(most);
+            }
+        }
+        if let (Some(params), Some(stdp)) = (&config.three_factor, &config.stdp)
+            && let Some(StateData::F32(eligibility)) = data(&mut arrays, "three_factor.eligibility")
+        {
+            let bound = ThreeFactor::new(params, dt_ms, stdp.drive_max(&config.filaments)).bound();
+            eligibility.iter_mut().for_each(|e| *e = e.clamp(-bound, bound));
+        }
+        self.layer = Layer::restore(config, |name| arrays.remove(name))?;
+        Ok(())
+    }
+}
+
+/// Every array of the layer's state, by name.
+fn arrays(layer: &Layer) -> BTreeMap<String, StateArray> {
+    let mut arrays = BTreeMap::new();
+    layer.visit_state(&mut |name: &str, shape: &[usize], values: StateSlice<'_>| {
+        let array = StateArray {
+            shape: shape.to_vec(),
+            data: values.to_data(),
+        };
+        arrays.insert(name.to_owned(), array);
+    });
+    arrays
+}
+
+fn data<'a>(arrays: &'a mut BTreeMap<String, StateArray>, name: &str) -> Option<&'a mut StateData> {
+    arrays.get_mut(name).map(|array| &mut array.data)
 }
 
 /// The configuration: what goes with the class, and the case's sections over it.
@@ -95,12 +132,11 @@ fn config(case: &Case) -> Result<LayerConfig, Fault> {
     };
     shape.check().map_err(|error| Fault::Parameters(error.into()))?;
     let mut config = LayerConfig::new(shape, dendrites * synapses, case.seed);
-    if let Some(dt) = case.program.iter().find_map(|row| match row {
-        Row::Forward { dt, .. } => Some(*dt),
+    let durations = case.program.iter().filter_map(|row| match row {
+        Row::Forward { dt, .. } => Some(*dt as f32),
         _ => None,
-    }) {
-        config.dt_ms = dt as f32;
-    }
+    });
+    config.dt_ms = durations.clone().next().unwrap_or(config.dt_ms);
     // The defaults are made for many synapses; short-term plasticity lets about a quarter of a steady input through.
     let part = if case.class == NeuronClass::Advanced { 32.0 } else { 8.0 };
     config.dendrite.threshold = synapses as f32 / part;
@@ -124,10 +160,14 @@ fn config(case: &Case) -> Result<LayerConfig, Fault> {
         });
         config.refractory = Some(RefractoryParams::default());
     }
-    // Short steps make a rate per step small; half of what the refractory period leaves possible is reachable.
+    // Short steps make a rate per step small; half of what the refractory period leaves possible in the shortest is reachable.
+    let shortest = LayerConfig {
+        dt_ms: durations.fold(config.dt_ms, f32::min),
+        ..config.clone()
+    };
     let default = HomeostasisParams::default();
     config.homeostasis = Some(HomeostasisParams {
-        rate_target: default.rate_target.min(config.rate_max() as f32 / 2.0),
+        rate_target: default.rate_target.min(shortest.rate_max() as f32 / 2.0),
         ..default
     });
     let wrong = |source: serde_json::Error| {
@@ -194,12 +234,8 @@ impl super::Subject for Subject {
         if forward.samples == 0 {
             return Err(StepFault::Asked(RowFault::NoSamples));
         }
-        let layer_ms = self.layer.config().dt_ms;
-        if forward.dt as f32 != layer_ms {
-            return Err(StepFault::Asked(RowFault::Duration {
-                dt_ms: forward.dt,
-                layer_ms,
-            }));
+        if forward.dt as f32 != self.layer.config().dt_ms {
+            self.change_duration(forward.dt as f32)?;
         }
         if forward.samples != self.layer.samples() {
             self.layer.set_samples(forward.samples)?;
@@ -243,6 +279,10 @@ impl super::Subject for Subject {
     }
 
     fn sleep(&mut self, duration: f64) -> Result<(), StepFault> {
+        if duration <= 0.0 {
+            let what = RowFault::SleepDuration { duration_ms: duration };
+            return Err(StepFault::Asked(what));
+        }
         self.layer.sleep(duration as f32)?;
         Ok(())
     }

@@ -289,13 +289,79 @@ fn only_the_sound_semantics_refuses_an_input_that_is_no_number() {
     }
 }
 
+/// The values of a trace's array of f32.
+fn values(arrays: &[Array<'_>], name: &str) -> Vec<f32> {
+    let array = arrays.iter().find(|array| array.name == name).unwrap();
+    let floats = array.bytes.chunks_exact(4);
+    floats.map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+/// A2: what decays does so by the time that passes, in steps of whatever length.
 #[test]
-fn steps_of_another_duration_and_of_no_samples_are_refused_under_sound_alone() {
-    let program = json!([["f", null, null, 1.0, 1], ["f", null, null, 2.0, 1]]);
-    let mut bench = Bench::new(&with(case(), "program", program), &[x(5)]);
-    bench.run(Semantics::PyFolds102).unwrap();
-    let error = bench.run(Semantics::Sound).map(|_| ()).unwrap_err();
-    assert!(error.to_string().contains("program row 1: a step of 2 ms"), "{error}");
+fn a_program_may_change_the_duration_of_its_steps() {
+    let silent = |durations: &[f64]| {
+        let mut program = vec![json!(["f", null, 0.5, 1.0, 1])];
+        program.extend(durations.iter().map(|dt| json!(["f", "inference", null, dt, 0])));
+        let (name, dtype, shape, mut bytes) = x(5);
+        bytes[64..].fill(0);
+        let sound = json!({"refractory": {"absolute_ms": 6.0}, "homeostasis": null, "spike": {"theta_init": 0.06}});
+        let case = with(with(case(), "program", json!(program)), "sound", sound);
+        bench_trace(&case, &[(name, dtype, shape, bytes)])
+    };
+    let decaying = [
+        "final.stdp.trace_pre",
+        "final.short_term.facilitation",
+        "final.short_term.depletion",
+        "final.three_factor.eligibility",
+    ];
+    let (even, uneven) = (silent(&[1.0, 1.0, 1.0, 1.0]), silent(&[2.0, 0.5, 1.5]));
+    for name in decaying {
+        let (even, uneven) = (values(&even, name), values(&uneven, name));
+        assert!(even.iter().any(|x| *x != 0.0), "{name} has nothing to decay");
+        assert!(
+            even.iter().zip(&uneven).all(|(a, b)| (a - b).abs() < 1e-6),
+            "{name}: {even:?} {uneven:?}"
+        );
+    }
+    let countdown = |arrays: &[Array<'_>]| {
+        let array = arrays.iter().find(|array| array.name == "final.refractory.countdown");
+        array.unwrap().bytes[0]
+    };
+    assert_eq!(
+        [silent(&[1.0]), silent(&[0.5]), silent(&[4.0])].map(|trace| countdown(&trace)),
+        [5, 11, 1]
+    );
+}
+
+fn bench_trace(case: &Value, arrays: &[(&str, Dtype, &[u64], Vec<u8>)]) -> Vec<Array<'static>> {
+    Bench::new(case, arrays).run(Semantics::Sound).unwrap().1
+}
+
+#[test]
+fn time_that_does_not_run_forward_is_refused_under_sound_alone() {
+    for (row, expected) in [
+        (json!(["s", -12.5]), "program row 1: a sleep of -12.5 ms"),
+        (json!(["s", 0.0]), "program row 1: a sleep of 0 ms"),
+        (
+            json!(["f", null, null, -1.0, 1]),
+            "program row 1: parameters out of range: dt_ms = -1",
+        ),
+        (
+            json!(["f", null, null, 0.0, 1]),
+            "program row 1: parameters out of range: dt_ms = 0",
+        ),
+    ] {
+        let program = json!([["f", null, null, 1.0, 1], row]);
+        let mut bench = Bench::new(&with(case(), "program", program), &[x(5)]);
+        bench.run(Semantics::PyFolds102).unwrap();
+        let error = bench.run(Semantics::Sound).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.exit(), ExitCode::Usage);
+    }
+}
+
+#[test]
+fn a_step_of_no_samples_is_refused_under_sound_alone() {
     let program = json!([["f", null, null, 1.0, 1, 0]]);
     let mut bench = Bench::new(&with(case(), "program", program), &[x(5)]);
     bench.run(Semantics::PyFolds102).unwrap();

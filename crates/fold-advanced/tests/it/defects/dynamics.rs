@@ -100,6 +100,33 @@ fn d3_blocked_steps_fire_all_the_same() {
     assert_eq!((blocked, fired), (52, 6));
 }
 
+/// How many blocked steps fire is a matter of the drive, of the shape most of all: from one in nine to every one. (A report of 32 of 130
+/// lies between.)
+#[test]
+fn d3_the_share_depends_on_the_number_of_dendrites() {
+    let count = |dendrites: u32, adaptation_increment: f64| {
+        let p = Parameters {
+            adaptation_increment,
+            ..defaults(dendrites, 16)
+        };
+        let mut neuron = advanced(p, 10);
+        let (mut blocked, mut fired) = (0, 0);
+        for _ in 0..200 {
+            let x = vec![1.0; p.synapse_count()];
+            let spike = neuron.forward(&x, 1, Forward::default()).unwrap().spikes[0];
+            if neuron.refractory().blocked[0] {
+                blocked += 1;
+                fired += usize::from(spike);
+            }
+        }
+        (blocked, fired)
+    };
+    assert_eq!(
+        [count(5, 0.05), count(6, 0.05), count(8, 0.05), count(8, 0.02)],
+        [(52, 9), (56, 14), (75, 24), (75, 75)]
+    );
+}
+
 #[test]
 fn d_sound_blocks_exactly_and_finally() {
     for dt in [0.1, 1.0] {
@@ -258,6 +285,37 @@ fn g1_sound_refuses_an_adaptation_that_could_hold_any_input_down() {
     assert!(config.check().unwrap_err().to_string().contains("adaptation.strength"));
 }
 
+/// The largest potential of PyFolds' inhibitory cells while every one of `excitatory` neurons fires, by `InhibitionLayer` of its 1.0.2
+/// (pyfolds/advanced/inhibition.py): weights uniform in +-sqrt(6 / (n + n/4)), nine of ten and the negative ones set to zero, times 0.3.
+fn g2_largest_potential(excitatory: u32, seed: u64) -> f32 {
+    let random = Random::new(seed, Stream(3003));
+    let inhibitory = excitatory / 4;
+    let limit = (6.0 / (excitatory + inhibitory) as f32).sqrt();
+    let weight = |cell: u32, from: u32| {
+        let [weight, kept, ..] = random.block(u64::from(cell) << 32 | u64::from(from), 0).map(uniform);
+        if kept < 0.1 {
+            (limit * (2.0 * weight - 1.0)).max(0.0)
+        } else {
+            0.0
+        }
+    };
+    (0..inhibitory)
+        .map(|cell| 0.3 * (0..excitatory).map(|from| weight(cell, from)).sum::<f32>())
+        .fold(0.0, f32::max)
+}
+
+/// Their threshold is 2.0. In a layer of 100 the strongest of 25 cells gets to 0.2 to 0.6 (a report of 0.40 lies between), and in one of
+/// 1,000 not to half the threshold: the sum grows with the root of n.
+#[test]
+fn g2_inhibitory_cells_cannot_fire_when_every_neuron_does() {
+    let mut largest: Vec<f32> = (0..200).map(|seed| g2_largest_potential(100, seed)).collect();
+    largest.sort_by(f32::total_cmp);
+    assert!(largest[0] > 0.2 && largest[199] < 0.6, "{largest:?}");
+    assert!(largest[0] < 0.4 && 0.4 < largest[199], "{largest:?}");
+    assert!((0.3..0.4).contains(&largest[100]), "{}", largest[100]);
+    assert!((0..5).all(|seed| g2_largest_potential(1000, seed) < 1.0));
+}
+
 #[test]
 fn g3_a_nan_gets_into_the_state() {
     let mut base = neuron(
@@ -282,13 +340,13 @@ fn g3_sound_refuses_it_and_changes_nothing() {
     }
 }
 
-#[test]
-fn g4_a_resumed_neuron_fires_where_the_uninterrupted_one_is_silent() {
+/// Spikes of 1,000 steps, uninterrupted and resumed, after 1,000 steps with adaptation of this increment.
+fn gone_on_and_resumed(adaptation_increment: f64) -> (usize, usize) {
     // Eight dendrites: theta is pinned at its upper clamp, below the potential, and adaptation alone keeps the neuron silent.
     let p = Parameters {
         n_dendrites: 8,
         n_synapses_per_dendrite: 16,
-        adaptation_increment: 0.1,
+        adaptation_increment,
         ..Parameters::default()
     };
     let fires = |neuron: &mut AdvancedNeuron| neuron.forward(&DRIVE, 1, Forward::default()).unwrap().spikes[0] == 1;
@@ -298,7 +356,15 @@ fn g4_a_resumed_neuron_fires_where_the_uninterrupted_one_is_silent() {
     });
     let mut resumed = AdvancedNeuron::new(p, neuron.state()).unwrap();
     let [went_on, came_back] = [&mut neuron, &mut resumed].map(|neuron| (0..1000).filter(|_| fires(neuron)).count());
-    assert_eq!((went_on, came_back), (0, 26));
+    (went_on, came_back)
+}
+
+/// The resumed neuron has lost its adaptation current and fires until it has gathered it again: the smaller the increment, the longer. (A
+/// report of 43 lies between.)
+#[test]
+fn g4_a_resumed_neuron_fires_where_the_uninterrupted_one_is_silent() {
+    let counts = [0.2, 0.1, 0.075, 0.07, 0.05].map(gone_on_and_resumed);
+    assert_eq!(counts, [(0, 11), (0, 26), (0, 42), (0, 48), (0, 110)]);
 }
 
 #[test]
