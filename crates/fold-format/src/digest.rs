@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128, xxh3_128_with_seed};
+use twox_hash::{XxHash3_64, XxHash3_128};
 
 use crate::info::DigestKind;
 use crate::layout::{DOMAIN_BLOCK, DOMAIN_CHUNK, DOMAIN_DIGESTS, DOMAIN_INDEX, DOMAIN_PROLOGUE, DOMAIN_ROOT};
@@ -87,7 +87,10 @@ impl Hasher {
     fn node(&self, domain: u64, position: u64, bytes: &[u8]) -> Digest {
         let binding = self.binding(domain, position);
         match self.kind {
-            DigestKind::Xxh3 => Digest::new(&xxh3_128_with_seed(bytes, xxh3_64(&binding)).to_le_bytes()),
+            DigestKind::Xxh3 => {
+                let seed = XxHash3_64::oneshot(&binding);
+                Digest::new(&XxHash3_128::oneshot_with_seed(seed, bytes).to_le_bytes())
+            }
             DigestKind::Blake3 => Digest::new(blake3::keyed_hash(&binding, bytes).as_bytes()),
         }
     }
@@ -96,8 +99,8 @@ impl Hasher {
     pub(crate) fn block(&self, number: u64, bytes: &[u8]) -> Digest {
         match self.kind {
             DigestKind::Xxh3 => {
-                let seed = xxh3_64(&self.binding(DOMAIN_BLOCK, number));
-                Digest::new(&xxh3_64_with_seed(bytes, seed).to_le_bytes())
+                let seed = XxHash3_64::oneshot(&self.binding(DOMAIN_BLOCK, number));
+                Digest::new(&XxHash3_64::oneshot_with_seed(seed, bytes).to_le_bytes())
             }
             DigestKind::Blake3 => self.node(DOMAIN_BLOCK, number, bytes),
         }
@@ -128,7 +131,7 @@ impl Hasher {
 /// The superblock's own digest: xxh3 with seed 0 whatever the file's kind, since nothing is known before it is read. It
 /// speaks against accidents; the root, which it covers, is of the file's kind.
 pub(crate) fn superblock_digest(covered: &[u8]) -> Digest {
-    Digest::new(&xxh3_128(covered).to_le_bytes())
+    Digest::new(&XxHash3_128::oneshot(covered).to_le_bytes())
 }
 
 /// The entries `first..first + count` of a digest table with entries of `leaf_len` bytes.
@@ -140,6 +143,8 @@ pub(crate) fn table_entries(table: &[u8], leaf_len: u8, first: u64, count: u64) 
 
 #[cfg(test)]
 mod tests {
+    use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128, xxh3_128_with_seed};
+
     use super::*;
 
     const KINDS: [DigestKind; 2] = [DigestKind::Xxh3, DigestKind::Blake3];
@@ -175,6 +180,26 @@ mod tests {
             Hasher::new(DigestKind::Blake3, uuid).block(9, b"abc").as_bytes(),
             blake3::keyed_hash(&key, b"abc").as_bytes()
         );
+    }
+
+    /// The widest instructions of this processor against another implementation, which chose its own when it was compiled.
+    #[test]
+    fn every_length_has_the_value_of_another_implementation() {
+        let bytes = (0..(64 << 10) + 1_u32)
+            .map(|at| (at.wrapping_mul(0x9e37_79b1) >> 23) as u8)
+            .collect::<Vec<_>>();
+        // Every branch for short bytes, ends and beginnings of stripes and of blocks of 1 KiB, whole blocks of ours.
+        let lens = (0..=1200).chain([2047, 2048, 2049, 4080, 8191, 65_535, 65_536, 65_537]);
+        for len in lens {
+            let bytes = &bytes[..len];
+            assert_eq!(XxHash3_64::oneshot(bytes), xxh3_64(bytes), "{len}");
+            assert_eq!(XxHash3_128::oneshot(bytes), xxh3_128(bytes), "{len}");
+            for seed in [1, 0x0123_4567_89ab_cdef, u64::MAX] {
+                let (short, long) = (xxh3_64_with_seed(bytes, seed), xxh3_128_with_seed(bytes, seed));
+                assert_eq!(XxHash3_64::oneshot_with_seed(seed, bytes), short, "{len} {seed}");
+                assert_eq!(XxHash3_128::oneshot_with_seed(seed, bytes), long, "{len} {seed}");
+            }
+        }
     }
 
     #[test]

@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn noise_is_stored_as_it_is_and_zeros_are_no_bomb() {
         let noise = (0..65_536_u64)
-            .flat_map(|at| xxhash_rust::xxh3::xxh3_64(&at.to_le_bytes()).to_le_bytes())
+            .flat_map(|at| twox_hash::XxHash3_64::oneshot(&at.to_le_bytes()).to_le_bytes())
             .collect::<Vec<_>>();
         let encoded = round_trip(&noise, 0);
         assert!(encoded.stored_raw && encoded.bytes.len() == noise.len());

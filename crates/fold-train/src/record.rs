@@ -12,7 +12,7 @@
 use fold_ops::bridge::{LayerTensors, read_array, restore_layer};
 use fold_ops::{Checkpoint, Content, SCORE_KEY, Saved, StoreWriter, TensorSource};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 use crate::Error;
 use crate::config::TrainConfig;
@@ -94,7 +94,7 @@ fn settings(config: &TrainConfig) -> Result<serde_json::Map<String, serde_json::
 pub(crate) fn data_digest(data: &crate::DataSet) -> String {
     let mut bytes: Vec<u8> = data.train.pixels().iter().flat_map(|p| p.to_le_bytes()).collect();
     bytes.extend_from_slice(data.train.labels());
-    format!("{:032x}", xxh3_128(&bytes))
+    format!("{:032x}", XxHash3_128::oneshot(&bytes))
 }
 
 impl Record {
@@ -190,7 +190,11 @@ impl Record {
             .tensors("readout", fitted)
             .json(TRAINING_CHUNK, &text);
         // The same content has the same identity, whenever and wherever it is written.
-        Ok(writer.save(self.epoch, &content, xxh3_128(text.as_bytes()).to_le_bytes())?)
+        Ok(writer.save(
+            self.epoch,
+            &content,
+            XxHash3_128::oneshot(text.as_bytes()).to_le_bytes(),
+        )?)
     }
 }
 

@@ -43,7 +43,7 @@ impl std::fmt::Debug for Bytes {
             f,
             "{} bytes, {:032x}",
             self.0.len(),
-            xxhash_rust::xxh3::xxh3_128(&self.0)
+            twox_hash::XxHash3_128::oneshot(&self.0)
         )
     }
 }
