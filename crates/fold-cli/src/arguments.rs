@@ -127,7 +127,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// What to learn from: digits.
+    /// What to learn from: digits, or a directory of IDX files as MNIST has them, plain or .gz.
     #[arg(long)]
     pub(crate) data: String,
     /// The run's directory: checkpoints and figures.
@@ -190,7 +190,7 @@ impl Parity {
 pub(crate) struct Eval {
     /// The checkpoint.
     pub(crate) checkpoint: PathBuf,
-    /// The data set it was trained on: digits.
+    /// The data set it was trained on: digits, or a directory of IDX files.
     #[arg(long)]
     pub(crate) data: String,
 }

@@ -11,18 +11,20 @@ use fold_core::math;
 use fold_core::params::{Range, Violations};
 
 use crate::Error;
-use crate::encode::{DENDRITES, LINES, SYNAPSES};
+use crate::encode::{Encoding, SYNAPSES};
 
-/// Theta of a new neuron: only differences count in the competition, and 2 leaves as much room below as above.
-const THETA_INIT: f32 = 2.0;
+/// Theta of a new neuron, per dendrite: only differences count in the competition, and this leaves room below and above.
+const THETA_INIT: f32 = 0.5;
+/// The largest theta, per dendrite.
+const THETA_MAX: f32 = 2.0;
 
 fold_core::parameters! {
     /// The configuration of a training run. The defaults were chosen on folds of the training part (docs/learning).
     pub struct TrainConfig in "train" {
         /// Neurons n of the layer, and width of the controls' features.
-        neurons: u32 = 400, Range::closed(2.0, 1024.0), "neurons";
+        neurons: u32 = 400, Range::closed(2.0, 16384.0), "neurons";
         /// Neurons k that fire for an image.
-        winners: u32 = 4, Range::closed(1.0, 1024.0), "neurons";
+        winners: u32 = 4, Range::closed(1.0, 16384.0), "neurons";
         /// Passes over the training images.
         epochs: u32 = 8, Range::closed(1.0, 10000.0), "epochs";
         /// Images B between two changes of the weights.
@@ -33,7 +35,7 @@ fold_core::parameters! {
         learning_decay: f32 = 0.85, Range::above(0.0, 1.0), "1";
         /// Strength h of heterosynaptic depression relative to potentiation.
         heterosynaptic: f32 = 2.0, Range::closed(0.0, 16.0), "1";
-        /// Change of theta per image and per spike above or below the target rate k / n.
+        /// Change of theta per image and per spike above or below the target rate k / n, for four dendrites; in proportion for more.
         homeostasis_rate: f32 = 0.02, Range::above(0.0, 1.0), "1";
         /// Slope g of the dendritic sigmoid.
         dendrite_gain: f32 = 0.6, Range::closed(0.01, 16.0), "1";
@@ -73,25 +75,26 @@ impl TrainConfig {
         if !violations.as_slice().is_empty() {
             return Err(Error::Config { violations });
         }
-        Ok(self.layer(0).check()?)
+        Ok(self.layer(Encoding::DIGITS, 0).check()?)
     }
 
-    /// The layer of this configuration.
+    /// The layer of this configuration for images of this encoding.
     ///
     /// The layer's rules are means over the batch; the rates here are per image, so they are multiplied by B.
     #[must_use]
-    pub fn layer(&self, seed: u64) -> LayerConfig {
+    pub fn layer(&self, encoding: Encoding, seed: u64) -> LayerConfig {
         let shape = Shape {
             neurons: self.neurons,
-            dendrites: DENDRITES,
+            dendrites: encoding.dendrites(),
             synapses: SYNAPSES,
         };
-        let mut layer = LayerConfig::new(shape, LINES as u32, seed);
-        let batch = self.batch as f32;
+        let mut layer = LayerConfig::new(shape, encoding.lines() as u32, seed);
+        let (batch, dendrites) = (self.batch as f32, encoding.dendrites() as f32);
         let a_plus = self.learning_rate * batch * f32::from(layer.filaments.n_max);
         layer.dendrite.gain = self.dendrite_gain;
         layer.dendrite.threshold = self.dendrite_threshold;
-        layer.spike.theta_init = THETA_INIT;
+        layer.spike.theta_init = THETA_INIT * dendrites;
+        layer.spike.theta_max = THETA_MAX * dendrites;
         layer.inhibition = Some(InhibitionParams {
             winners: Winners::Count(self.winners),
             contenders: Contenders::Driven,
@@ -106,7 +109,7 @@ impl TrainConfig {
         });
         layer.homeostasis = Some(HomeostasisParams {
             rate_target: self.winners as f32 / self.neurons as f32,
-            ki: self.homeostasis_rate * batch,
+            ki: self.homeostasis_rate * (dendrites / 4.0) * batch,
             ..HomeostasisParams::default()
         });
         layer

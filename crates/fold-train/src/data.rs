@@ -1,21 +1,21 @@
 //! Data sets: images with labels, split once and for all into a part to train on and a part held out.
 //!
-//! The digits are embedded in the program, so that training needs no network and no path. Not here: what a neuron gets to
-//! see of an image (`encode`).
+//! The digits are embedded in the program, so that training needs no network and no path. Not here: other data sets
+//! (`idx`), what a neuron gets to see of an image (`encode`).
 
 use std::fmt;
 use std::io::Read as _;
+use std::path::Path;
 
 use flate2::read::GzDecoder;
 
 use crate::Error;
+use crate::encode::Encoding;
 
 /// Lines of the digits that are trained on; the rest is held out.
 const TRAIN_LINES: usize = 1200;
 /// Lines of the digits.
 const LINES: usize = 1797;
-/// Height and width of a digit.
-const SIDE: usize = 8;
 /// Largest pixel value.
 const PIXEL_MAX: u8 = 16;
 /// Digits.
@@ -34,6 +34,17 @@ pub struct Images {
 }
 
 impl Images {
+    /// Images of `pixel_count` = P pixels.
+    ///
+    /// - `pixels`: [N, P], each in [0, 1].   - `labels`: `[N]`.
+    pub(crate) fn new(pixels: Vec<f32>, labels: Vec<u8>, pixel_count: usize) -> Self {
+        Self {
+            pixels,
+            labels,
+            pixel_count,
+        }
+    }
+
     /// Pixels [N, P], row-major, each in [0, 1]; 1 is ink.
     #[must_use]
     pub fn pixels(&self) -> &[f32] {
@@ -101,8 +112,8 @@ pub struct DataSet {
     pub train: Images,
     /// What is held out; nothing is ever chosen by it.
     pub test: Images,
-    /// Height and width of an image in pixels.
-    pub side: usize,
+    /// The images' size, and how neurons get to see them.
+    pub encoding: Encoding,
     /// Number of classes C; labels are below it.
     pub classes: usize,
 }
@@ -151,13 +162,14 @@ impl fmt::Display for Defect {
 }
 
 impl DataSet {
-    /// The data set that `--data` names.
+    /// The data set that `--data` names: `digits`, or a directory, whose IDX files it then is.
     ///
     /// # Errors
-    /// [`Error::UnknownData`]; [`Error::Data`] where its bytes are damaged.
+    /// [`Error::UnknownData`]; [`Error::Data`] where the embedded bytes are damaged; as [`DataSet::idx`].
     pub fn named(name: &str) -> Result<Self, Error> {
         match name {
             "digits" => Self::digits(),
+            dir if Path::new(dir).is_dir() => Self::idx(Path::new(dir)),
             _ => Err(Error::UnknownData { name: name.into() }),
         }
     }
@@ -188,7 +200,7 @@ impl DataSet {
         let mut all = Images {
             pixels: Vec::new(),
             labels: Vec::new(),
-            pixel_count: SIDE * SIDE,
+            pixel_count: Encoding::DIGITS.pixels(),
         };
         for (line, fields) in (1..).zip(text.lines()) {
             let found = fields.split(',').count();
@@ -225,7 +237,7 @@ impl DataSet {
             name: "digits",
             train: all.slice(0, TRAIN_LINES),
             test: all.slice(TRAIN_LINES, LINES),
-            side: SIDE,
+            encoding: Encoding::DIGITS,
             classes: CLASSES,
         })
     }

@@ -5,73 +5,115 @@
 //! ```
 //!
 //! A value is the expected number of events of its line in the one step for which an image is shown (a rate code). The OFF
-//! line lets a synapse vote for the *absence* of ink, and makes the total input of every image the same: 64 events.
+//! line lets a synapse vote for the *absence* of ink, and makes the total input of every image the same: one event per pixel.
 //!
-//! The lines are laid out for the layer's shared wiring [D = 4, S = 32]: dendrite d sees the d-th quadrant of the image (4x4
-//! pixels, in reading order), with the ON lines on its synapses 0..16 and the OFF lines on 16..32.
+//! The lines are laid out for the layer's shared wiring [D, S = 32]: dendrite d sees the d-th patch of 4x4 pixels of the image,
+//! in reading order, with the ON lines on its synapses 0..16 and the OFF lines on 16..32. A digit of 8x8 pixels has D = 4
+//! patches, its quadrants; an image of 28x28 pixels has D = 49.
 //!
 //! # Source
 //! ON and OFF lines of a rate: Nessler, Pfeiffer, Buesing, Maass 2013, doi:10.1371/journal.pcbi.1003037 (a population code
-//! that keeps the total input constant). The quadrants are a choice of this project.
+//! that keeps the total input constant). The patches are a choice of this project.
 
-/// D: dendrites, one per quadrant.
-pub const DENDRITES: u32 = 4;
+/// Pixels along each side of a dendrite's patch.
+pub const PATCH: usize = 4;
 /// S: synapses per dendrite, 16 ON and 16 OFF.
 pub const SYNAPSES: u32 = 32;
-/// M = D * S: input lines.
-pub const LINES: usize = (DENDRITES * SYNAPSES) as usize;
-/// P: pixels of the images that this code is for.
-pub const PIXELS: usize = 64;
+/// Pixels along the side of the largest image: 1024 dendrites.
+pub const SIDE_MAX: usize = 128;
 
-const SIDE: usize = 8;
-const QUADRANT: usize = SIDE / 2;
-const HALF: usize = QUADRANT * QUADRANT;
+/// Pixels of a patch: its ON lines, and as many OFF lines.
+const HALF: usize = PATCH * PATCH;
 
-/// The ON line of `pixel` (row * 8 + column, below 64); its OFF line is 16 further.
-#[must_use]
-pub fn on_line(pixel: usize) -> usize {
-    let (row, column) = (pixel / SIDE, pixel % SIDE);
-    let dendrite = row / QUADRANT * 2 + column / QUADRANT;
-    let synapse = row % QUADRANT * QUADRANT + column % QUADRANT;
-    dendrite * 2 * HALF + synapse
+/// How square images of one size are laid out on input lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoding {
+    side: usize,
 }
 
-/// Writes the events of one image.
-///
-/// - `pixels`: `[64]`, each in [0, 1].   - `lines`: `[128]`, overwritten.
-///
-/// Shorter slices are encoded as far as they go.
-pub fn encode(pixels: &[f32], lines: &mut [f32]) {
-    for (pixel, &p) in pixels.iter().enumerate().take(PIXELS) {
-        let on = on_line(pixel);
-        if let Some(line) = lines.get_mut(on) {
-            *line = p;
-        }
-        if let Some(line) = lines.get_mut(on + HALF) {
-            *line = 1.0 - p;
+impl Encoding {
+    /// Images of 8x8 pixels.
+    pub const DIGITS: Self = Self { side: 8 };
+
+    /// Images of `side` x `side` pixels; none unless whole patches fill them and `side` is at most [`SIDE_MAX`].
+    #[must_use]
+    pub fn of_side(side: usize) -> Option<Self> {
+        let fits = side > 0 && side <= SIDE_MAX && side.is_multiple_of(PATCH);
+        fits.then_some(Self { side })
+    }
+
+    /// Pixels along each side of an image.
+    #[must_use]
+    pub fn side(self) -> usize {
+        self.side
+    }
+
+    /// P: pixels of an image.
+    #[must_use]
+    pub fn pixels(self) -> usize {
+        self.side * self.side
+    }
+
+    /// D: dendrites, one per patch.
+    #[must_use]
+    pub fn dendrites(self) -> u32 {
+        (self.pixels() / HALF) as u32
+    }
+
+    /// M = D * S: input lines, two per pixel.
+    #[must_use]
+    pub fn lines(self) -> usize {
+        2 * self.pixels()
+    }
+
+    /// The ON line of `pixel` (row * side + column, below P); its OFF line is 16 further.
+    #[must_use]
+    pub fn on_line(self, pixel: usize) -> usize {
+        let (row, column) = (pixel / self.side, pixel % self.side);
+        let dendrite = row / PATCH * (self.side / PATCH) + column / PATCH;
+        let synapse = row % PATCH * PATCH + column % PATCH;
+        dendrite * 2 * HALF + synapse
+    }
+
+    /// Writes the events of one image.
+    ///
+    /// - `pixels`: `[P]`, each in [0, 1].   - `lines`: `[M]`, overwritten.
+    ///
+    /// Shorter slices are encoded as far as they go.
+    pub fn encode(self, pixels: &[f32], lines: &mut [f32]) {
+        for (pixel, &p) in pixels.iter().enumerate().take(self.pixels()) {
+            let on = self.on_line(pixel);
+            if let Some(line) = lines.get_mut(on) {
+                *line = p;
+            }
+            if let Some(line) = lines.get_mut(on + HALF) {
+                *line = 1.0 - p;
+            }
         }
     }
-}
 
-/// The events of many images, [N, 128], from pixels [N, 64].
-#[must_use]
-pub fn encode_all(pixels: &[f32]) -> Vec<f32> {
-    let mut lines = vec![0.0; pixels.len() / PIXELS * LINES];
-    for (pixels, lines) in pixels.chunks_exact(PIXELS).zip(lines.chunks_exact_mut(LINES)) {
-        encode(pixels, lines);
+    /// The events of some images, [N, M], in memory that is used again.
+    ///
+    /// - `images`: one `[P]` per image.   - `lines`: overwritten.
+    pub fn encode_into<'i>(self, images: impl IntoIterator<Item = &'i [f32]>, lines: &mut Vec<f32>) {
+        lines.clear();
+        for pixels in images {
+            let start = lines.len();
+            lines.resize(start + self.lines(), 0.0);
+            self.encode(pixels, &mut lines[start..]);
+        }
     }
-    lines
-}
 
-/// What a neuron looks for, as an image: W_on - W_off of its synapses, `[64]` in the order of the pixels.
-///
-/// - `weights`: one neuron's row `[D * S]`.
-#[must_use]
-pub fn receptive_field(weights: &[f32]) -> Vec<f32> {
-    let at = |line: usize| weights.get(line).copied().unwrap_or(0.0);
-    (0..PIXELS)
-        .map(|pixel| at(on_line(pixel)) - at(on_line(pixel) + HALF))
-        .collect()
+    /// What a neuron looks for, as an image: W_on - W_off of its synapses, `[P]` in the order of the pixels.
+    ///
+    /// - `weights`: one neuron's row `[D * S]`.
+    #[must_use]
+    pub fn receptive_field(self, weights: &[f32]) -> Vec<f32> {
+        let at = |line: usize| weights.get(line).copied().unwrap_or(0.0);
+        (0..self.pixels())
+            .map(|pixel| at(self.on_line(pixel)) - at(self.on_line(pixel) + HALF))
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -80,38 +122,59 @@ mod tests {
 
     use super::*;
 
-    fn image(bytes: &[u8]) -> Vec<f32> {
-        (0..PIXELS)
+    fn image(encoding: Encoding, bytes: &[u8]) -> Vec<f32> {
+        (0..encoding.pixels())
             .map(|k| f32::from(bytes.get(k).copied().unwrap_or(k as u8) % 17) / 16.0)
             .collect()
     }
 
+    fn encodings() -> impl Iterator<Item = Encoding> {
+        [4, 8, 28].into_iter().filter_map(Encoding::of_side)
+    }
+
     quickcheck! {
         fn events_are_probabilities_with_a_constant_sum(bytes: Vec<u8>) -> bool {
-            let mut lines = vec![f32::NAN; LINES];
-            encode(&image(&bytes), &mut lines);
-            lines.iter().all(|x| (0.0..=1.0).contains(x)) && lines.iter().sum::<f32>() == PIXELS as f32
+            encodings().all(|encoding| {
+                let mut lines = vec![f32::NAN; encoding.lines()];
+                encoding.encode(&image(encoding, &bytes), &mut lines);
+                lines.iter().all(|x| (0.0..=1.0).contains(x)) && lines.iter().sum::<f32>() == encoding.pixels() as f32
+            })
         }
 
         fn the_image_can_be_read_back(bytes: Vec<u8>) -> bool {
-            let pixels = image(&bytes);
-            let lines = encode_all(&pixels);
-            // A neuron whose weights are the events sees p - (1 - p).
-            receptive_field(&lines) == pixels.iter().map(|p| p - (1.0 - p)).collect::<Vec<_>>()
+            encodings().all(|encoding| {
+                let pixels = image(encoding, &bytes);
+                let mut lines = Vec::new();
+                encoding.encode_into([&pixels[..]], &mut lines);
+                // A neuron whose weights are the events sees p - (1 - p).
+                encoding.receptive_field(&lines) == pixels.iter().map(|p| p - (1.0 - p)).collect::<Vec<_>>()
+            })
         }
     }
 
     #[test]
-    fn a_dendrite_sees_its_quadrant_and_nothing_else() {
-        for (dendrite, (top, left)) in [(0, 0), (0, 4), (4, 0), (4, 4)].into_iter().enumerate() {
-            let mut seen = Vec::new();
-            for row in top..top + 4 {
-                for column in left..left + 4 {
-                    seen.push(on_line(row * 8 + column));
+    fn a_dendrite_sees_its_patch_and_nothing_else() {
+        for encoding in encodings() {
+            let across = encoding.side() / PATCH;
+            for dendrite in 0..encoding.dendrites() as usize {
+                let (top, left) = (dendrite / across * PATCH, dendrite % across * PATCH);
+                let mut seen = Vec::new();
+                for row in top..top + PATCH {
+                    for column in left..left + PATCH {
+                        seen.push(encoding.on_line(row * encoding.side() + column));
+                    }
                 }
+                let first = dendrite * SYNAPSES as usize;
+                assert_eq!(seen, (first..first + 16).collect::<Vec<_>>());
             }
-            let first = dendrite * SYNAPSES as usize;
-            assert_eq!(seen, (first..first + 16).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn only_sides_of_whole_patches_are_encoded() {
+        let sides = (0..200).filter(|&side| Encoding::of_side(side).is_some());
+        assert!(sides.eq((4..=128).step_by(4)));
+        assert_eq!(Encoding::of_side(8), Some(Encoding::DIGITS));
+        assert_eq!(Encoding::DIGITS.dendrites(), 4);
     }
 }

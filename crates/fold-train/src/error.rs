@@ -9,13 +9,14 @@ use fold_core::params::Violations;
 use fold_ops::{Code, Escaped, ExitCode};
 
 use crate::data::Defect;
+use crate::idx::IdxDefect;
 
 /// Why an operation of this crate failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The name of a data set that this release does not have.
-    #[error("{code} misuse: there is no data set {}; known: digits", Escaped(.name), code = self.code())]
+    #[error("{code} misuse: there is no data set {}; known: digits, or a directory of IDX files", Escaped(.name), code = self.code())]
     UnknownData {
         /// The name asked for.
         name: Box<str>,
@@ -29,6 +30,22 @@ pub enum Error {
         line: usize,
         /// What is wrong.
         defect: Defect,
+    },
+    /// A file of a data set is not what the IDX format says, or does not go with the others.
+    #[error("{code} misuse: {} {defect}", Escaped(&.path.to_string_lossy()), code = self.code())]
+    Idx {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        defect: IdxDefect,
+    },
+    /// A file of a data set is absent or cannot be read.
+    #[error("{code} environment: cannot read {}: {source}", Escaped(&.path.to_string_lossy()), code = self.code())]
+    DataFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
     },
     /// Parameters outside their ranges, or that do not go together: all of them.
     #[error("{code} misuse: {violations}", code = self.code())]
@@ -164,6 +181,9 @@ impl Error {
             Self::ConfigText { .. } => Code::BadConfiguration.as_str(),
             Self::RunExists { .. } => "FOLD-E0003",
             Self::NoValidCheckpoint { .. } => Code::NoValidCheckpoint.as_str(),
+            Self::Idx { .. } => Code::InputMismatch.as_str(),
+            Self::DataFile { source, .. } if source.kind() == io::ErrorKind::NotFound => "FOLD-E0103",
+            Self::DataFile { .. } => "FOLD-E0406",
             Self::ResumeDiffers { .. } | Self::EpochsPassed { .. } => Code::ResumeDiffers.as_str(),
             Self::Chunk { .. } => Code::StateMismatch.as_str(),
             Self::Figure { source, .. } => match source.kind() {

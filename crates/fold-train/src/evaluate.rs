@@ -7,7 +7,6 @@ use fold_ops::{Checkpoint, CheckpointStore, ParityLevel};
 use crate::Error;
 use crate::config::TrainConfig;
 use crate::data::DataSet;
-use crate::encode::encode_all;
 use crate::outcome::EvalOutcome;
 use crate::record::{Record, Restored, data_digest};
 
@@ -45,7 +44,7 @@ pub fn evaluate(path: &Path, data: impl FnOnce() -> Result<DataSet, Error>) -> R
         });
     }
     let accuracy = |images: &crate::data::Images| -> Result<f64, Error> {
-        Ok(readout.accuracy(&session.spikes(&encode_all(images.pixels()))?, images.labels()))
+        Ok(readout.accuracy(&session.spikes(images.pixels())?, images.labels()))
     };
     Ok(EvalOutcome {
         schema: "fold.eval/1",

@@ -9,15 +9,13 @@ use fold_advanced::Layer;
 use plotters::prelude::*;
 
 use crate::Error;
-use crate::encode::receptive_field;
+use crate::encode::Encoding;
 use crate::record::EpochMetrics;
 
 /// Neurons shown along each side of the figure of receptive fields; the first ones, not the best-looking.
 const GRID: usize = 6;
-/// Pixels along each side of a digit.
-const SIDE: usize = 8;
-/// Size of a pixel of a receptive field, and of the gap between two of them, in SVG units.
-const CELL: i32 = 9;
+/// Size of a receptive field, or a little less or more, and of the gap between two of them, in SVG units.
+const FIELD: i32 = 72;
 const GAP: i32 = 10;
 const MARGIN: i32 = 16;
 const TITLE: i32 = 46;
@@ -32,7 +30,13 @@ type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 /// Draws the figures of a run into `dir`, which is created, and gives their paths.
 ///
 /// - `history`: one entry per epoch.   - `frozen`: held-out accuracy of the layer that did not learn.
-pub(crate) fn write(dir: &Path, history: &[EpochMetrics], frozen: f64, layer: &Layer) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn write(
+    dir: &Path,
+    history: &[EpochMetrics],
+    frozen: f64,
+    encoding: Encoding,
+    layer: &Layer,
+) -> Result<Vec<PathBuf>, Error> {
     std::fs::create_dir_all(dir).map_err(|source| Error::Figure {
         path: dir.into(),
         source,
@@ -40,9 +44,11 @@ pub(crate) fn write(dir: &Path, history: &[EpochMetrics], frozen: f64, layer: &L
     let curve = render("learning-curve", (760, 460), |canvas| {
         learning_curve(canvas, history, frozen)
     })?;
-    let side = GRID as i32 * (SIDE as i32 * CELL + GAP) - GAP + 2 * MARGIN;
+    let side = GRID as i32 * (field(encoding) + GAP) - GAP + 2 * MARGIN;
     let size = (side as u32, (side + TITLE) as u32);
-    let fields = render("receptive-fields", size, |canvas| receptive_fields(canvas, layer))?;
+    let fields = render("receptive-fields", size, |canvas| {
+        receptive_fields(canvas, encoding, layer)
+    })?;
     [("learning-curve.svg", curve), ("receptive-fields.svg", fields)]
         .into_iter()
         .map(|(name, text)| {
@@ -54,6 +60,16 @@ pub(crate) fn write(dir: &Path, history: &[EpochMetrics], frozen: f64, layer: &L
             Ok(path)
         })
         .collect()
+}
+
+/// Size of a pixel of a receptive field.
+fn cell(encoding: Encoding) -> i32 {
+    (FIELD / encoding.side() as i32).max(1)
+}
+
+/// Size of a receptive field.
+fn field(encoding: Encoding) -> i32 {
+    encoding.side() as i32 * cell(encoding)
 }
 
 fn replace(dir: &Path, path: &Path, text: &str) -> std::io::Result<()> {
@@ -151,7 +167,7 @@ fn learning_curve(canvas: &Canvas<'_>, history: &[EpochMetrics], frozen: f64) ->
     Ok(())
 }
 
-fn receptive_fields(canvas: &Canvas<'_>, layer: &Layer) -> Drawn {
+fn receptive_fields(canvas: &Canvas<'_>, encoding: Encoding, layer: &Layer) -> Drawn {
     let style = ("sans-serif", 15, &INK).into_text_style(canvas);
     canvas.draw_text("What the first neurons look for: W(on) - W(off)", &style, (MARGIN, 8))?;
     let style = ("sans-serif", 12, &INK).into_text_style(canvas);
@@ -168,16 +184,16 @@ fn receptive_fields(canvas: &Canvas<'_>, layer: &Layer) -> Drawn {
         .take(GRID * GRID)
         .enumerate()
     {
-        let pitch = SIDE as i32 * CELL + GAP;
+        let (side, cell, pitch) = (encoding.side(), cell(encoding), field(encoding) + GAP);
         let (left, top) = (
             (neuron % GRID) as i32 * pitch + MARGIN,
             (neuron / GRID) as i32 * pitch + TITLE,
         );
-        for (pixel, value) in receptive_field(weights).into_iter().enumerate() {
-            let (x, y) = (left + (pixel % SIDE) as i32 * CELL, top + (pixel / SIDE) as i32 * CELL);
-            canvas.draw(&Rectangle::new([(x, y), (x + CELL, y + CELL)], colour(value).filled()))?;
+        for (pixel, value) in encoding.receptive_field(weights).into_iter().enumerate() {
+            let (x, y) = (left + (pixel % side) as i32 * cell, top + (pixel / side) as i32 * cell);
+            canvas.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], colour(value).filled()))?;
         }
-        let frame = [(left, top), (left + SIDE as i32 * CELL, top + SIDE as i32 * CELL)];
+        let frame = [(left, top), (left + field(encoding), top + field(encoding))];
         canvas.draw(&Rectangle::new(frame, RGBColor(170, 170, 170).stroke_width(1)))?;
     }
     Ok(())
@@ -207,11 +223,11 @@ mod tests {
             neurons: 40,
             ..TrainConfig::default()
         };
-        let session = Session::new(&config, 1).unwrap();
+        let session = Session::new(&config, Encoding::DIGITS, 1).unwrap();
         let history: Vec<EpochMetrics> = (0..4u8)
             .map(|epoch| crate::record::example(epoch.into(), 0.7 + f64::from(epoch) / 20.0))
             .collect();
-        let paths = write(dir.path(), &history, 0.77, &session.layer).unwrap();
+        let paths = write(dir.path(), &history, 0.77, Encoding::DIGITS, &session.layer).unwrap();
         let texts: Vec<String> = paths
             .iter()
             .map(|path| std::fs::read_to_string(path).unwrap())
@@ -229,7 +245,7 @@ mod tests {
             2,
             "nothing temporary is left"
         );
-        write(dir.path(), &history[..1], 0.77, &session.layer).unwrap();
+        write(dir.path(), &history[..1], 0.77, Encoding::DIGITS, &session.layer).unwrap();
     }
 
     #[test]

@@ -16,6 +16,7 @@ use twox_hash::XxHash3_128;
 
 use crate::Error;
 use crate::config::TrainConfig;
+use crate::encode::Encoding;
 use crate::error::KeyDifference;
 use crate::readout::Readout;
 use crate::session::Session;
@@ -58,6 +59,8 @@ pub(crate) struct Record {
     seed: String,
     pub(crate) epoch: u64,
     classes: u64,
+    /// Pixels along the side of an image.
+    side: usize,
     config: serde_json::Map<String, serde_json::Value>,
     readout_lambda: f64,
     readout_leave_one_out: f64,
@@ -112,6 +115,7 @@ impl Record {
             seed: session.layer.config().seed.to_string(),
             epoch: session.epoch,
             classes: data.classes as u64,
+            side: data.encoding.side(),
             config: settings(config)?,
             readout_lambda: readout.lambda,
             readout_leave_one_out: readout.leave_one_out,
@@ -203,7 +207,13 @@ impl Restored {
     pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Self, Error> {
         let record = Record::read(checkpoint)?;
         let (config, seed) = (record.settings()?, record.seed()?);
-        let layer = restore_layer(config.layer(seed), checkpoint, LAYER)?;
+        let encoding = Encoding::of_side(record.side).ok_or_else(|| {
+            fault(serde::de::Error::custom(format_args!(
+                "no images of side {}",
+                record.side
+            )))
+        })?;
+        let layer = restore_layer(config.layer(encoding, seed), checkpoint, LAYER)?;
         let (features, classes) = (u64::from(config.neurons), record.classes);
         let readout = Readout {
             weights: read_array(checkpoint, "readout.weights", &[features, classes])?,
@@ -213,7 +223,7 @@ impl Restored {
             leave_one_out: record.readout_leave_one_out,
         };
         Ok(Self {
-            session: Session::resumed(&config, layer, record.epoch),
+            session: Session::resumed(&config, encoding, layer, record.epoch),
             readout,
             record,
             seed,

@@ -13,7 +13,6 @@ use crate::Error;
 use crate::config::TrainConfig;
 use crate::controls::{self, Control};
 use crate::data::DataSet;
-use crate::encode::encode_all;
 use crate::figures;
 use crate::observer::{Event, Observer};
 use crate::outcome::{Accuracies, SeedOutcome, TrainOutcome};
@@ -64,8 +63,6 @@ pub fn train(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Trai
     let mut run = Run {
         request,
         observer,
-        train_lines: encode_all(request.data.train.pixels()),
-        test_lines: encode_all(request.data.test.pixels()),
         presented: 0,
         presenting: Duration::ZERO,
         saved_epoch: 0,
@@ -77,8 +74,6 @@ pub fn train(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Trai
 struct Run<'a> {
     request: &'a TrainRequest,
     observer: &'a mut dyn Observer,
-    train_lines: Vec<f32>,
-    test_lines: Vec<f32>,
     presented: usize,
     presenting: Duration,
     saved_epoch: u64,
@@ -138,6 +133,7 @@ impl Run<'_> {
             &request.out.join("figures"),
             &first.history,
             frozen,
+            request.data.encoding,
             &first.session.layer,
         )?;
         for path in &figures {
@@ -222,7 +218,7 @@ impl Run<'_> {
 
     /// A layer as drawn, measured as epoch 0.
     fn drawn(&mut self, seed: u64) -> Result<Trained, Error> {
-        let session = Session::new(&self.request.config, seed)?;
+        let session = Session::new(&self.request.config, self.request.data.encoding, seed)?;
         let silent = Activity {
             mean_rate: 0.0,
             dead_fraction: 1.0,
@@ -248,7 +244,9 @@ impl Run<'_> {
                 of: images,
             })
         };
-        let activity = trained.session.present(&self.train_lines, Plasticity::On, &mut shown)?;
+        let activity = trained
+            .session
+            .present(self.request.data.train.pixels(), Plasticity::On, &mut shown)?;
         let Some(activity) = activity else {
             return Err(Error::Interrupted {
                 epoch: self.saved_epoch,
@@ -275,11 +273,11 @@ impl Run<'_> {
     /// Fits the readout on the spikes for the training images and measures it. The labels come in here and nowhere before.
     fn measure(&self, session: &Session, activity: Activity) -> Result<(Readout, EpochMetrics), Error> {
         let data = &self.request.data;
-        let train = session.spikes(&self.train_lines)?;
+        let train = session.spikes(data.train.pixels())?;
         let readout = Readout::fit(&train, data.train.labels(), data.classes)?;
         let metrics = EpochMetrics {
             epoch: session.epoch,
-            test_accuracy: readout.accuracy(&session.spikes(&self.test_lines)?, data.test.labels()),
+            test_accuracy: readout.accuracy(&session.spikes(data.test.pixels())?, data.test.labels()),
             train_accuracy: readout.accuracy(&train, data.train.labels()),
             leave_one_out: readout.leave_one_out,
             lambda: readout.lambda,
@@ -338,7 +336,7 @@ impl Run<'_> {
 
     /// The same layer after as many presentations in the same order, with its weights as drawn.
     fn frozen(&mut self, seed: u64) -> Result<f64, Error> {
-        let mut session = Session::new(&self.request.config, seed)?;
+        let mut session = Session::new(&self.request.config, self.request.data.encoding, seed)?;
         let mut activity = Activity {
             mean_rate: 0.0,
             dead_fraction: 1.0,
@@ -348,7 +346,7 @@ impl Run<'_> {
             let of = self.request.data.train.count();
             let mut shown = |images| observer.on(&Event::Shown { images, of });
             activity = session
-                .present(&self.train_lines, Plasticity::Off, &mut shown)?
+                .present(self.request.data.train.pixels(), Plasticity::Off, &mut shown)?
                 .ok_or(Error::Interrupted {
                     epoch: self.saved_epoch,
                 })?;

@@ -11,7 +11,7 @@ use fold_core::Wiring;
 use crate::Error;
 use crate::config::TrainConfig;
 use crate::draw::{Draw, SHUFFLE};
-use crate::encode::LINES;
+use crate::encode::Encoding;
 use crate::readout::Features;
 
 /// Images that are read at once.
@@ -41,42 +41,45 @@ pub(crate) struct Session {
     pub(crate) layer: Layer,
     pub(crate) epoch: u64,
     config: TrainConfig,
+    encoding: Encoding,
 }
 
 impl Session {
-    /// A new layer.
-    pub(crate) fn new(config: &TrainConfig, seed: u64) -> Result<Self, Error> {
-        let layer = config.layer(seed);
+    /// A new layer for images of this encoding.
+    pub(crate) fn new(config: &TrainConfig, encoding: Encoding, seed: u64) -> Result<Self, Error> {
+        let layer = config.layer(encoding, seed);
         let wiring = Wiring::shared(layer.shape)?;
         Ok(Self {
             layer: Layer::new(layer, wiring)?,
             epoch: 0,
             config: *config,
+            encoding,
         })
     }
 
     /// A layer that has already seen `epoch` epochs.
-    pub(crate) fn resumed(config: &TrainConfig, layer: Layer, epoch: u64) -> Self {
+    pub(crate) fn resumed(config: &TrainConfig, encoding: Encoding, layer: Layer, epoch: u64) -> Self {
         Self {
             layer,
             epoch,
             config: *config,
+            encoding,
         }
     }
 
     /// Shows every image once, in an order that depends on seed and epoch alone.
     ///
-    /// - `lines`: [N, 128].   - `shown`: told after each batch how many images have been; may stop the pass.
+    /// - `pixels`: [N, P].   - `shown`: told after each batch how many images have been; may stop the pass.
     ///
     /// Returns none where it was stopped; the layer is then between two epochs and is not to be saved.
     pub(crate) fn present(
         &mut self,
-        lines: &[f32],
+        pixels: &[f32],
         plasticity: Plasticity,
         shown: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Option<Activity>, Error> {
         let epoch = self.epoch + 1;
-        let images: Vec<&[f32]> = lines.chunks_exact(LINES).collect();
+        let images: Vec<&[f32]> = pixels.chunks_exact(self.encoding.pixels()).collect();
         let seed = self.layer.config().seed;
         let order = Draw::of_unit(seed, SHUFFLE, epoch).permutation(u32::try_from(images.len()).unwrap_or(u32::MAX));
         let options = StepOptions {
@@ -90,11 +93,8 @@ impl Session {
         let mut input = Vec::new();
         let mut done = 0;
         for batch in order.chunks(self.config.batch as usize) {
-            input.clear();
-            batch
-                .iter()
-                .filter_map(|&k| images.get(k))
-                .for_each(|image| input.extend_from_slice(image));
+            let shown_now = batch.iter().filter_map(|&k| images.get(k).copied());
+            self.encoding.encode_into(shown_now, &mut input);
             if self.layer.samples() != batch.len() {
                 self.layer.set_samples(batch.len())?;
             }
@@ -118,8 +118,8 @@ impl Session {
     /// The spikes that the layer emits for each image, [N, n], with weights and thresholds held and no memory across images.
     /// A copy of the layer is stepped; the layer itself is left as it is.
     ///
-    /// - `lines`: [N, 128].
-    pub(crate) fn spikes(&self, lines: &[f32]) -> Result<Features, Error> {
+    /// - `pixels`: [N, P].
+    pub(crate) fn spikes(&self, pixels: &[f32]) -> Result<Features, Error> {
         let mut layer = self.layer.clone();
         let held = StepOptions {
             plasticity: 0.0,
@@ -127,14 +127,13 @@ impl Session {
             ..StepOptions::default()
         };
         let neurons = layer.state().theta().len();
-        let mut values = Vec::with_capacity(lines.len() / LINES * neurons);
-        for batch in lines.chunks(READ_BATCH * LINES) {
-            let samples = batch.len() / LINES;
-            if samples == 0 {
-                break;
-            }
-            layer.set_samples(samples)?;
-            let step = layer.step(batch, samples, held)?;
+        let images = pixels.chunks_exact(self.encoding.pixels());
+        let mut values = Vec::with_capacity(images.len() * neurons);
+        let mut input = Vec::new();
+        for batch in images.collect::<Vec<_>>().chunks(READ_BATCH) {
+            self.encoding.encode_into(batch.iter().copied(), &mut input);
+            layer.set_samples(batch.len())?;
+            let step = layer.step(&input, batch.len(), held)?;
             values.extend(step.spikes.iter().map(|&spike| f32::from(spike)));
         }
         Ok(Features::new(values, neurons))
@@ -145,10 +144,9 @@ impl Session {
 mod tests {
     use super::*;
     use crate::data::DataSet;
-    use crate::encode::encode_all;
 
-    fn lines() -> Vec<f32> {
-        encode_all(DataSet::digits().unwrap().train.slice(0, 37).pixels())
+    fn pixels() -> Vec<f32> {
+        DataSet::digits().unwrap().train.slice(0, 37).pixels().to_vec()
     }
 
     fn session() -> Session {
@@ -158,6 +156,7 @@ mod tests {
                 winners: 2,
                 ..TrainConfig::default()
             },
+            Encoding::DIGITS,
             5,
         )
         .unwrap()
@@ -169,11 +168,11 @@ mod tests {
 
     #[test]
     fn reading_leaves_the_layer_as_it_is_and_gives_k_spikes_per_image() {
-        let lines = lines();
+        let pixels = pixels();
         let mut session = session();
-        session.present(&lines, Plasticity::On, &mut go).unwrap().unwrap();
+        session.present(&pixels, Plasticity::On, &mut go).unwrap().unwrap();
         let before = (session.layer.state().clone(), session.layer.clock());
-        let spikes = session.spikes(&lines).unwrap();
+        let spikes = session.spikes(&pixels).unwrap();
         assert_eq!((session.layer.state().clone(), session.layer.clock()), before);
         assert_eq!((spikes.count(), spikes.width()), (37, 20));
         assert!(spikes.rows().all(|row| row.iter().sum::<f32>() == 2.0));
@@ -181,20 +180,20 @@ mod tests {
 
     #[test]
     fn an_image_is_read_alike_in_any_company() {
-        let lines = lines();
+        let pixels = pixels();
         let session = session();
-        let all = session.spikes(&lines).unwrap();
-        let alone = session.spikes(&lines[36 * LINES..]).unwrap();
+        let all = session.spikes(&pixels).unwrap();
+        let alone = session.spikes(&pixels[36 * 64..]).unwrap();
         assert_eq!(all.rows().nth(36), alone.rows().next());
     }
 
     #[test]
     fn plasticity_off_moves_thresholds_and_no_weight() {
-        let lines = lines();
+        let pixels = pixels();
         let (mut frozen, mut learned) = (session(), session());
         let initial = frozen.layer.state().clone();
-        frozen.present(&lines, Plasticity::Off, &mut go).unwrap();
-        learned.present(&lines, Plasticity::On, &mut go).unwrap();
+        frozen.present(&pixels, Plasticity::Off, &mut go).unwrap();
+        learned.present(&pixels, Plasticity::On, &mut go).unwrap();
         assert_eq!(frozen.layer.state().filaments(), initial.filaments());
         assert_eq!(frozen.layer.state().internal(), initial.internal());
         assert_ne!(frozen.layer.state().theta(), initial.theta());
@@ -203,7 +202,7 @@ mod tests {
 
     #[test]
     fn activity_counts_every_spike() {
-        let activity = session().present(&lines(), Plasticity::On, &mut go).unwrap().unwrap();
+        let activity = session().present(&pixels(), Plasticity::On, &mut go).unwrap().unwrap();
         assert!(
             (activity.mean_rate - 0.1).abs() < 1e-12,
             "two of twenty neurons per image"
@@ -215,7 +214,7 @@ mod tests {
     fn a_pass_can_be_stopped() {
         let mut session = session();
         let stopped = session
-            .present(&lines(), Plasticity::On, &mut |done| {
+            .present(&pixels(), Plasticity::On, &mut |done| {
                 if done >= 16 { ControlFlow::Break(()) } else { go(done) }
             })
             .unwrap();

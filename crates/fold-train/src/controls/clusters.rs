@@ -18,6 +18,8 @@ use crate::readout::Features;
 
 /// Iterations after which Lloyd's algorithm stops even if images still move; on the digits it needs about ten.
 const ITERATIONS_MAX: usize = 100;
+/// Images that clusters are fitted on at most.
+const FITTED_MAX: usize = 10_000;
 
 /// Fitted clusters.
 #[derive(Debug, PartialEq)]
@@ -29,9 +31,11 @@ pub(crate) struct Clusters {
 }
 
 impl Clusters {
-    /// `count` clusters of `images`, of which there are at least as many; a function of `seed` alone.
+    /// `count` clusters of `images`, of which there are at least as many; a function of `seed` alone. Of more than
+    /// [`FITTED_MAX`] images, evenly spaced ones are taken.
     pub(crate) fn fit(images: &Images, count: usize, seed: u64) -> Self {
-        let points: Vec<&[f32]> = images.rows().collect();
+        let step = images.count().div_ceil(FITTED_MAX).max(1);
+        let points: Vec<&[f32]> = images.rows().step_by(step).collect();
         let mut clusters = Self {
             centres: seeded(&points, count, seed),
             inertia: Vec::new(),
@@ -70,8 +74,7 @@ impl Clusters {
     fn nearest(&self, point: &[f32]) -> (usize, f64) {
         let mut best = (0, f64::INFINITY);
         for (k, centre) in self.centres.iter().enumerate() {
-            let distance = squared(point, centre);
-            if distance < best.1 {
+            if let Some(distance) = squared_below(point, centre, best.1) {
                 best = (k, distance);
             }
         }
@@ -127,6 +130,21 @@ fn seeded(points: &[&[f32]], count: usize, seed: u64) -> Vec<Vec<f64>> {
     centres
 }
 
+/// As [`squared`], where that is below `bound`: a sum of squares never falls, so the rest of a larger one is not computed.
+fn squared_below(point: &[f32], centre: &[f64], bound: f64) -> Option<f64> {
+    const PIECE: usize = 32;
+    let mut sum = 0.0;
+    for (point, centre) in point.chunks(PIECE).zip(centre.chunks(PIECE)) {
+        for (&p, c) in point.iter().zip(centre) {
+            sum += (f64::from(p) - c) * (f64::from(p) - c);
+        }
+        if sum >= bound {
+            return None;
+        }
+    }
+    (sum < bound).then_some(sum)
+}
+
 fn squared(point: &[f32], centre: &[f64]) -> f64 {
     point
         .iter()
@@ -163,6 +181,22 @@ mod tests {
             let before = clusters.centres.clone();
             clusters.update(&points, &assigned);
             assert_eq!(clusters.centres, before);
+        }
+    }
+
+    #[test]
+    fn a_distance_is_given_up_only_when_it_is_too_long() {
+        let images = images();
+        let points: Vec<&[f32]> = images.rows().collect();
+        let centres = seeded(&points, 30, 2);
+        for (point, centre) in points
+            .iter()
+            .flat_map(|point| centres.iter().map(move |centre| (point, centre)))
+        {
+            let whole = squared(point, centre);
+            assert_eq!(squared_below(point, centre, f64::INFINITY), Some(whole));
+            assert_eq!(squared_below(point, centre, whole), None);
+            assert_eq!(squared_below(point, centre, whole + 1e-9), Some(whole));
         }
     }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test whose setting cannot be made has failed")]
 
 mod accuracy;
+mod idx;
 mod resume;
 mod saved;
 
