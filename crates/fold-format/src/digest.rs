@@ -6,7 +6,9 @@
 //! a signature or a root known from elsewhere says.
 
 use std::fmt;
+use std::hash::Hasher as _;
 
+use twox_hash::xxhash3_64::{RawHasher, SecretBuffer};
 use twox_hash::{XxHash3_64, XxHash3_128};
 
 use crate::info::DigestKind;
@@ -62,6 +64,9 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// Bytes that [`Hasher::block_ahead`] hashes at a time.
+pub(crate) const STRIDE: usize = 1024;
+
 /// Computes the digests of one file: everything is bound to the file's uuid.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hasher {
@@ -104,6 +109,25 @@ impl Hasher {
             }
             DigestKind::Blake3 => self.node(DOMAIN_BLOCK, number, bytes),
         }
+    }
+
+    /// As [`Hasher::block`], for bytes that are not in the cache: before each stride, `ahead` hears where it begins and may fetch
+    /// what comes behind it.
+    pub(crate) fn block_ahead(&self, number: u64, bytes: &[u8], ahead: impl Fn(usize)) -> Digest {
+        let seed = match self.kind {
+            DigestKind::Xxh3 => XxHash3_64::oneshot(&self.binding(DOMAIN_BLOCK, number)),
+            DigestKind::Blake3 => return self.block(number, bytes),
+        };
+        // The secret is of the length that the library asks for.
+        let Ok(secret) = SecretBuffer::with_seed(seed, [0; 192]) else {
+            return self.block(number, bytes);
+        };
+        let mut hasher = RawHasher::new(secret);
+        for (stride, bytes) in bytes.chunks(STRIDE).enumerate() {
+            ahead(stride.saturating_mul(STRIDE));
+            hasher.write(bytes);
+        }
+        Digest::new(&hasher.finish().to_le_bytes())
     }
 
     /// Of the `number`-th chunk: its entries in the digest table.
@@ -162,6 +186,22 @@ mod tests {
             assert_ne!(one.chunk(0, &bytes), one.prologue(0, &bytes), "domain");
             assert_eq!(one.block(3, &bytes).as_bytes().len(), usize::from(kind.leaf_len()));
             assert_eq!(one.index(&bytes).as_bytes().len(), usize::from(kind.node_len()));
+        }
+    }
+
+    #[test]
+    fn hashing_with_a_look_ahead_gives_the_same_digest_and_looks_at_every_stride() {
+        let bytes = (0..(64 << 10) + 1_u32).map(|at| (at % 251) as u8).collect::<Vec<_>>();
+        for kind in KINDS {
+            let hasher = Hasher::new(kind, [3; 16]);
+            for len in (0..=300).chain([1023, 1024, 1025, 2048, 4096, 65_536, 65_537]) {
+                let looked = std::cell::RefCell::new(Vec::new());
+                let digest = hasher.block_ahead(7, &bytes[..len], |at| looked.borrow_mut().push(at));
+                assert_eq!(digest, hasher.block(7, &bytes[..len]), "{len}");
+                if kind == DigestKind::Xxh3 {
+                    assert_eq!(looked.into_inner(), (0..len).step_by(STRIDE).collect::<Vec<_>>());
+                }
+            }
         }
     }
 

@@ -233,7 +233,14 @@ impl Directory {
     /// # Errors
     /// The two digests.
     pub(crate) fn check_block(&self, number: u64, bytes: &[u8]) -> Result<(), Cause> {
-        let computed = self.hasher.block(number, bytes);
+        self.check_digest(number, self.hasher.block(number, bytes))
+    }
+
+    /// Compares what was computed of a block with its digest.
+    ///
+    /// # Errors
+    /// The two digests.
+    pub(crate) fn check_digest(&self, number: u64, computed: Digest) -> Result<(), Cause> {
         let entry = number.saturating_sub(self.first_block);
         let stored = table_entries(&self.digests, self.hasher.kind.leaf_len(), entry, 1).unwrap_or(&[]);
         if stored == computed.as_bytes() {

@@ -1,6 +1,6 @@
 //! Mapping a file: tensors as slices of it, verified when first touched.
 //!
-//! The only module with unsafe code, and all it does is to map: views are made by `bytemuck` elsewhere. Read the safety
+//! The only module with unsafe code, and all it does is to map and to prefetch: views are made by `bytemuck` elsewhere. Read the safety
 //! section of [`Checkpoint::map`] before using it; [`Checkpoint::open`] is the safe way.
 #![allow(
     unsafe_code,
@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use memmap2::Mmap;
 use rayon::prelude::*;
 
-use crate::checkpoint::{Checkpoint, OpenOptions, PARALLEL_LEN, Reading, open_regular};
+use crate::checkpoint::{Checkpoint, OpenOptions, Reading, open_regular};
+use crate::digest::STRIDE;
 use crate::directory::Directory;
 use crate::error::{Error, IoFault, Misuse, Operation};
 use crate::finding::{Cause, Finding};
@@ -29,6 +30,15 @@ pub struct Mapping {
     map: Mmap,
     verified: Vec<AtomicU64>,
 }
+
+/// Fewer bytes than this of a tensor are hashed by the calling thread: one thread takes nearly all that the memory gives.
+const PARALLEL_VIEW_LEN: u64 = 8 << 20;
+
+/// Neighbouring blocks that a thread hashes at least.
+const BLOCKS_MIN: usize = 16;
+
+/// How far ahead of what is being hashed memory is fetched: as much as arrives while one cache line is waited for.
+const FETCH_AHEAD: usize = 4096;
 
 /// Blocks per word of the bitmap.
 const BITS: u64 = u64::BITS as u64;
@@ -58,6 +68,24 @@ impl Mapping {
         }
     }
 
+    /// Asks for the stride that lies [`FETCH_AHEAD`] behind the one at `at`, in this block or the next. While a stride is hashed,
+    /// too few of the following loads are under way to keep the memory busy.
+    fn prefetch(&self, at: usize) {
+        let start = at.saturating_add(FETCH_AHEAD);
+        let Some(stride) = self.map.get(start..start.saturating_add(STRIDE)) else {
+            return;
+        };
+        for line in stride.chunks(64) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a prefetch is a hint that reads nothing and never faults, and `line` is a slice that may be read.
+            unsafe {
+                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast());
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = line;
+        }
+    }
+
     /// Compares a block with its digest unless that was done before.
     fn verify_block(&self, directory: &Directory, reading: Reading<'_>, number: u64) -> Result<(), Box<Finding>> {
         if self.is_verified(number) {
@@ -65,7 +93,12 @@ impl Mapping {
         }
         let range = reading.chunk.block_bytes(number, directory.superblock.block_len());
         let checked = match self.bytes(&range) {
-            Some(bytes) => directory.check_block(number, bytes),
+            Some(bytes) => {
+                let start = usize::try_from(range.start).unwrap_or(usize::MAX);
+                let ahead = |at: usize| self.prefetch(start.saturating_add(at));
+                let computed = directory.hasher.block_ahead(number, bytes, ahead);
+                directory.check_digest(number, computed)
+            }
             None => Err(Cause::Length {
                 expected: range.end,
                 actual: len_u64(self.map.len()),
@@ -165,12 +198,14 @@ impl Checkpoint<Mapping> {
             let verified = self.source.verify_block(&self.directory, reading, number);
             verified.err().map(|finding| (number, finding))
         };
-        let bad = if entry.len < len_u64(PARALLEL_LEN) {
+        let bad = if entry.len < PARALLEL_VIEW_LEN {
             blocks.find_map(verify)
         } else {
-            blocks
+            let count = usize::try_from(blocks.end.saturating_sub(blocks.start)).unwrap_or(usize::MAX);
+            (0..count)
                 .into_par_iter()
-                .filter_map(verify)
+                .with_min_len(BLOCKS_MIN)
+                .filter_map(|position| verify(blocks.start.saturating_add(len_u64(position))))
                 .min_by_key(|(number, _)| *number)
         };
         if let Some((_, finding)) = bad {
