@@ -6,7 +6,7 @@
 use fold_advanced::homeostasis::HomeostasisParams;
 use fold_advanced::inhibition::{Contenders, InhibitionParams, Winners};
 use fold_advanced::stdp::StdpParams;
-use fold_advanced::{Layer, LayerConfig};
+use fold_advanced::{Layer, LayerConfig, StepOptions};
 use fold_core::params::{DendriteParams, SpikeParams};
 use fold_core::{Shape, Wiring};
 use fold_format::{Content, Dtype, TensorSource};
@@ -103,6 +103,47 @@ pub fn layer(config: LayerConfig, samples: usize) -> anyhow::Result<Layer> {
     let mut layer = Layer::new(config, wiring)?;
     layer.set_samples(samples)?;
     Ok(layer)
+}
+
+/// A layer of [`base`] with its inputs, stepped again and again.
+#[derive(Debug)]
+pub struct Running {
+    layer: Layer,
+    inputs: Vec<Vec<f32>>,
+    samples: usize,
+    turn: usize,
+}
+
+impl Running {
+    /// A new layer.
+    ///
+    /// # Errors
+    /// As [`layer()`].
+    pub fn new(shape: Shape, samples: usize) -> anyhow::Result<Self> {
+        let config = base(shape);
+        let lines = config.lines as usize;
+        Ok(Self {
+            inputs: (0..4).map(|seed| rates(samples, lines, seed)).collect(),
+            layer: layer(config, samples)?,
+            samples,
+            turn: 0,
+        })
+    }
+
+    /// Makes `count` steps and returns how many spikes there were.
+    ///
+    /// # Errors
+    /// As [`Layer::step`].
+    pub fn steps(&mut self, count: u64) -> anyhow::Result<u64> {
+        let mut spikes = 0;
+        for _ in 0..count {
+            self.turn = (self.turn + 1) % self.inputs.len();
+            let input = &self.inputs[self.turn];
+            let step = self.layer.step(input, self.samples, StepOptions::default())?;
+            spikes += step.spikes.len() as u64;
+        }
+        Ok(spikes)
+    }
 }
 
 /// Rates x [B, M] in [0, 1).

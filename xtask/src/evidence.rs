@@ -94,24 +94,31 @@ impl Surroundings {
 
 /// Builds the binary `fold` as it is released and returns its path.
 pub(crate) fn fold_binary(root: &Path) -> anyhow::Result<PathBuf> {
+    released(root, "fold-cli", "fold")
+}
+
+/// Builds a binary of a package as it is released and returns its path.
+pub(crate) fn released(root: &Path, package: &str, name: &str) -> anyhow::Result<PathBuf> {
     let (messages, _) = must(&mut cargo(
         root,
         &[
             "build",
             "--quiet",
             "--release",
+            "--package",
+            package,
             "--bin",
-            "fold",
+            name,
             "--message-format",
             "json-render-diagnostics",
         ],
     ))?;
     let executable = |line: &str| -> Option<PathBuf> {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        (message["target"]["name"] == "fold").then(|| message["executable"].as_str().map(PathBuf::from))?
+        (message["target"]["name"] == name).then(|| message["executable"].as_str().map(PathBuf::from))?
     };
     messages
         .lines()
         .find_map(executable)
-        .context("cargo named no executable `fold`")
+        .with_context(|| format!("cargo named no executable `{name}`"))
 }

@@ -44,7 +44,7 @@ fn run_scripts(root: &Path, python: &Path, speed: bool) -> anyhow::Result<Ended>
 
 /// Makes the environment where it is not there yet, and runs the scripts in it.
 pub(crate) fn run(root: &Path, speed: bool) -> anyhow::Result<Ended> {
-    match environment(root)? {
+    match environment(root, SCRIPTS, "interop")? {
         Ok(python) => {
             let version = "import sys, torch, numpy, safetensors; from importlib.metadata import version; \
                            print('Python', sys.version.split()[0], 'pyfolds', version('pyfolds'), 'torch', \
@@ -59,11 +59,12 @@ pub(crate) fn run(root: &Path, speed: bool) -> anyhow::Result<Ended> {
     }
 }
 
-/// The environment's Python with every package of requirements.txt; or why there is none.
-fn environment(root: &Path) -> anyhow::Result<Result<PathBuf, String>> {
-    let requirements = root.join(SCRIPTS).join("requirements.txt");
+/// The Python of a virtual environment with every package of a folder's requirements.txt; or why there is none. The environment
+/// lies under `target`, in a folder of this name.
+pub(crate) fn environment(root: &Path, scripts: &str, name: &str) -> anyhow::Result<Result<PathBuf, String>> {
+    let requirements = root.join(scripts).join("requirements.txt");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let folder = target.join("interop/venv");
+    let folder = target.join(name).join("venv");
     let python = folder.join(if cfg!(windows) {
         "Scripts/python.exe"
     } else {
@@ -85,7 +86,7 @@ fn environment(root: &Path) -> anyhow::Result<Result<PathBuf, String>> {
     Ok(match run_command(pip.arg(&requirements))? {
         Ok(()) => Ok(python),
         Err(said) => Err(format!(
-            "pip cannot install the packages of {SCRIPTS}/requirements.txt: {said}"
+            "pip cannot install the packages of {scripts}/requirements.txt: {said}"
         )),
     })
 }

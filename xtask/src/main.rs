@@ -56,6 +56,15 @@ enum Task {
         #[arg(long, value_name = "CSV")]
         from: Option<PathBuf>,
     },
+    /// Measure `fold` in turns with Python packages, in a virtual environment, and write docs/performance/PEERS.md.
+    PerfPeers {
+        /// Where the files that are measured are written.
+        #[arg(long, value_name = "FOLDER", default_value = "target")]
+        folder: PathBuf,
+        /// Measure nothing: write the report of this record.
+        #[arg(long, value_name = "CSV")]
+        from: Option<PathBuf>,
+    },
     /// Measure again and compare every ratio with the newest record.
     PerfCheck {
         /// Where the files that are measured are written.
@@ -171,16 +180,11 @@ fn main() -> anyhow::Result<ExitCode> {
             writeln!(out, "{}", items::kill_soak(&root, kills, seed)?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(Task::Interop { speed }) => Ok(match interop::run(&root, speed)? {
-            Ended::Passed(said) => {
-                writeln!(out, "{said}")?;
-                ExitCode::SUCCESS
-            }
-            Ended::Skipped(reason) => {
-                writeln!(out, "skipped: {reason}")?;
-                ExitCode::from(interop::SKIPPED)
-            }
-        }),
+        Some(Task::Interop { speed }) => told(&mut out, interop::run(&root, speed)?),
+        Some(Task::PerfPeers { folder, from }) => {
+            let ended = perf::peers(&root, &root.join(folder), from.as_deref())?;
+            told(&mut out, ended)
+        }
         Some(Task::ReleaseCheck(options)) => {
             let chosen = checklist::choose(items::ALL, &options.only, options.quick)?;
             let scope = match (&options.only[..], options.quick) {
@@ -201,6 +205,20 @@ fn main() -> anyhow::Result<ExitCode> {
             })
         }
     }
+}
+
+/// Says how a task of Python's ended.
+fn told(out: &mut impl Write, ended: Ended) -> anyhow::Result<ExitCode> {
+    Ok(match ended {
+        Ended::Passed(said) => {
+            writeln!(out, "{said}")?;
+            ExitCode::SUCCESS
+        }
+        Ended::Skipped(reason) => {
+            writeln!(out, "skipped: {reason}")?;
+            ExitCode::from(interop::SKIPPED)
+        }
+    })
 }
 
 /// The names of the tasks, as the command line has them.

@@ -1,45 +1,12 @@
 //! Whole steps of a layer: over batch, neurons, shape and threads.
 
-use fold_advanced::{Layer, StepOptions};
-use fold_benches::{base, layer, rates};
+use fold_benches::Running;
 use fold_core::Shape;
 
 use crate::{Case, Scale, measure};
 
 /// Steps that one case makes at a time.
 const STEPS: u64 = 8;
-
-struct Running {
-    layer: Layer,
-    inputs: Vec<Vec<f32>>,
-    samples: usize,
-    turn: usize,
-}
-
-impl Running {
-    fn new(shape: Shape, samples: usize) -> anyhow::Result<Self> {
-        let config = base(shape);
-        let lines = config.lines as usize;
-        Ok(Self {
-            inputs: (0..4).map(|seed| rates(samples, lines, seed)).collect(),
-            layer: layer(config, samples)?,
-            samples,
-            turn: 0,
-        })
-    }
-
-    fn steps(&mut self) -> anyhow::Result<u64> {
-        let mut spikes = 0;
-        for _ in 0..STEPS {
-            self.turn = (self.turn + 1) % self.inputs.len();
-            let step = self
-                .layer
-                .step(&self.inputs[self.turn], self.samples, StepOptions::default())?;
-            spikes += step.spikes.len() as u64;
-        }
-        Ok(spikes)
-    }
-}
 
 /// Competition, homeostasis, and STDP where neurons fire, as the benches' base layer has them.
 pub(crate) fn steps(scale: Scale) -> anyhow::Result<()> {
@@ -69,7 +36,7 @@ pub(crate) fn steps(scale: Scale) -> anyhow::Result<()> {
         for (name, threads) in [("1 thread", 1), ("2 threads", 2)] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
             let mut running = Running::new(shape, samples)?;
-            cases.push((name, Box::new(move || pool.install(|| running.steps()))));
+            cases.push((name, Box::new(move || pool.install(|| running.steps(STEPS)))));
         }
         let group = format!("step: n={neurons} D={dendrites} S={synapses} B={samples}");
         measure(&group, updates, scale.rounds.max(3) * 3, &mut cases)?;

@@ -95,6 +95,78 @@ pub(super) const ALL: &[Goal] = &[
     },
 ];
 
+const PEERS_SAVE: &str = "peers: save raw";
+const PEERS_LOAD: &str = "peers: load raw";
+const PEERS_PACK: &str = "peers: save compressed";
+const PEERS_UNPACK: &str = "peers: load compressed";
+
+/// Of the report beside Python packages.
+pub(super) const PEERS: &[Goal] = &[
+    Goal {
+        claim: "a durable save is three times as fast as PyFolds' save",
+        group: PEERS_SAVE,
+        case: "fold: durable",
+        other: "PyFolds 1.0.2",
+        most: 1.0 / 3.0,
+    },
+    Goal {
+        claim: "it is as fast as safetensors' save without a flush",
+        group: PEERS_SAVE,
+        case: "fold: durable",
+        other: "safetensors",
+        most: 1.0,
+    },
+    Goal {
+        claim: "a durable compressed save is four times as fast as PyFolds' with zstd",
+        group: PEERS_PACK,
+        case: "fold: shuffle-zstd, durable",
+        other: "PyFolds 1.0.2 zstd",
+        most: 0.25,
+    },
+    Goal {
+        claim: "a compressed save is as fast as blosc2's",
+        group: PEERS_PACK,
+        case: "fold: shuffle-zstd",
+        other: "blosc2 bitshuffle zstd 1",
+        most: 1.0,
+    },
+    Goal {
+        claim: "a verified mapped load is twenty times as fast as PyFolds' verified load",
+        group: PEERS_LOAD,
+        case: "fold: mapped, verified",
+        other: "PyFolds 1.0.2 (CRC-32C and SHA-256)",
+        most: 0.05,
+    },
+    Goal {
+        claim: "it is eight times as fast as NumPy's npz",
+        group: PEERS_LOAD,
+        case: "fold: mapped, verified",
+        other: "NumPy npz (CRC-32)",
+        most: 0.125,
+    },
+    Goal {
+        claim: "it is eight times as fast as HDF5 with fletcher32",
+        group: PEERS_LOAD,
+        case: "fold: mapped, verified",
+        other: "HDF5 fletcher32",
+        most: 0.125,
+    },
+    Goal {
+        claim: "a verified compressed load is eight times as fast as PyFolds' with zstd",
+        group: PEERS_UNPACK,
+        case: "fold: shuffle-zstd, verified",
+        other: "PyFolds 1.0.2 zstd (CRC-32C and SHA-256)",
+        most: 0.125,
+    },
+    Goal {
+        claim: "a verified compressed load is as fast as blosc2's unverified one",
+        group: PEERS_UNPACK,
+        case: "fold: shuffle-zstd, verified",
+        other: "blosc2 bitshuffle zstd 1 (unverified)",
+        most: 1.0,
+    },
+];
+
 impl Goal {
     /// The measured ratio; `None` where one of the two was not measured.
     pub(super) fn measured(&self, record: &Record) -> Option<f64> {

@@ -3,6 +3,7 @@
 //! Only ratios of cases that were measured in turns are compared, never times: a slower machine changes both alike.
 
 mod goals;
+mod peers;
 mod plot;
 mod record;
 mod report;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 
 use self::record::Record;
+
+pub(crate) use self::peers::peers;
 use crate::evidence::{cargo, must};
 
 /// Where the recorded measurements lie.

@@ -20,7 +20,7 @@ pub(super) fn text(record: &Record, path: &str) -> String {
     for (key, value) in &record.about {
         let _ = writeln!(out, "- {key}: {value}");
     }
-    goals_table(&mut out, record);
+    goals_table(&mut out, record, goals::ALL);
     forms_table(&mut out, record);
     let _ = write!(out, "\n## Every measurement\n");
     for (group, cases) in record.groups().filter(|(group, _)| *group != "form: size") {
@@ -31,13 +31,77 @@ pub(super) fn text(record: &Record, path: &str) -> String {
     out
 }
 
-fn goals_table(out: &mut String, record: &Record) {
+/// The report of what the scripts of benches/peers measured.
+pub(super) fn peers(record: &Record, path: &str) -> String {
+    let mut out = String::new();
+    let _ = write!(
+        out,
+        "# Beside Python packages\n\n\
+         Written by `cargo xtask perf-peers` from `{path}`; not edited by hand. Cases of one group do the same work on the same content \
+         and were run in turns by one script of benches/peers; `fold` in a program that answers its requests, the packages in the \
+         script's process. The page cache is warm. Every row: the median, and the quartiles as spread.\n\n"
+    );
+    for (key, value) in &record.about {
+        let _ = writeln!(out, "- {key}: {value}");
+    }
+    goals_table(&mut out, record, goals::PEERS);
+    let is_size = |group: &str| group == "peers: size";
+    for (group, cases) in record.groups().filter(|(group, _)| !is_size(group)) {
+        peer_table(&mut out, group.trim_start_matches("peers: "), cases);
+    }
+    if let Some((_, sizes)) = record.groups().find(|(group, _)| is_size(group)) {
+        let _ = write!(out, "\n## size\n\n| case | of the content |\n|---|---|\n");
+        for case in sizes {
+            let _ = writeln!(
+                out,
+                "| {} | {:.1} % |",
+                case.name,
+                100.0 * case.median as f64 / case.amount as f64
+            );
+        }
+    }
+    out
+}
+
+fn peer_table(out: &mut String, group: &str, cases: &[Case]) {
+    let (unit, amount) = match group.starts_with("step") {
+        true => ("10^9 updates/s", format!("{} synapse updates", cases[0].amount)),
+        false => (
+            "GB/s",
+            format!("{:.0} MiB of content", cases[0].amount as f64 / MEBIBYTE),
+        ),
+    };
+    let _ = write!(
+        out,
+        "\n## {group}\n\n{amount}, {} rounds.\n\n| case | median | {unit} | time against the first | quartiles |\n\
+         |---|---|---|---|---|\n",
+        cases[0].rounds
+    );
+    for case in cases {
+        case_row(out, case, &cases[0]);
+    }
+}
+
+fn case_row(out: &mut String, case: &Case, first: &Case) {
+    let _ = writeln!(
+        out,
+        "| {} | {:.3} ms | {:.2} | {:.3} | {:.3} to {:.3} ms |",
+        case.name,
+        milliseconds(case.median),
+        throughput(case),
+        case.median as f64 / first.median as f64,
+        milliseconds(case.low),
+        milliseconds(case.high),
+    );
+}
+
+fn goals_table(out: &mut String, record: &Record, goals: &[goals::Goal]) {
     let _ = write!(
         out,
         "\n## Goals\n\nA ratio is that of two medians: time of the one over time of the other.\n\n\
          | goal | ratio at most | measured | met |\n|---|---|---|---|\n"
     );
-    for goal in goals::ALL {
+    for goal in goals {
         let (measured, met) = match goal.measured(record) {
             None => ("not measured".to_owned(), "-"),
             Some(ratio) if ratio <= goal.most => (format!("{ratio:.3}"), "yes"),
@@ -107,16 +171,7 @@ fn group_table(out: &mut String, group: &str, cases: &[Case]) {
         file_name(group)
     );
     for case in cases {
-        let _ = writeln!(
-            out,
-            "| {} | {:.3} ms | {:.2} | {:.3} | {:.3} to {:.3} ms |",
-            case.name,
-            milliseconds(case.median),
-            throughput(case),
-            case.median as f64 / cases[0].median as f64,
-            milliseconds(case.low),
-            milliseconds(case.high),
-        );
+        case_row(out, case, &cases[0]);
     }
 }
 

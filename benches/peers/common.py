@@ -1,0 +1,29 @@
+"""What the scripts of this folder share: cases measured in turns, and their quartiles as lines of CSV."""
+
+import sys
+import time
+
+try:
+    import numpy as np
+    import torch
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)
+
+
+def measure(group, amount, rounds, cases):
+    """Prints one line per case: its name and quartiles of its times, all cases taking turns; the first turn warms up.
+
+    A case is a function that does the work and is timed, or returns the nanoseconds that it took elsewhere.
+    """
+    times = {name: [] for name in cases}
+    for turn in range(rounds + 1):
+        for name, work in cases.items():
+            start = time.perf_counter_ns()
+            told = work()
+            took = time.perf_counter_ns() - start
+            if turn:
+                times[name].append(told if isinstance(told, int) else took)
+    for name, taken in times.items():
+        low, median, high = (int(value) for value in np.percentile(taken, [25, 50, 75]))
+        print(f"{group},{name},{amount},{rounds},{low},{median},{high}", flush=True)

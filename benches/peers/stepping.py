@@ -1,0 +1,115 @@
+"""Steps of a layer by `fold`, by the same mechanisms written with whole-tensor operations of PyTorch, and by PyFolds, in turns.
+
+    python benches/peers/stepping.py target/release/beside FOLDER
+
+Prints CSV as the program perf does; an update is one synapse in one sample. Everything on one thread. PyTorch computes the
+same laws in f32 with sums in its own order: it ends with other bits, and need not find the same spikes.
+"""
+
+import os
+import subprocess
+import sys
+from math import exp
+
+os.environ["RAYON_NUM_THREADS"] = "1"
+from common import *
+
+try:
+    from pyfolds import MPJRDConfig, MPJRDNeuron
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)
+
+STEPS = 8
+ROUNDS = 7
+torch.set_num_threads(1)
+child = subprocess.Popen([sys.argv[1], sys.argv[2]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+class Layer:
+    """Drive, k winners, homeostasis, STDP with traces where neurons fire: the layer that the benches step."""
+
+    def __init__(self, n, dendrites, synapses, samples, compiled):
+        self.n, self.dendrites, self.samples = n, dendrites, samples
+        self.k = -(-n // 25)
+        generator = torch.Generator().manual_seed(1)
+        self.filaments = torch.randint(7, 24, (n, dendrites * synapses), generator=generator).float()
+        self.internal = torch.zeros(n, dendrites * synapses)
+        self.theta = torch.ones(n)
+        self.trace = torch.zeros(samples, dendrites * synapses)
+        self.inputs = [torch.rand(samples, dendrites * synapses, generator=generator) for _ in range(4)]
+        self.gain, self.half = 1.0, 0.4 * synapses
+        self.turn = 0
+        self.step = torch.compile(self.laws, dynamic=False) if compiled else self.laws
+
+    def laws(self, x, filaments, internal, theta, trace):
+        weights = torch.log2(1 + filaments) / 5
+        by_dendrite = lambda rows: rows.view(rows.shape[0], self.dendrites, -1).transpose(0, 1)
+        drive = torch.bmm(by_dendrite(x), by_dendrite(weights).transpose(1, 2))
+        rest = 1 / (1 + exp(self.gain * self.half))
+        potential = ((torch.sigmoid(self.gain * (drive - self.half)) - rest) / (1 - rest)).sum(0)
+        above = potential - theta
+        bound = above.topk(self.k, dim=1).values[:, -1:]
+        spikes = ((above >= bound) & (above > 0)).float()
+        theta = (theta + 0.01 * (spikes.mean(0) - 0.5 * self.k / self.n)).clamp(0.05, self.dendrites + 1.0)
+        trace = trace * 0.95 + x
+        w = filaments / 31
+        both = spikes.t() @ trace
+        alone = spikes.sum(0)[:, None] - both
+        internal = internal + (0.01 * both * (1 - w) - alone * w) / self.samples
+        whole = internal.trunc()
+        return (filaments + whole).clamp(0, 31), internal - whole, theta, trace
+
+    def steps(self):
+        with torch.inference_mode():
+            for _ in range(STEPS):
+                self.turn = (self.turn + 1) % 4
+                self.filaments, self.internal, self.theta, self.trace = self.step(
+                    self.inputs[self.turn], self.filaments, self.internal, self.theta, self.trace
+                )
+
+
+def fold(n, dendrites, synapses, samples):
+    def ask():
+        child.stdin.write(f"step {n} {dendrites} {synapses} {samples} {STEPS}\n")
+        child.stdin.flush()
+        return int(child.stdout.readline())
+
+    return ask
+
+
+def pyfolds(n, dendrites, synapses, samples):
+    """As many neurons as the layer has: PyFolds steps each by itself."""
+    torch.manual_seed(1)
+    neurons = [MPJRDNeuron(MPJRDConfig(n_dendrites=dendrites, n_synapses_per_dendrite=synapses)) for _ in range(n)]
+    inputs = [torch.rand(samples, dendrites, synapses) for _ in range(4)]
+
+    def steps():
+        for turn in range(STEPS):
+            for neuron in neurons:
+                neuron(inputs[turn % 4])
+
+    return steps
+
+
+try:
+    for n, dendrites, synapses, samples in [
+        (1, 8, 64, 32),
+        (100, 8, 64, 1),
+        (100, 8, 64, 32),
+        (100, 8, 64, 256),
+        (1000, 8, 64, 32),
+    ]:
+        shape = (n, dendrites, synapses, samples)
+        cases = {
+            "fold": fold(*shape),
+            "PyTorch eager": Layer(*shape, False).steps,
+            "PyTorch torch.compile": Layer(*shape, True).steps,
+        }
+        if n <= 100:
+            cases["PyFolds 1.0.2"] = pyfolds(*shape)
+        updates = n * dendrites * synapses * samples * STEPS
+        measure(f"peers: step n={n} D={dendrites} S={synapses} B={samples}", updates, ROUNDS, cases)
+finally:
+    child.stdin.close()
+    child.wait()
