@@ -74,9 +74,9 @@ fn a_directory_of_images_is_learned_from_saved_and_gone_on_with() {
     let parts = train(&request("parts", 3), &mut Silent).unwrap();
     let bytes = |path| std::fs::read(path).unwrap();
     assert!(bytes(&whole.final_checkpoint) == bytes(&parts.final_checkpoint));
-    let eval = evaluate(&whole.final_checkpoint, &data).unwrap();
+    let eval = evaluate(&whole.final_checkpoint, || Ok(data.clone())).unwrap();
     assert_eq!(eval.accuracy, whole.accuracy.learned);
-    let digits = DataSet::digits().unwrap();
-    let error = evaluate(&whole.final_checkpoint, &digits).unwrap_err();
+
+    let error = evaluate(&whole.final_checkpoint, DataSet::digits).unwrap_err();
     assert!(matches!(error, Error::OtherData { .. }), "{error}");
 }
