@@ -97,7 +97,7 @@ def layers(folder):
     source, one = run / "step-00000001.fold", folder / "layer.fold"
     fold("convert", source, one, "--to", "v1", "--state", "dict")
     with FoldReader(str(one)) as reader:
-        payload = reader.read_chunk_bytes("state")
+        payload = reader.read_chunk_bytes("layer")
     (folder / "state.safetensors").write_bytes(payload)
     found = load_file(folder / "state.safetensors")
     fold("extract", source, "--tensor", "layer0.filaments", "-o", folder / "filaments.npy")

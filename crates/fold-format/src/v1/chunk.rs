@@ -27,6 +27,9 @@ use crate::wire::len_u64;
 /// Bytes that are read at once while the digests of those before are computed.
 const PIECE_LEN: u64 = 1 << 20;
 
+/// Blocks whose parity is checked at once: some megabytes with PyFolds' codes.
+const PARITY_PIECE_BLOCKS: u64 = 1 << 14;
+
 /// What a chunk is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -308,9 +311,7 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
         entry: &Entry,
         examined: &mut Examined,
     ) {
-        let whole = self
-            .read(data)
-            .and_then(|data| Ok(parity::is_whole(code, &data, &self.read(parity)?)));
+        let whole = self.is_parity_of(code, data, parity);
         let read = parity.end.saturating_sub(parity.start);
         examined.bytes_read = examined.bytes_read.saturating_add(read);
         match whole {
@@ -325,6 +326,25 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
                 .findings
                 .push(Finding::unreadable(&error, parity.clone()).chunk(&entry.name)),
         }
+    }
+
+    /// Whether a place holds the parity of another, in either layout; in blocks, as most have it, it is read in pieces.
+    fn is_parity_of(&self, code: &Code, data: &Range<u64>, parity: &Range<u64>) -> io::Result<bool> {
+        let len = |range: &Range<u64>| range.end.saturating_sub(range.start);
+        if code.total_parity(len(data)) != len(parity) {
+            return Ok(false);
+        }
+        let data_len = len_u64(code.data_len()).saturating_mul(PARITY_PIECE_BLOCKS);
+        let parity_len = len_u64(code.parity_len()).saturating_mul(PARITY_PIECE_BLOCKS);
+        let (mut data_piece, mut parity_piece) = (Vec::new(), Vec::new());
+        let (mut data_at, mut parity_at) = (data.start, parity.start);
+        let mut in_blocks = true;
+        while in_blocks && data_at < data.end {
+            self.piece(&mut data_piece, &mut data_at, data.end, data_len)?;
+            self.piece(&mut parity_piece, &mut parity_at, parity.end, parity_len)?;
+            in_blocks = parity::is_of_blocks(code, &data_piece, &parity_piece);
+        }
+        Ok(in_blocks || parity::is_tail_copy(code, &self.read(data)?, &self.read(parity)?))
     }
 
     /// Stored bytes to payload: decrypted, decompressed, of the length that was stated.
@@ -361,13 +381,13 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
         let mut crc = 0;
         let (mut current, mut next) = (Vec::new(), Vec::new());
         let mut at = range.start;
-        self.piece(&mut current, &mut at, range.end)?;
+        self.piece(&mut current, &mut at, range.end, PIECE_LEN)?;
         while !current.is_empty() {
             let (_, read) = rayon::join(
                 || sha256.update(&current),
                 || {
                     crc = crc32c::crc32c_append(crc, &current);
-                    self.piece(&mut next, &mut at, range.end)
+                    self.piece(&mut next, &mut at, range.end, PIECE_LEN)
                 },
             );
             read?;
@@ -379,9 +399,9 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
         })
     }
 
-    /// Fills `buffer` with the next piece; empty at the end.
-    fn piece(&self, buffer: &mut Vec<u8>, at: &mut u64, end: u64) -> io::Result<()> {
-        let len = end.saturating_sub(*at).min(PIECE_LEN);
+    /// Fills `buffer` with the next piece, of at most `most` bytes; empty at the end.
+    fn piece(&self, buffer: &mut Vec<u8>, at: &mut u64, end: u64, most: u64) -> io::Result<()> {
+        let len = end.saturating_sub(*at).min(most);
         buffer.resize(usize::try_from(len).unwrap_or(0), 0);
         if !read_full(self.source, buffer, *at)? {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -21,13 +21,16 @@ pub(crate) fn parse_algorithm(text: &str) -> Option<Option<usize>> {
     (1..=254).contains(&parity_len).then_some(Some(parity_len))
 }
 
+/// Blocks that one thread takes at a time.
+const RUN_BLOCKS: usize = 64;
+
 /// The parity area of data, in blocks.
 pub(crate) fn encode(code: &Code, data: &[u8]) -> Vec<u8> {
-    let blocks: Vec<Vec<u8>> = data
-        .par_chunks(code.data_len())
-        .map(|block| code.parity(block))
+    let runs: Vec<Vec<u8>> = data
+        .par_chunks(code.data_len().saturating_mul(RUN_BLOCKS))
+        .map(|run| code.parity(run))
         .collect();
-    blocks.concat()
+    runs.concat()
 }
 
 /// The stream of which the tail copy is the end: each block's data, then its parity.
@@ -39,18 +42,22 @@ fn stream(code: &Code, data: &[u8]) -> Vec<u8> {
     blocks.concat()
 }
 
+/// Whether `parity` is that of `data`, whole blocks of which the last one may be short, in blocks.
+pub(crate) fn is_of_blocks(code: &Code, data: &[u8], parity: &[u8]) -> bool {
+    let data = data.par_chunks(code.data_len().saturating_mul(RUN_BLOCKS));
+    let parity = parity.par_chunks(code.parity_len().saturating_mul(RUN_BLOCKS));
+    data.len() == parity.len() && data.zip(parity).all(|(data, parity)| code.parity(data) == parity)
+}
+
+/// Whether `parity` is the tail copy of `data`.
+pub(crate) fn is_tail_copy(code: &Code, data: &[u8], parity: &[u8]) -> bool {
+    let expected = code.total_parity(crate::wire::len_u64(data.len()));
+    crate::wire::len_u64(parity.len()) == expected && stream(code, data).ends_with(parity)
+}
+
 /// Whether `parity` is that of `data`, which is known to be whole, in one of the two layouts.
 pub(crate) fn is_whole(code: &Code, data: &[u8], parity: &[u8]) -> bool {
-    let (data_len, parity_len) = (code.data_len(), code.parity_len());
-    if crate::wire::len_u64(parity.len()) != code.total_parity(crate::wire::len_u64(data.len())) {
-        return false;
-    }
-    let blocks = data.par_chunks(data_len).zip(parity.par_chunks(parity_len));
-    if blocks.all(|(block, parity)| code.parity(block) == parity) {
-        return true;
-    }
-    let stream = stream(code, data);
-    stream.ends_with(parity)
+    is_of_blocks(code, data, parity) || is_tail_copy(code, data, parity)
 }
 
 /// The parity of whole data, in the layout that `damaged` looks more like.
@@ -161,14 +168,16 @@ mod tests {
         for len in [1, 238, 239, 240, 1000] {
             let data = data(len);
             let blocks = encode(&code, &data);
-            assert!(is_whole(&code, &data, &blocks));
+            assert!(is_of_blocks(&code, &data, &blocks));
             let stream = stream(&code, &data);
             let tail = &stream[stream.len() - blocks.len()..];
-            assert!(is_whole(&code, &data, tail));
+            assert!(is_tail_copy(&code, &data, tail));
             let mut damaged = blocks.clone();
             damaged[0] ^= 1;
             assert!(!is_whole(&code, &data, &damaged));
             assert!(!is_whole(&code, &data, &blocks[1..]));
+            assert!(!is_whole(&code, &data, &[&blocks[..], &[0]].concat()));
+            assert!(!is_whole(&code, &data, &[]));
         }
     }
 

@@ -9,6 +9,12 @@
 /// The largest block, parity included.
 pub(crate) const MAX_BLOCK: usize = 255;
 
+/// Blocks that are divided at once: the steps of one block wait for each other, those of several do not.
+const LANES: usize = 4;
+
+/// Bytes of a word of a register.
+const WORD_LEN: usize = 16;
+
 /// Powers of 2 and their logarithms; the powers twice over, so that a sum of two logarithms needs no remainder.
 struct Field {
     exp: [u8; 512],
@@ -85,8 +91,11 @@ fn multiply(a: &[u8], b: &[u8]) -> Vec<u8> {
 /// A code with `n` parity bytes, 1 to 254.
 pub(crate) struct Code {
     parity_len: usize,
-    /// For each byte, its multiples of the generator polynomial without the leading 1, highest power first.
-    multiples: Vec<u8>,
+    /// Words of a register that holds a remainder: 1, 2, 4 or 16.
+    words: usize,
+    /// For each byte, its multiple of the generator polynomial without the leading 1, as a register: the highest power
+    /// first, zeros behind.
+    multiples: Vec<u128>,
 }
 
 impl Code {
@@ -98,13 +107,21 @@ impl Code {
         // Lowest power first: the product of (x - 2^i).
         let generator = (0..parity_len).fold(vec![1], |product, root| multiply(&product, &[exp(root), 1]));
         let tail: Vec<u8> = generator.iter().rev().skip(1).copied().collect();
+        let words = match parity_len.div_ceil(WORD_LEN) {
+            1 => 1,
+            2 => 2,
+            3 | 4 => 4,
+            _ => 16,
+        };
         let multiples = (0..=u8::MAX).flat_map(|factor| {
-            tail.iter()
-                .map(move |&coefficient| mul(coefficient, factor))
-                .collect::<Vec<_>>()
+            let mut bytes: Vec<u8> = tail.iter().map(|&coefficient| mul(coefficient, factor)).collect();
+            bytes.resize(WORD_LEN.saturating_mul(words), 0);
+            let (words, _) = bytes.as_chunks::<WORD_LEN>();
+            words.iter().map(|&word| u128::from_be_bytes(word)).collect::<Vec<_>>()
         });
         Some(Self {
             parity_len,
+            words,
             multiples: multiples.collect(),
         })
     }
@@ -125,24 +142,56 @@ impl Code {
         blocks.saturating_mul(crate::wire::len_u64(self.parity_len))
     }
 
-    /// The parity of one block: the remainder of data x^n by the generator.
+    /// The parity of blocks one behind the other, the last of which may be short: each one's remainder of data x^n by the
+    /// generator.
     pub(crate) fn parity(&self, data: &[u8]) -> Vec<u8> {
-        let mut buffer = data.to_vec();
-        buffer.resize(data.len().saturating_add(self.parity_len), 0);
-        for at in 0..data.len() {
-            let Some((first, tail)) = buffer.get_mut(at..).and_then(<[u8]>::split_first_mut) else {
-                break;
-            };
-            let from = usize::from(*first).saturating_mul(self.parity_len);
-            let row = self
-                .multiples
-                .get(from..from.saturating_add(self.parity_len))
-                .unwrap_or_default();
-            for (slot, factor) in tail.iter_mut().zip(row) {
-                *slot ^= factor;
+        match self.words {
+            1 => self.remainders::<1>(data),
+            2 => self.remainders::<2>(data),
+            4 => self.remainders::<4>(data),
+            _ => self.remainders::<16>(data),
+        }
+    }
+
+    fn remainders<const W: usize>(&self, data: &[u8]) -> Vec<u8> {
+        let blocks = data.len().div_ceil(self.data_len());
+        let mut out = Vec::with_capacity(blocks.saturating_mul(self.parity_len));
+        let mut groups = data.chunks_exact(self.data_len().saturating_mul(LANES));
+        for group in &mut groups {
+            let mut blocks = [&[][..]; LANES];
+            for (lane, block) in blocks.iter_mut().zip(group.chunks_exact(self.data_len())) {
+                *lane = block;
+            }
+            self.divide::<W, LANES>(blocks, &mut out);
+        }
+        for block in groups.remainder().chunks(self.data_len()) {
+            self.divide::<W, 1>([block], &mut out);
+        }
+        out
+    }
+
+    /// Appends the remainders of blocks of one length, of which a register has W words.
+    fn divide<const W: usize, const L: usize>(&self, blocks: [&[u8]; L], out: &mut Vec<u8>) {
+        let (multiples, _) = self.multiples.as_chunks::<W>();
+        let zeros = [0; W];
+        let mut registers = [[0_u128; W]; L];
+        let len = blocks.first().map_or(0, |block| block.len());
+        for at in 0..len {
+            for (register, block) in registers.iter_mut().zip(&blocks) {
+                let [highest, ..] = register.first().copied().unwrap_or(0).to_be_bytes();
+                let factor = usize::from(highest ^ block.get(at).copied().unwrap_or(0));
+                let multiple = multiples.get(factor).unwrap_or(&zeros);
+                let word = |words: &[u128; W], at: usize| words.get(at).copied().unwrap_or(0);
+                *register = std::array::from_fn(|at| {
+                    let below = word(register, at.saturating_add(1)) >> 120;
+                    (word(register, at) << 8 | below) ^ word(multiple, at)
+                });
             }
         }
-        buffer.split_off(data.len())
+        for register in registers {
+            let bytes = register.map(u128::to_be_bytes);
+            out.extend_from_slice(bytes.as_flattened().get(..self.parity_len).unwrap_or_default());
+        }
     }
 
     /// The block's values at the generator's roots: all zero where it is a code word.
@@ -283,8 +332,21 @@ mod tests {
             "b1ac7295e1b575060a8d1389103048a9"
         );
         let four = Code::new(4).unwrap();
-        assert_eq!(four.multiples[4..8], [15, 54, 120, 64]);
+        assert_eq!(four.multiples[1].to_be_bytes()[..5], [15, 54, 120, 64, 0]);
         assert!(Code::new(0).is_none() && Code::new(255).is_none());
+    }
+
+    #[test]
+    fn blocks_together_have_the_parity_of_each() {
+        for n in [1, 15, 16, 17, 33, 64, 65, 254] {
+            let code = Code::new(n).unwrap();
+            let len = code.data_len();
+            let data: Vec<u8> = (0..len * 9 + len.min(2) - 1)
+                .map(|at| (at * 37 + at / 251) as u8)
+                .collect();
+            let each: Vec<u8> = data.chunks(len).flat_map(|block| code.parity(block)).collect();
+            assert_eq!(code.parity(&data), each, "n {n}");
+        }
     }
 
     #[test]
