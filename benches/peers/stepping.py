@@ -101,6 +101,8 @@ try:
         (1000, 8, 64, 32),
     ]:
         shape = (n, dendrites, synapses, samples)
+        # Each shape is compiled for itself.
+        torch._dynamo.reset()
         cases = {
             "fold": fold(*shape),
             "PyTorch eager": Layer(*shape, False).steps,

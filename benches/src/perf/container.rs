@@ -12,31 +12,32 @@ use fold_format::{
     repair, save, verify,
 };
 use memmap2::Mmap;
+use rayon::prelude::*;
 
 use crate::{Case, Scale, measure};
 
 /// Bytes of one tensor of the large model.
 const TENSOR_BYTES: usize = 1 << 20;
 
-fn options(durability: Durability) -> SaveOptions {
+pub(crate) fn options(durability: Durability) -> SaveOptions {
     SaveOptions::new(durability).existing(Existing::Replace)
 }
 
 #[allow(unsafe_code, reason = "mapping is what is measured")]
-fn map(path: &Path) -> anyhow::Result<Mmap> {
+pub(crate) fn map(path: &Path) -> anyhow::Result<Mmap> {
     let file = File::open(path)?;
     // SAFETY: this program wrote the file into a folder of its own and changes it no more while it is mapped.
     Ok(unsafe { Mmap::map(&file)? })
 }
 
 #[allow(unsafe_code, reason = "mapping is what is measured")]
-fn map_checkpoint(path: &Path) -> anyhow::Result<Checkpoint<Mapping>> {
+pub(crate) fn map_checkpoint(path: &Path) -> anyhow::Result<Checkpoint<Mapping>> {
     // SAFETY: as for `map`.
     Ok(unsafe { Checkpoint::map(path)? })
 }
 
 /// Takes notice of every byte, as fast as the memory delivers them.
-fn touch(bytes: &[u8]) -> u64 {
+pub(crate) fn touch(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let sum = words
         .iter()
@@ -45,7 +46,7 @@ fn touch(bytes: &[u8]) -> u64 {
 }
 
 /// Reads a file through one buffer of a mebibyte.
-fn read_through(path: &Path, buffer: &mut [u8]) -> anyhow::Result<u64> {
+pub(crate) fn read_through(path: &Path, buffer: &mut [u8]) -> anyhow::Result<u64> {
     let mut file = File::open(path)?;
     let mut total = 0;
     loop {
@@ -76,7 +77,7 @@ fn save_safetensors(bytes: &[u8], each: usize, path: &Path) -> anyhow::Result<()
     Ok(safetensors::serialize_to_file(views(bytes, each)?, None, path)?)
 }
 
-fn read_at_a_time(
+pub(crate) fn read_at_a_time(
     checkpoint: &Checkpoint<impl fold_format::ReadAt>,
     buffer: &mut [u8],
     count: usize,
@@ -111,6 +112,13 @@ pub(crate) fn loading(dir: &Path, scale: Scale) -> anyhow::Result<()> {
         (
             "limit: map and read every byte once",
             Box::new(|| Ok(touch(&map(&fold)?))),
+        ),
+        (
+            "limit: the same on all threads",
+            Box::new(|| {
+                let map = map(&fold)?;
+                Ok(map.par_chunks(TENSOR_BYTES).map(touch).reduce(|| 0, u64::wrapping_add))
+            }),
         ),
         (
             "limit: read through one buffer",

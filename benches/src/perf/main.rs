@@ -9,6 +9,7 @@
 
 mod container;
 mod step;
+mod worst;
 
 use std::hint::black_box;
 use std::io::Write as _;
@@ -48,10 +49,22 @@ type Case<'c> = (&'static str, Box<dyn FnMut() -> anyhow::Result<u64> + 'c>);
 
 /// Measures the cases of a group in turns and prints a line for each.
 fn measure(group: &str, amount: u64, rounds: usize, cases: &mut [Case<'_>]) -> anyhow::Result<()> {
+    measure_after(group, amount, rounds, cases, || Ok(()))
+}
+
+/// As [`measure`], with something done before each run of a case that is not timed.
+fn measure_after(
+    group: &str,
+    amount: u64,
+    rounds: usize,
+    cases: &mut [Case<'_>],
+    before: impl Fn() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut times = vec![Vec::with_capacity(rounds); cases.len()];
     // The first round warms caches and is not counted.
     for round in 0..=rounds {
         for ((name, case), times) in cases.iter_mut().zip(&mut times) {
+            before()?;
             let start = Instant::now();
             let answer = case().with_context(|| format!("{group}, {name}"))?;
             let time = start.elapsed();
@@ -83,6 +96,10 @@ fn main() -> anyhow::Result<()> {
     container::many(dir.path(), scale)?;
     container::saving(dir.path(), scale)?;
     container::forms(dir.path(), scale)?;
+    worst::one_byte(dir.path(), scale)?;
+    worst::incompressible(dir.path(), scale)?;
+    worst::cold(dir.path(), scale)?;
+    worst::one_thread(dir.path(), scale)?;
     step::steps(scale)
 }
 
@@ -103,5 +120,9 @@ mod tests {
         container::many(dir.path(), scale).unwrap();
         container::saving(dir.path(), scale).unwrap();
         container::forms(dir.path(), scale).unwrap();
+        worst::one_byte(dir.path(), scale).unwrap();
+        worst::incompressible(dir.path(), scale).unwrap();
+        worst::cold(dir.path(), scale).unwrap();
+        worst::one_thread(dir.path(), scale).unwrap();
     }
 }

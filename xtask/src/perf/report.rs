@@ -28,6 +28,7 @@ pub(super) fn text(record: &Record, path: &str) -> String {
     }
     let _ = write!(out, "\n## Steps\n\n![steps]({})\n", file_name("step"));
     steps_table(&mut out, record);
+    growth_table(&mut out, record);
     out
 }
 
@@ -198,6 +199,67 @@ fn steps_table(out: &mut String, record: &Record) {
     }
 }
 
+/// How the time of a step grows with neurons, synapses and samples: the exponent of a power law through the medians, by least
+/// squares of the logarithms. 1 is linear.
+fn growth_table(out: &mut String, record: &Record) {
+    let steps = record
+        .groups()
+        .filter_map(|(group, cases)| {
+            let numbers = group
+                .strip_prefix("step: ")?
+                .split([' ', '='])
+                .filter_map(|word| word.parse().ok());
+            let [neurons, dendrites, synapses, samples] = numbers.collect::<Vec<f64>>()[..] else {
+                return None;
+            };
+            Some(([neurons, dendrites * synapses, samples], cases[0].median as f64))
+        })
+        .collect::<Vec<_>>();
+    let _ = write!(
+        out,
+        "\n### Growth\n\nOne thread. The time of a step as a power of one size, the two others held: 1 is linear.\n\n\
+         | size | from | to | exponent | residual at most |\n|---|---|---|---|---|\n"
+    );
+    for (axis, name) in ["neurons n", "synapses of a neuron D*S", "samples B"]
+        .into_iter()
+        .enumerate()
+    {
+        // Where the others are as in the layer that every row has in common, and the step is not all overhead.
+        const COMMON: [f64; 3] = [100.0, 512.0, 32.0];
+        let held = |size: &[f64; 3]| (0..3).all(|other| other == axis || size[other] == COMMON[other]);
+        let points = steps
+            .iter()
+            .filter(|(size, _)| held(size) && size.iter().product::<f64>() >= 100.0 * 128.0 * 32.0)
+            .map(|(size, time)| (size[axis].ln(), time.ln()))
+            .collect::<Vec<_>>();
+        let Some((exponent, residual)) = line_through(&points) else {
+            continue;
+        };
+        let ends = |pick: fn(f64, f64) -> f64, start: f64| points.iter().map(|point| point.0).fold(start, pick).exp();
+        let _ = writeln!(
+            out,
+            "| {name} | {:.0} | {:.0} | {exponent:.2} | {:.0} % |",
+            ends(f64::min, f64::INFINITY),
+            ends(f64::max, f64::NEG_INFINITY),
+            100.0 * (residual.exp() - 1.0),
+        );
+    }
+}
+
+/// The slope of the line through at least three points, and how far from it one lies at most.
+fn line_through(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    if points.len() < 3 {
+        return None;
+    }
+    let count = points.len() as f64;
+    let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / count;
+    let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / count;
+    let square = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum::<f64>();
+    let slope = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum::<f64>() / square;
+    let residuals = points.iter().map(|(x, y)| (y - mean_y - slope * (x - mean_x)).abs());
+    Some((slope, residuals.fold(0.0, f64::max)))
+}
+
 fn milliseconds(time: u64) -> f64 {
     time as f64 / 1e6
 }
@@ -205,6 +267,18 @@ fn milliseconds(time: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn growth_is_the_slope_of_the_logarithms() {
+        let csv = "step: n=100 D=8 S=64 B=32,1 thread,1,9,0,1000,0\nstep: n=400 D=8 S=64 B=32,1 thread,1,9,0,4000,0\n\
+                   step: n=1000 D=8 S=64 B=32,1 thread,1,9,0,10000,0\n";
+        let mut out = String::new();
+        growth_table(&mut out, &Record::parse(csv).unwrap());
+        assert!(out.contains("| neurons n | 100 | 1000 | 1.00 | 0 % |"), "{out}");
+        assert!(!out.contains("samples B"), "too few points: {out}");
+        let (slope, residual) = line_through(&[(0.0, 0.0), (1.0, 2.0), (2.0, 4.5)]).unwrap();
+        assert!((slope - 2.25).abs() < 1e-12 && residual > 0.1, "{slope} {residual}");
+    }
 
     #[test]
     fn a_goal_is_met_or_not_by_its_ratio_and_a_missing_one_is_named() {
