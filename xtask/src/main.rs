@@ -7,6 +7,7 @@ mod checklist;
 mod corruption_fuzz;
 mod evidence;
 mod fault_table;
+mod instrumented;
 mod interop;
 mod items;
 mod kill_soak;
@@ -98,6 +99,10 @@ enum Task {
         #[arg(long)]
         speed: bool,
     },
+    /// Run the container's tests under the address sanitizer and the checks of undefined behaviour; nightly.
+    Sanitize,
+    /// Run the container's tests with coverage and list lines and branches of each file; nightly and LLVM's tools.
+    Coverage,
     /// Run the tests of the fault model and write their table into docs/format/INTEGRITY.md.
     FaultTable,
 }
@@ -185,6 +190,8 @@ fn main() -> anyhow::Result<ExitCode> {
             let ended = perf::peers(&root, &root.join(folder), from.as_deref())?;
             told(&mut out, ended)
         }
+        Some(Task::Sanitize) => told(&mut out, instrumented::sanitize(&root)?),
+        Some(Task::Coverage) => told(&mut out, instrumented::coverage(&root)?),
         Some(Task::ReleaseCheck(options)) => {
             let chosen = checklist::choose(items::ALL, &options.only, options.quick)?;
             let scope = match (&options.only[..], options.quick) {
@@ -207,7 +214,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Says how a task of Python's ended.
+/// What a task that may be skipped came to, and the exit code that says so.
 fn told(out: &mut impl Write, ended: Ended) -> anyhow::Result<ExitCode> {
     Ok(match ended {
         Ended::Passed(said) => {

@@ -19,6 +19,7 @@ mod workflows;
 use std::path::{Path, PathBuf};
 
 use crate::checklist::{Ended, How, Item};
+use crate::instrumented;
 use suites::{Subject, subject};
 
 pub(crate) use drill::drill;
@@ -248,6 +249,18 @@ pub(crate) const ALL: &[Item] = &[
         SLOW,
         "each target survives a minute of coverage-guided fuzzing",
         tooling::fuzz,
+    ),
+    item(
+        "sanitizers",
+        SLOW,
+        "the address sanitizer and the checks of undefined behaviour report nothing of the container's tests",
+        instrumented::sanitize,
+    ),
+    item(
+        "coverage",
+        SLOW,
+        "the container's tests ran with coverage; the evidence lists lines and branches not reached",
+        instrumented::coverage,
     ),
     item(
         "soak",

@@ -135,7 +135,7 @@ fn fuzzed(root: &Path, target: &str) -> anyhow::Result<Option<(bool, String)>> {
         .stdin(Stdio::null());
     command.args(["+nightly", "fuzz", "run", target, "--"]);
     command.arg(format!("-max_total_time={FUZZ_SECONDS}"));
-    command.args(["-malloc_limit_mb=64", "-rss_limit_mb=512", "-timeout=1"]);
+    command.args(["-malloc_limit_mb=64", "-rss_limit_mb=512", "-timeout=20"]);
     let output = run(&mut command)?;
     let said = text(&output.stderr);
     if said.contains("toolchain 'nightly") && said.contains("not installed") {
