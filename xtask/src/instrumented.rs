@@ -92,15 +92,42 @@ fn llvm_tool(name: &str) -> Option<String> {
         .find(|tool| installed(tool))
 }
 
-/// How much of something was run: what there is, and what was not reached.
-fn share(file: &Value, what: &str) -> anyhow::Result<(u64, u64)> {
-    let number = |key: &str| {
-        file["summary"][what][key]
-            .as_u64()
-            .with_context(|| format!("no {what}.{key}"))
-    };
-    let (count, covered) = (number("count")?, number("covered")?);
-    Ok((count, count - covered))
+/// How many of something there are, and how many of them were not reached.
+#[derive(Clone, Copy, Default)]
+struct Reach {
+    all: u64,
+    missed: u64,
+}
+
+impl Reach {
+    fn of(file: &Value, what: &str) -> anyhow::Result<Self> {
+        let number = |key: &str| {
+            let number = file["summary"][what][key].as_u64();
+            number.with_context(|| format!("no {what}.{key}"))
+        };
+        let (all, covered) = (number("count")?, number("covered")?);
+        let missed = all - covered;
+        Ok(Self { all, missed })
+    }
+
+    fn add(&mut self, other: Self) {
+        self.all += other.all;
+        self.missed += other.missed;
+    }
+
+    fn percent(self) -> String {
+        match self.all {
+            0 => "-".to_owned(),
+            all => format!("{:.1} %", 100.0 * (all - self.missed) as f64 / all as f64),
+        }
+    }
+}
+
+/// What of a file was reached.
+#[derive(Clone, Copy, Default)]
+struct Covered {
+    lines: Reach,
+    branches: Reach,
 }
 
 /// Runs the tests with coverage and lists each file of the container: lines and branches, and the branches not taken.
@@ -172,10 +199,8 @@ pub(crate) fn coverage(root: &Path) -> anyhow::Result<Ended> {
         };
         let tests_alone = name.file_name().is_some_and(|name| name == "tests.rs");
         if !tests_alone {
-            rows.insert(
-                name.display().to_string(),
-                (share(file, "lines")?, share(file, "branches")?),
-            );
+            let (lines, branches) = (Reach::of(file, "lines")?, Reach::of(file, "branches")?);
+            rows.insert(name.display().to_string(), Covered { lines, branches });
         }
     }
     ensure!(!rows.is_empty(), "no file of {COVERED} was covered");
@@ -183,17 +208,15 @@ pub(crate) fn coverage(root: &Path) -> anyhow::Result<Ended> {
 }
 
 /// Lines and branches of each file, what was not reached, and the sums.
-fn table(rows: &BTreeMap<String, ((u64, u64), (u64, u64))>, tests: usize) -> String {
-    let percent = |(count, missed): (u64, u64)| match count {
-        0 => "-".to_owned(),
-        _ => format!("{:.1} %", 100.0 * (count - missed) as f64 / count as f64),
-    };
-    let row = |name: &str, lines: (u64, u64), branches: (u64, u64)| {
-        let (all, missed) = branches;
-        let (lines_missed, lines) = (lines.1, percent(lines));
+fn table(rows: &BTreeMap<String, Covered>, tests: usize) -> String {
+    let row = |name: &str, Covered { lines, branches }: Covered| {
         format!(
-            "| `{name}` | {lines} | {lines_missed} | {} | {missed} of {all} |",
-            percent(branches)
+            "| `{name}` | {} | {} | {} | {} of {} |",
+            lines.percent(),
+            lines.missed,
+            branches.percent(),
+            branches.missed,
+            branches.all
         )
     };
     let mut said = vec![
@@ -201,13 +224,13 @@ fn table(rows: &BTreeMap<String, ((u64, u64), (u64, u64))>, tests: usize) -> Str
         "| file | lines | not run | branches | not taken |".to_owned(),
         "|---|---|---|---|---|".to_owned(),
     ];
-    let sum = |a: (u64, u64), b: (u64, u64)| (a.0 + b.0, a.1 + b.1);
-    let mut all = ((0, 0), (0, 0));
-    for (name, &(lines, branches)) in rows {
-        said.push(row(name, lines, branches));
-        all = (sum(all.0, lines), sum(all.1, branches));
+    let mut all = Covered::default();
+    for (name, &covered) in rows {
+        said.push(row(name, covered));
+        all.lines.add(covered.lines);
+        all.branches.add(covered.branches);
     }
-    said.push(row("all", all.0, all.1));
+    said.push(row("all", all));
     said.join("\n")
 }
 
@@ -217,8 +240,18 @@ mod tests {
 
     #[test]
     fn what_was_reached_is_summed_and_shown() {
-        let rows = [("a.rs", ((10, 1), (4, 2))), ("b.rs", ((90, 0), (0, 0)))];
-        let rows = rows.map(|(name, row)| (name.to_owned(), row)).into();
+        let covered = |[lines, lines_missed, branches, branches_missed]: [u64; 4]| Covered {
+            lines: Reach {
+                all: lines,
+                missed: lines_missed,
+            },
+            branches: Reach {
+                all: branches,
+                missed: branches_missed,
+            },
+        };
+        let rows = [("a.rs", [10, 1, 4, 2]), ("b.rs", [90, 0, 0, 0])];
+        let rows = rows.map(|(name, row)| (name.to_owned(), covered(row))).into();
         let said = table(&rows, 7);
         assert!(said.contains("| `a.rs` | 90.0 % | 1 | 50.0 % | 2 of 4 |"), "{said}");
         assert!(said.contains("| `b.rs` | 100.0 % | 0 | - | 0 of 0 |"), "{said}");
