@@ -11,14 +11,16 @@ except ImportError as missing:
     sys.exit(77)
 
 
-def measure(group, amount, rounds, cases):
+def measure(group, amount, rounds, cases, before=lambda: None):
     """Prints one line per case: its name and quartiles of its times, all cases taking turns; the first turn warms up.
 
-    A case is a function that does the work and is timed, or returns the nanoseconds that it took elsewhere.
+    A case is a function that does the work and is timed, or returns the nanoseconds that it took elsewhere. `before` is called
+    before each and is not timed.
     """
     times = {name: [] for name in cases}
     for turn in range(rounds + 1):
         for name, work in cases.items():
+            before()
             start = time.perf_counter_ns()
             told = work()
             took = time.perf_counter_ns() - start

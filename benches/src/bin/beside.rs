@@ -44,6 +44,13 @@ fn form(case: &str) -> anyhow::Result<(SaveOptions, &'static str)> {
     })
 }
 
+/// Memory that begins at a page, as long as `room` is without one page.
+fn aligned(room: &mut [u8]) -> &mut [u8] {
+    let start = room.as_ptr().align_offset(4096).min(4096);
+    let len = room.len() - 4096;
+    &mut room[start..][..len]
+}
+
 #[allow(unsafe_code, reason = "mapping is what is measured")]
 fn map(path: &Path) -> anyhow::Result<Checkpoint<Mapping>> {
     // SAFETY: this program wrote the file, and changes it only when it holds no mapping.
@@ -87,7 +94,7 @@ impl Beside<'_> {
 
     fn read_all(&mut self, checkpoint: &Checkpoint<impl ReadAt>) -> anyhow::Result<()> {
         for index in 0..self.tensors {
-            checkpoint.read_tensor_into(&tensor_name(index), &mut self.buffer)?;
+            checkpoint.read_tensor_into(&tensor_name(index), aligned(&mut self.buffer))?;
             black_box(&self.buffer);
         }
         Ok(())
@@ -109,7 +116,7 @@ fn main() -> anyhow::Result<()> {
         folder: folder.into(),
         content: model(&bytes, tensors)?,
         tensors,
-        buffer: vec![0; bytes.len() / tensors],
+        buffer: vec![0; bytes.len() / tensors + 4096],
         layers: BTreeMap::new(),
     };
     let mut out = std::io::stdout();

@@ -268,9 +268,9 @@ impl Decoder {
 /// All first bytes of the elements, then all second ones, and so on; what is left of the last element stays behind.
 fn shuffle(from: &[u8], to: &mut [u8], width: usize) {
     match width {
-        2 => shuffle_by::<2>(from, to),
-        4 => shuffle_by::<4>(from, to),
-        8 => shuffle_by::<8>(from, to),
+        2 => shuffle_2(from, to),
+        4 => shuffle_4(from, to),
+        8 => shuffle_8(from, to),
         _ => to.copy_from_slice(from),
     }
 }
@@ -278,43 +278,63 @@ fn shuffle(from: &[u8], to: &mut [u8], width: usize) {
 /// The reverse of [`shuffle`].
 fn unshuffle(from: &[u8], to: &mut [u8], width: usize) {
     match width {
-        2 => unshuffle_by::<2>(from, to),
-        4 => unshuffle_by::<4>(from, to),
-        8 => unshuffle_by::<8>(from, to),
+        2 => unshuffle_2(from, to),
+        4 => unshuffle_4(from, to),
+        8 => unshuffle_8(from, to),
         _ => to.copy_from_slice(from),
     }
 }
 
-fn shuffle_by<const WIDTH: usize>(from: &[u8], to: &mut [u8]) {
-    let (elements, rest) = from.as_chunks::<WIDTH>();
-    let (planes, tail) = to
-        .split_at_mut_checked(from.len().saturating_sub(rest.len()))
-        .unwrap_or_default();
-    tail.copy_from_slice(rest);
-    for (byte, plane) in planes.chunks_exact_mut(elements.len().max(1)).enumerate() {
-        for (slot, element) in plane.iter_mut().zip(elements) {
-            *slot = element.get(byte).copied().unwrap_or(0);
+/// `shuffle` and `unshuffle` of elements of one width, in numbers of that width: such loops become vector instructions.
+macro_rules! shuffle_of {
+    ($number:ty, $shuffle:ident, $unshuffle:ident) => {
+        fn $shuffle(from: &[u8], to: &mut [u8]) {
+            let (elements, rest) = from.as_chunks::<{ size_of::<$number>() }>();
+            let (planes, tail) = to
+                .split_at_mut_checked(from.len().saturating_sub(rest.len()))
+                .unwrap_or_default();
+            tail.copy_from_slice(rest);
+            for (shift, plane) in (0_u32..)
+                .step_by(8)
+                .zip(planes.chunks_exact_mut(elements.len().max(1)))
+            {
+                for (slot, element) in plane.iter_mut().zip(elements) {
+                    let [byte, ..] = <$number>::from_le_bytes(*element)
+                        .wrapping_shr(shift)
+                        .to_le_bytes();
+                    *slot = byte;
+                }
+            }
         }
-    }
+
+        fn $unshuffle(from: &[u8], to: &mut [u8]) {
+            /// Elements that are put together at a time, one plane behind the other.
+            const RUN: usize = 256;
+            let (elements, tail) = to.as_chunks_mut::<{ size_of::<$number>() }>();
+            let (planes, rest) = from
+                .split_at_checked(from.len().saturating_sub(tail.len()))
+                .unwrap_or_default();
+            tail.copy_from_slice(rest);
+            let count = elements.len().max(1);
+            for (run, elements) in elements.chunks_mut(RUN).enumerate() {
+                let mut numbers: [$number; RUN] = [0; RUN];
+                for (shift, plane) in (0_u32..).step_by(8).zip(planes.chunks_exact(count)) {
+                    let bytes = plane.get(run.saturating_mul(RUN)..).unwrap_or(&[]);
+                    for (number, &byte) in numbers.iter_mut().zip(bytes) {
+                        *number |= <$number>::from(byte).wrapping_shl(shift);
+                    }
+                }
+                for (element, number) in elements.iter_mut().zip(numbers) {
+                    *element = number.to_le_bytes();
+                }
+            }
+        }
+    };
 }
 
-fn unshuffle_by<const WIDTH: usize>(from: &[u8], to: &mut [u8]) {
-    let (elements, tail) = to.as_chunks_mut::<WIDTH>();
-    let (planes, rest) = from
-        .split_at_checked(from.len().saturating_sub(tail.len()))
-        .unwrap_or_default();
-    tail.copy_from_slice(rest);
-    let count = elements.len().max(1);
-    let mut sources = [&[][..]; WIDTH];
-    for (source, plane) in sources.iter_mut().zip(planes.chunks_exact(count)) {
-        *source = plane;
-    }
-    for (at, element) in elements.iter_mut().enumerate() {
-        for (slot, source) in element.iter_mut().zip(&sources) {
-            *slot = source.get(at).copied().unwrap_or(0);
-        }
-    }
-}
+shuffle_of!(u16, shuffle_2, unshuffle_2);
+shuffle_of!(u32, shuffle_4, unshuffle_4);
+shuffle_of!(u64, shuffle_8, unshuffle_8);
 
 #[cfg(test)]
 #[allow(
