@@ -231,9 +231,11 @@ fn content_that_breaks_a_rule_is_refused_before_anything_is_written() {
             other => panic!("{other}"),
         }
     };
-    let tensor = |name: &'static str| TensorSource::new(name, Dtype::U8, &[1], &[1]).unwrap();
-    let long: &'static str = Box::leak("x".repeat(256).into_boxed_str());
-    for bad in ["", "a\nb", "\u{7f}", long] {
+    fn tensor(name: &str) -> TensorSource<'_> {
+        TensorSource::new(name, Dtype::U8, &[1], &[1]).unwrap()
+    }
+    let long = "x".repeat(256);
+    for bad in ["", "a\nb", "\u{7f}", &long] {
         assert!(matches!(
             refused(Content::new().bytes(bad, &[])),
             Misuse::InvalidName { .. }
