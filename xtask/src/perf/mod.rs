@@ -98,3 +98,85 @@ pub(crate) fn check(root: &Path, folder: &Path) -> anyhow::Result<Option<String>
         lines.join("\n")
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str) -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        std::fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The record that a report says it was written from.
+    fn record_of(report: &str) -> (String, Record) {
+        let path = report
+            .split("from `")
+            .nth(1)
+            .and_then(|rest| rest.split('`').next())
+            .unwrap();
+        (path.to_owned(), Record::parse(&read(path)).unwrap())
+    }
+
+    #[test]
+    fn no_figure_of_a_report_was_written_by_hand() {
+        let written = read("docs/performance/REPORT.md");
+        let (path, record) = record_of(&written);
+        assert!(
+            written == report::text(&record, &path),
+            "`cargo xtask perf-report --from {path}`"
+        );
+        for (name, svg) in plot::all(&record) {
+            assert!(read(&format!("{REPORT}/{name}")) == svg, "{name}");
+        }
+        let written = read("docs/performance/PEERS.md");
+        let (path, record) = record_of(&written);
+        assert!(
+            written == report::peers(&record, &path),
+            "`cargo xtask perf-peers --from {path}`"
+        );
+    }
+
+    /// Words that say a speed, a time or a factor, with the number before them.
+    fn figures(text: &str) -> Vec<String> {
+        const UNITS: [&str; 6] = ["GB/s", "MB/s", "ms", "us", "images/s", "times"];
+        let words = text
+            .split_whitespace()
+            .map(|word| word.trim_matches(['(', ')', ',', ';', '.', ':', '|']));
+        let words = words.collect::<Vec<_>>();
+        let pairs = words
+            .windows(2)
+            .filter(|pair| UNITS.contains(&pair[1]) && pair[0].parse::<f64>().is_ok());
+        pairs.map(|pair| pair.join(" ")).collect()
+    }
+
+    #[test]
+    fn every_figure_of_the_readme_is_one_of_a_report() {
+        assert_eq!(
+            figures("reads at 10.5 GB/s (or 3 times, 7 apples)"),
+            ["10.5 GB/s", "3 times"]
+        );
+        let known = ["REPORT.md", "PEERS.md", "README.md"]
+            .map(|name| read(&format!("{REPORT}/{name}")))
+            .concat();
+        for figure in figures(&read("README.md")) {
+            let number = figure.split(' ').next().unwrap();
+            let is_known = known
+                .split(|letter: char| !letter.is_ascii_digit() && letter != '.')
+                .any(|word| word == number);
+            assert!(is_known, "README.md says {figure}, docs/performance does not");
+        }
+    }
+
+    /// What a page of docs/performance says was measured, a command beside it gives.
+    #[test]
+    fn every_section_with_figures_names_its_command() {
+        for section in read("docs/performance/README.md").split("\n## ").skip(1) {
+            let title = section.lines().next().unwrap_or_default();
+            assert!(
+                figures(section).is_empty() || section.contains("`cargo ") || section.contains("fold-benches"),
+                "{title}"
+            );
+        }
+    }
+}
