@@ -59,13 +59,18 @@ pub(crate) struct Record {
     seed: String,
     pub(crate) epoch: u64,
     classes: u64,
-    /// Pixels along the side of an image.
+    /// Pixels along the side of an image; where it is not written, those of the digits, which were the only data set then.
+    #[serde(default = "side_of_digits")]
     side: usize,
     config: serde_json::Map<String, serde_json::Value>,
     readout_lambda: f64,
     readout_leave_one_out: f64,
     /// One entry per epoch from 0 on.
     pub(crate) history: Vec<EpochMetrics>,
+}
+
+fn side_of_digits() -> usize {
+    Encoding::DIGITS.side()
 }
 
 /// A checkpoint's content, read back.
@@ -242,5 +247,34 @@ pub(crate) fn example(epoch: u64, test_accuracy: f64) -> EpochMetrics {
         lambda: 1.0,
         mean_rate: 0.01,
         dead_fraction: 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_from_before_other_data_sets_is_of_digits() {
+        let record = Record {
+            schema: SCHEMA.to_owned(),
+            data: "digits".to_owned(),
+            data_digest: String::new(),
+            seed: "1".to_owned(),
+            epoch: 0,
+            classes: 10,
+            side: 28,
+            config: serde_json::Map::new(),
+            readout_lambda: 1.0,
+            readout_leave_one_out: 0.5,
+            history: vec![example(0, 0.5)],
+        };
+        let mut written = serde_json::to_value(&record).unwrap();
+        assert_eq!(serde_json::from_value::<Record>(written.clone()).unwrap(), record);
+        written.as_object_mut().unwrap().remove("side").unwrap();
+        assert_eq!(
+            serde_json::from_value::<Record>(written).unwrap(),
+            Record { side: 8, ..record }
+        );
     }
 }
