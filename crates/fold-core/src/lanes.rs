@@ -82,6 +82,14 @@ impl Lanes {
             .chunks_exact_mut(self.width)
             .zip(rows.chunks(LANES * self.width))
         {
+            if samples.len() == LANES * self.width {
+                // Eight rows at once: each is read in order, and every value is written once.
+                let rows: [&[f32]; LANES] = std::array::from_fn(|lane| &samples[lane * self.width..][..self.width]);
+                for (k, value) in block.iter_mut().enumerate() {
+                    *value = rows.map(|row| row[k]);
+                }
+                continue;
+            }
             for (lane, row) in samples.chunks_exact(self.width).enumerate() {
                 for (value, &x) in block.iter_mut().zip(row) {
                     value[lane] = x;
@@ -96,6 +104,16 @@ impl Lanes {
             return;
         }
         for (block, samples) in self.blocks().zip(rows.chunks_mut(LANES * self.width)) {
+            if samples.len() == LANES * self.width {
+                let mut rows = samples.chunks_exact_mut(self.width);
+                let mut rows: [&mut [f32]; LANES] = std::array::from_fn(|_| rows.next().unwrap_or_default());
+                for (k, value) in block.iter().enumerate() {
+                    for (row, &x) in rows.iter_mut().zip(value) {
+                        row[k] = x;
+                    }
+                }
+                continue;
+            }
             for (lane, row) in samples.chunks_exact_mut(self.width).enumerate() {
                 for (x, value) in row.iter_mut().zip(block) {
                     *x = value[lane];

@@ -8,6 +8,7 @@ pub struct Wiring {
     shape: Shape,
     lines: u32,
     index: Vec<u32>,
+    uniform: bool,
 }
 
 impl Wiring {
@@ -19,7 +20,12 @@ impl Wiring {
         shape.check()?;
         let lines = shape.dendrites * shape.synapses;
         let index = (0..shape.neurons).flat_map(|_| 0..lines).collect();
-        Ok(Self { shape, lines, index })
+        Ok(Self {
+            shape,
+            lines,
+            index,
+            uniform: true,
+        })
     }
 
     /// A wiring given synapse by synapse.
@@ -42,7 +48,12 @@ impl Wiring {
                 line: index[synapse],
                 lines,
             }),
-            None => Ok(Self { shape, lines, index }),
+            None => Ok(Self {
+                shape,
+                lines,
+                uniform: is_uniform(&index, shape.row_len()),
+                index,
+            }),
         }
     }
 
@@ -58,11 +69,22 @@ impl Wiring {
         self.lines
     }
 
+    /// Whether every neuron listens to the same lines in the same order.
+    #[must_use]
+    pub fn is_uniform(&self) -> bool {
+        self.uniform
+    }
+
     /// Line indices, [n, D, S].
     #[must_use]
     pub fn index(&self) -> &[u32] {
         &self.index
     }
+}
+
+fn is_uniform(index: &[u32], row_len: usize) -> bool {
+    let mut rows = index.chunks_exact(row_len);
+    rows.next().is_none_or(|first| rows.all(|row| row == first))
 }
 
 #[cfg(test)]

@@ -7,12 +7,15 @@ use fold_core::math;
 use fold_core::params::FilamentParams;
 use rayon::prelude::*;
 
-use super::trace::{Trace, on_grid};
+use super::trace::on_grid;
 use super::{StdpParams, lane_of};
 use crate::mechanism::StepContext;
 
 /// Below this many synapses with something to compute a second thread does not pay.
 const SERIAL_WORK: usize = 1 << 15;
+
+/// Synapses of a dendrite whose sums are taken together.
+const STRETCH: usize = 64;
 
 /// A times the soft bound, for each N, in drive units.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,9 +82,11 @@ impl Events {
 }
 
 /// Adds this step's drive to the context's.
+///
+/// - `pre`: x, [B, M].   - `post`: y, [n, blocks]; empty without depression.
 pub(super) fn accumulate(
     amplitudes: &Amplitudes,
-    pre: &Trace,
+    pre: &[f32],
     post: &[Lane],
     events: &Events,
     context: &mut StepContext<'_>,
@@ -92,7 +97,7 @@ pub(super) fn accumulate(
     let filaments = context.state.filaments();
     let rule = Rule {
         amplitudes,
-        pre: pre.lanes().values(),
+        pre,
         input: context.input.values(),
         post,
         lines: context.wiring.lines() as usize,
@@ -135,7 +140,8 @@ pub(super) fn accumulate(
 /// What every row of one step shares.
 struct Rule<'a> {
     amplitudes: &'a Amplitudes,
-    pre: &'a [Lane],
+    /// x, [B, M].
+    pre: &'a [f32],
     input: &'a [Lane],
     /// y, [n, blocks]; empty without depression.
     post: &'a [Lane],
@@ -168,18 +174,24 @@ impl Rule<'_> {
         let parts = row.chunks_exact_mut(synapses).zip(index.chunks_exact(synapses));
         let parts = parts.zip(filaments.chunks_exact(synapses));
         for (d, ((row, index), filaments)) in parts.enumerate() {
-            let post = self.post_events(neuron * self.dendrites + d, fired);
-            for ((drive, &line), &n) in row.iter_mut().zip(index).zip(filaments) {
-                let (line, n) = (line as usize, usize::from(n));
-                let mut sum = 0.0;
-                if !fired.is_empty() {
-                    let x = self.pre_trace(neuron * self.dendrites + d, fired, line) / self.samples;
-                    sum += self.amplitudes.potentiate[n] * x - self.amplitudes.forget[n] * (post - x);
+            let dendrite = neuron * self.dendrites + d;
+            let post = self.post_events(dendrite, fired);
+            let stretches = row.chunks_mut(STRETCH).zip(index.chunks(STRETCH));
+            for ((row, index), filaments) in stretches.zip(filaments.chunks(STRETCH)) {
+                let traces = self.pre_traces(dendrite, fired, index);
+                for (((drive, &line), &n), trace) in row.iter_mut().zip(index).zip(filaments).zip(traces) {
+                    let n = usize::from(n);
+                    let mut sum = 0.0;
+                    if !fired.is_empty() {
+                        let x = trace / self.samples;
+                        sum += self.amplitudes.potentiate[n] * x - self.amplitudes.forget[n] * (post - x);
+                    }
+                    if depressed {
+                        let y = self.post_trace(post_trace, line as usize);
+                        sum -= self.amplitudes.depress[n] * (y / self.samples);
+                    }
+                    *drive += (self.plasticity * sum) as f32;
                 }
-                if depressed {
-                    sum -= self.amplitudes.depress[n] * (self.post_trace(post_trace, line) / self.samples);
-                }
-                *drive += (self.plasticity * sum) as f32;
             }
         }
     }
@@ -203,18 +215,29 @@ impl Rule<'_> {
         sum / self.samples
     }
 
-    /// Sum of x, times what arrives, over the samples the neuron fired in. Exact: traces and products are on the grid.
-    fn pre_trace(&self, dendrite: usize, fired: &[u32], line: usize) -> f64 {
-        let trace = |sample: u32| {
-            let (block, lane) = lane_of(sample as usize);
-            f64::from(self.pre[block * self.lines + line][lane])
-        };
-        if self.arrival.is_empty() {
-            fired.iter().map(|&sample| trace(sample)).sum()
-        } else {
-            let seen = |&sample: &u32| on_grid(trace(sample) * self.arrival(dendrite, sample));
-            fired.iter().map(seen).sum()
+    /// Sums of x, times what arrives, over the samples the neuron fired in, for a stretch of one dendrite's synapses. Exact: traces and
+    /// products are on the grid.
+    fn pre_traces(&self, dendrite: usize, fired: &[u32], index: &[u32]) -> [f64; STRETCH] {
+        let mut sums = [0.0; STRETCH];
+        let in_order = index.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        for &sample in fired {
+            let traces = &self.pre[sample as usize * self.lines..][..self.lines];
+            if !self.arrival.is_empty() {
+                let arrival = self.arrival(dendrite, sample);
+                for (sum, &line) in sums.iter_mut().zip(index) {
+                    *sum += on_grid(f64::from(traces[line as usize]) * arrival);
+                }
+            } else if in_order && let Some(&first) = index.first() {
+                for (sum, &x) in sums.iter_mut().zip(&traces[first as usize..][..index.len()]) {
+                    *sum += f64::from(x);
+                }
+            } else {
+                for (sum, &line) in sums.iter_mut().zip(index) {
+                    *sum += f64::from(traces[line as usize]);
+                }
+            }
         }
+        sums
     }
 
     /// Sum of y s_pre over all samples. Exact: each product is brought to the grid.

@@ -130,6 +130,8 @@ pub struct Stdp {
     pre: Trace,
     post: Trace,
     events: drive::Events,
+    /// The presynaptic traces sample by sample, [B, M], for the step's drive: no dynamic state.
+    pre_by_sample: Vec<f32>,
     /// The postsynaptic traces neuron by neuron, [n, blocks], for the step's drive: no dynamic state.
     post_by_neuron: Vec<Lane>,
 }
@@ -147,6 +149,7 @@ impl Stdp {
             pre: Trace::new(dt_ms, params.tau_plus_ms, params.pairing, lines as usize),
             post: Trace::new(dt_ms, params.tau_minus_ms, params.pairing, shape.neuron_count()),
             events: drive::Events::default(),
+            pre_by_sample: Vec::new(),
             post_by_neuron: Vec::new(),
         }
     }
@@ -178,8 +181,10 @@ impl Mechanism for Stdp {
             if self.amplitudes.depresses {
                 self.post.by_unit(&mut self.post_by_neuron);
             }
-            let post = &self.post_by_neuron;
-            drive::accumulate(&self.amplitudes, &self.pre, post, &self.events, context);
+            self.pre_by_sample.resize(context.samples * self.pre.shape()[1], 0.0);
+            self.pre.lanes().copy_into(&mut self.pre_by_sample);
+            let (pre, post) = (&self.pre_by_sample, &self.post_by_neuron);
+            drive::accumulate(&self.amplitudes, pre, post, &self.events, context);
         }
         self.post.add_spikes(context.spikes);
     }
