@@ -42,12 +42,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (mean, spread) = (Accuracies::mean(&all), Accuracies::spread(&all));
         writeln!(
             std::io::stdout(),
-            "learned {:.4} +- {:.4}  frozen {:.4}  random {:.4}  kmeans {:.4}  pixels {:.4}  {text}",
+            "learned {:.4} +- {:.4}  frozen {:.4}  vote {:.4}  potentials {:.4} +- {:.4}  frozen {:.4}  random {:.4}  kmeans {:.4}  \
+             neighbours {:.4}  pixels {:.4}  {text}",
             mean.learned,
             spread.learned,
             mean.frozen,
+            mean.vote,
+            mean.potentials,
+            spread.potentials,
+            mean.potentials_frozen,
             mean.random_features,
             mean.kmeans_features,
+            mean.nearest_neighbours,
             mean.ridge_pixels
         )?;
     }

@@ -22,6 +22,9 @@ pub const SYNAPSES: u32 = 32;
 /// Pixels along the side of the largest image: 1024 dendrites.
 pub const SIDE_MAX: usize = 128;
 
+/// The views of an image whose potentials are summed: as it is, and moved by one pixel down, up, right and left, as rows and columns.
+pub const VIEWS: [(isize, isize); 5] = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)];
+
 /// Pixels of a patch: its ON lines, and as many OFF lines.
 const HALF: usize = PATCH * PATCH;
 
@@ -104,6 +107,18 @@ impl Encoding {
         }
     }
 
+    /// Writes an image moved by whole pixels; what moves in from outside is empty.
+    ///
+    /// - `pixels`, `moved`: `[P]`, the second overwritten.   - `by`: rows down and columns to the right.
+    pub fn shift(self, pixels: &[f32], by: (isize, isize), moved: &mut [f32]) {
+        for (at, moved) in moved.iter_mut().enumerate() {
+            let from = |to: usize, by: isize| to.checked_add_signed(-by).filter(|&from| from < self.side);
+            let place = from(at / self.side, by.0).zip(from(at % self.side, by.1));
+            let pixel = place.and_then(|(row, column)| pixels.get(row * self.side + column));
+            *moved = pixel.copied().unwrap_or(0.0);
+        }
+    }
+
     /// What a neuron looks for, as an image: W_on - W_off of its synapses, `[P]` in the order of the pixels.
     ///
     /// - `weights`: one neuron's row `[D * S]`.
@@ -150,6 +165,22 @@ mod tests {
                 encoding.receptive_field(&lines) == pixels.iter().map(|p| p - (1.0 - p)).collect::<Vec<_>>()
             })
         }
+    }
+
+    #[test]
+    fn a_shift_moves_rows_and_columns_and_brings_in_nothing() {
+        let encoding = Encoding::of_side(4).unwrap();
+        let pixels: Vec<f32> = (1..=16u8).map(f32::from).collect();
+        let shifted = |by| {
+            let mut moved = vec![f32::NAN; 16];
+            encoding.shift(&pixels, by, &mut moved);
+            moved
+        };
+        assert_eq!(shifted((0, 0)), pixels);
+        assert_eq!(shifted((1, 0))[..8], [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(shifted((0, -1))[..4], [2.0, 3.0, 4.0, 0.0]);
+        assert_eq!(shifted((-1, 1))[..4], [0.0, 5.0, 6.0, 7.0]);
+        assert_eq!(shifted((4, 0)), [0.0; 16]);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod record;
 mod run;
 mod session;
 mod telemetry;
+mod vote;
 
 pub use config::TrainConfig;
 pub use controls::Control;

@@ -9,14 +9,22 @@ use crate::record::EpochMetrics;
 /// Held-out accuracies of the learned layer and of its controls, each in [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Accuracies {
-    /// The layer after its last epoch.
+    /// The spikes of the layer after its last epoch, under the readout.
     pub learned: f64,
     /// The same layer with learning switched off.
     pub frozen: f64,
+    /// The same spikes by a vote of the neurons, each with the label it fires for most; nothing is fitted.
+    pub vote: f64,
+    /// The layer's potentials, summed over an image and its shifts by one pixel, under the readout.
+    pub potentials: f64,
+    /// The potentials of the layer with learning switched off.
+    pub potentials_frozen: f64,
     /// Rectified random projections.
     pub random_features: f64,
     /// k-means features.
     pub kmeans_features: f64,
+    /// Nearest neighbours of the pixels.
+    pub nearest_neighbours: f64,
     /// The pixels themselves.
     pub ridge_pixels: f64,
 }
@@ -27,8 +35,12 @@ impl Accuracies {
         Self {
             learned: of(|a| a.learned),
             frozen: of(|a| a.frozen),
+            vote: of(|a| a.vote),
+            potentials: of(|a| a.potentials),
+            potentials_frozen: of(|a| a.potentials_frozen),
             random_features: of(|a| a.random_features),
             kmeans_features: of(|a| a.kmeans_features),
+            nearest_neighbours: of(|a| a.nearest_neighbours),
             ridge_pixels: of(|a| a.ridge_pixels),
         }
     }
@@ -147,6 +159,10 @@ mod tests {
         let one = |learned| Accuracies {
             learned,
             frozen: 0.5,
+            vote: 0.0,
+            potentials: 0.0,
+            potentials_frozen: 0.0,
+            nearest_neighbours: 0.0,
             random_features: 0.0,
             kmeans_features: 0.0,
             ridge_pixels: 0.0,

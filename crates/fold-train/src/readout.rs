@@ -338,7 +338,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// The index of the largest value, the first of several; 0 for none.
-fn argmax(values: impl Iterator<Item = f64>) -> u8 {
+pub(crate) fn argmax(values: impl Iterator<Item = f64>) -> u8 {
     let mut best = (0, f64::NEG_INFINITY);
     for (class, value) in (0u8..).zip(values) {
         if value > best.1 {

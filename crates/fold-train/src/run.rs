@@ -19,6 +19,7 @@ use crate::outcome::{Accuracies, SeedOutcome, TrainOutcome};
 use crate::readout::Readout;
 use crate::record::{EpochMetrics, Record, Restored};
 use crate::session::{Activity, Plasticity, Session};
+use crate::vote::Vote;
 
 /// Whether a run goes on from what is in its directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -120,13 +121,13 @@ impl Run<'_> {
             self.epoch(&mut first, request.seed)?;
             self.save(&writer, &first)?;
         }
-        let mut per_seed = vec![self.measured(request.seed, first.accuracy())?];
+        let mut per_seed = vec![self.measured(request.seed, &first)?];
         for &seed in &request.more_seeds {
             let mut trained = self.drawn(seed)?;
             while trained.session.epoch < u64::from(config.epochs) {
                 self.epoch(&mut trained, seed)?;
             }
-            per_seed.push(self.measured(seed, trained.accuracy())?);
+            per_seed.push(self.measured(seed, &trained)?);
         }
         let frozen = per_seed.first().map_or(0.0, |first| first.accuracy.frozen);
         let figures = figures::write(
@@ -313,29 +314,47 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One seed's controls beside its learned accuracy.
-    fn measured(&mut self, seed: u64, learned: f64) -> Result<SeedOutcome, Error> {
+    /// One seed's learned accuracies, and its controls beside them.
+    fn measured(&mut self, seed: u64, trained: &Trained) -> Result<SeedOutcome, Error> {
         let (data, width) = (&self.request.data, self.request.config.neurons);
-        let frozen = self.frozen(seed)?;
+        let (train, test) = (data.train.pixels(), data.test.pixels());
+        let vote = Vote::fit(&trained.session.spikes(train)?, data.train.labels(), data.classes);
+        let vote = vote.accuracy(&trained.session.spikes(test)?, data.test.labels());
+        let potentials = self.potentials(&trained.session)?;
+        let (frozen, potentials_frozen) = self.frozen(seed)?;
         self.control(seed, Control::Frozen, frozen)?;
         let random_features = controls::random_features(data, width, seed)?;
         self.control(seed, Control::RandomFeatures, random_features)?;
         let kmeans_features = controls::kmeans_features(data, width, seed)?;
         self.control(seed, Control::KmeansFeatures, kmeans_features)?;
+        let nearest_neighbours = controls::neighbours::accuracy(data);
+        self.control(seed, Control::NearestNeighbours, nearest_neighbours)?;
         let ridge_pixels = controls::ridge_pixels(data)?;
         self.control(seed, Control::RidgePixels, ridge_pixels)?;
         let accuracy = Accuracies {
-            learned,
+            learned: trained.accuracy(),
             frozen,
+            vote,
+            potentials,
+            potentials_frozen,
             random_features,
             kmeans_features,
+            nearest_neighbours,
             ridge_pixels,
         };
         Ok(SeedOutcome { seed, accuracy })
     }
 
-    /// The same layer after as many presentations in the same order, with its weights as drawn.
-    fn frozen(&mut self, seed: u64) -> Result<f64, Error> {
+    /// The held-out accuracy of the readout on potentials.
+    fn potentials(&self, session: &Session) -> Result<f64, Error> {
+        let data = &self.request.data;
+        let train = session.potentials(data.train.pixels())?;
+        let readout = Readout::fit(&train, data.train.labels(), data.classes)?;
+        Ok(readout.accuracy(&session.potentials(data.test.pixels())?, data.test.labels()))
+    }
+
+    /// The same layer after as many presentations in the same order, with its weights as drawn: by its spikes, and by its potentials.
+    fn frozen(&mut self, seed: u64) -> Result<(f64, f64), Error> {
         let mut session = Session::new(&self.request.config, self.request.data.encoding, seed)?;
         let mut activity = Activity {
             mean_rate: 0.0,
@@ -351,7 +370,8 @@ impl Run<'_> {
                     epoch: self.saved_epoch,
                 })?;
         }
-        Ok(self.measure(&session, activity)?.1.test_accuracy)
+        let spikes = self.measure(&session, activity)?.1.test_accuracy;
+        Ok((spikes, self.potentials(&session)?))
     }
 
     fn control(&mut self, seed: u64, control: Control, accuracy: f64) -> Result<(), Error> {

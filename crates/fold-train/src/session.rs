@@ -5,13 +5,13 @@
 use std::ops::ControlFlow;
 
 use fold_advanced::mechanism::Thresholds;
-use fold_advanced::{Layer, StepOptions};
+use fold_advanced::{Layer, Response, Scratch, StepOptions};
 use fold_core::Wiring;
 
 use crate::Error;
 use crate::config::TrainConfig;
 use crate::draw::{Draw, SHUFFLE};
-use crate::encode::Encoding;
+use crate::encode::{Encoding, VIEWS};
 use crate::readout::Features;
 
 /// Images that are read at once.
@@ -138,6 +138,35 @@ impl Session {
         }
         Ok(Features::new(values, neurons))
     }
+
+    /// The potentials u of each image, summed over its [`VIEWS`], [N, n]. No competition, threshold or state plays a part.
+    ///
+    /// - `pixels`: [N, P].
+    pub(crate) fn potentials(&self, pixels: &[f32]) -> Result<Features, Error> {
+        let neurons = self.layer.state().theta().len();
+        let images: Vec<&[f32]> = pixels.chunks_exact(self.encoding.pixels()).collect();
+        let mut sums = vec![0.0; images.len() * neurons];
+        let (mut scratch, mut input) = (Scratch::default(), Vec::new());
+        let (mut moved, mut u) = (Vec::new(), Vec::new());
+        for (batch, sums) in images.chunks(READ_BATCH).zip(sums.chunks_mut(READ_BATCH * neurons)) {
+            u.resize(sums.len(), 0.0);
+            moved.resize(batch.len() * self.encoding.pixels(), 0.0);
+            for by in VIEWS {
+                let rooms = moved.chunks_exact_mut(self.encoding.pixels());
+                for (image, room) in batch.iter().zip(rooms) {
+                    self.encoding.shift(image, by, room);
+                }
+                self.encoding
+                    .encode_into(moved.chunks_exact(self.encoding.pixels()), &mut input);
+                self.layer
+                    .respond(&input, batch.len(), Response::Potential, &mut scratch, &mut u)?;
+                for (sum, u) in sums.iter_mut().zip(&u) {
+                    *sum += u;
+                }
+            }
+        }
+        Ok(Features::new(sums, neurons))
+    }
 }
 
 #[cfg(test)]
@@ -185,6 +214,21 @@ mod tests {
         let all = session.spikes(&pixels).unwrap();
         let alone = session.spikes(&pixels[36 * 64..]).unwrap();
         assert_eq!(all.rows().nth(36), alone.rows().next());
+    }
+
+    #[test]
+    fn potentials_are_sums_over_the_views_that_change_nothing() {
+        let pixels = pixels();
+        let mut session = session();
+        session.present(&pixels, Plasticity::On, &mut go).unwrap().unwrap();
+        let before = session.layer.state().clone();
+        let all = session.potentials(&pixels).unwrap();
+        assert_eq!(session.layer.state(), &before);
+        assert_eq!((all.count(), all.width()), (37, 20));
+        let alone = session.potentials(&pixels[36 * 64..]).unwrap();
+        assert_eq!(all.rows().nth(36), alone.rows().next());
+        let most = VIEWS.len() as f32 * 4.0;
+        assert!(all.values().iter().all(|u| (0.0..=most).contains(u)));
     }
 
     #[test]

@@ -93,10 +93,18 @@ fn rendered(outcome: &TrainOutcome) -> String {
     );
     let (mean, spread) = (&outcome.accuracy, &outcome.accuracy_spread);
     let rows = [
-        ("learned features", mean.learned, spread.learned),
-        ("the same layer, not learning", mean.frozen, spread.frozen),
+        ("learned spikes", mean.learned, spread.learned),
+        ("  not learning", mean.frozen, spread.frozen),
+        ("  by vote, without a readout", mean.vote, spread.vote),
+        ("learned potentials", mean.potentials, spread.potentials),
+        ("  not learning", mean.potentials_frozen, spread.potentials_frozen),
         ("random ReLU features", mean.random_features, spread.random_features),
         ("k-means features", mean.kmeans_features, spread.kmeans_features),
+        (
+            "nearest neighbours",
+            mean.nearest_neighbours,
+            spread.nearest_neighbours,
+        ),
         ("pixels", mean.ridge_pixels, spread.ridge_pixels),
     ];
     for (name, mean, spread) in rows {

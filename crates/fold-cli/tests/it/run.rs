@@ -16,8 +16,12 @@ fn a_run_reports_its_accuracy_beside_the_controls_and_its_checkpoint_evaluates_t
     for control in [
         "learned",
         "frozen",
+        "vote",
+        "potentials",
+        "potentials_frozen",
         "random_features",
         "kmeans_features",
+        "nearest_neighbours",
         "ridge_pixels",
     ] {
         let accuracy = report["accuracy"][control].as_f64().unwrap();

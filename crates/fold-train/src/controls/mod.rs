@@ -9,6 +9,7 @@
 //! k-means features with a linear classifier are strong controls.
 
 pub(crate) mod clusters;
+pub(crate) mod neighbours;
 pub(crate) mod random_features;
 
 use crate::Error;
@@ -25,6 +26,8 @@ pub enum Control {
     RandomFeatures,
     /// k-means, as many clusters as the layer has neurons.
     KmeansFeatures,
+    /// Nearest neighbours of the pixels among the training images.
+    NearestNeighbours,
     /// The pixels themselves.
     RidgePixels,
 }
@@ -37,6 +40,7 @@ impl Control {
             Self::Frozen => "frozen",
             Self::RandomFeatures => "random_features",
             Self::KmeansFeatures => "kmeans_features",
+            Self::NearestNeighbours => "nearest_neighbours",
             Self::RidgePixels => "ridge_pixels",
         }
     }

@@ -96,8 +96,12 @@ fn the_report_has_the_documented_keys_and_figures_are_there() {
     for key in [
         "learned",
         "frozen",
+        "vote",
+        "potentials",
+        "potentials_frozen",
         "random_features",
         "kmeans_features",
+        "nearest_neighbours",
         "ridge_pixels",
     ] {
         let mean = json["accuracy"][key].as_f64().unwrap();
