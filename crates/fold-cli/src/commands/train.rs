@@ -100,11 +100,7 @@ fn rendered(outcome: &TrainOutcome) -> String {
         ("  not learning", mean.potentials_frozen, spread.potentials_frozen),
         ("random ReLU features", mean.random_features, spread.random_features),
         ("k-means features", mean.kmeans_features, spread.kmeans_features),
-        (
-            "nearest neighbours",
-            mean.nearest_neighbours,
-            spread.nearest_neighbours,
-        ),
+        ("nearest neighbours", mean.nearest_neighbours, spread.nearest_neighbours),
         ("pixels", mean.ridge_pixels, spread.ridge_pixels),
     ];
     for (name, mean, spread) in rows {
