@@ -50,10 +50,10 @@ pub fn write(out: &mut impl Write, dtype: Dtype, shape: &[u64], bytes: &[u8]) ->
     write_span(out, dtype, shape, bytes.into())
 }
 
-/// As [`write`], the bytes wherever they are: they are read while they are written.
+/// As [`write()`], the bytes wherever they are: they are read while they are written.
 ///
 /// # Errors
-/// As [`write`]; what the source says.
+/// As [`write()`]; what the source says.
 pub fn write_span(out: &mut impl Write, dtype: Dtype, shape: &[u64], bytes: Span<'_>) -> io::Result<()> {
     let expected = Shape::new(shape).and_then(|shape| shape.byte_len(dtype));
     if expected != Some(bytes.len()) {

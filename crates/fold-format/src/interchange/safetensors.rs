@@ -288,10 +288,10 @@ pub fn write(out: &mut impl Write, arrays: &[Array<'_>], metadata: &[(&str, &str
     write_sources(out, &sources, metadata)
 }
 
-/// As [`write`], the tensors' bytes wherever they are: they are read while they are written.
+/// As [`write()`], the tensors' bytes wherever they are: they are read while they are written.
 ///
 /// # Errors
-/// As [`write`]; what a source says.
+/// As [`write()`]; what a source says.
 pub fn write_sources(out: &mut impl Write, tensors: &[TensorSource<'_>], metadata: &[(&str, &str)]) -> io::Result<()> {
     let described: Vec<_> = tensors
         .iter()

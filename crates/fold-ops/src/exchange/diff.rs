@@ -99,7 +99,7 @@ pub struct MetadataDiff {
 /// Compares two files. Both are verified in full first.
 ///
 /// # Errors
-/// As [`Document::load`].
+/// [`Error::SourceDamaged`] with the first thing that is wrong; `FOLD-E0804` and the like for what is inside a chunk.
 pub fn diff(first: &Path, second: &Path, tolerance: Tolerance, keys: &Keys) -> Result<DiffReport, Error> {
     let (a, b) = (Document::load(first, keys)?, Document::load(second, keys)?);
     let tensors = tensors(&a, &b, tolerance)?;
