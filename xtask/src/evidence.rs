@@ -12,6 +12,25 @@ pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// A cargo command of the nightly toolchain in the workspace's folder; the toolchain that runs this program is stable.
+pub(crate) fn nightly_cargo(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .current_dir(root)
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO")
+        .arg("+nightly")
+        .args(arguments)
+        .stdin(Stdio::null());
+    command
+}
+
+/// A folder of this name under cargo's target directory.
+pub(crate) fn target_dir(root: &Path, name: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join(name)
+}
+
 /// Runs a command that must succeed; its standard output and its standard error.
 pub(crate) fn must(command: &mut Command) -> anyhow::Result<(String, String)> {
     let output = run(command)?;

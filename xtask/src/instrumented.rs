@@ -5,14 +5,14 @@
 //! LLVM writes. Each has a target directory of its own.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use crate::checklist::Ended;
-use crate::evidence::{installed, must, run, text};
+use crate::evidence::{installed, must, nightly_cargo, run, target_dir, text};
 
 /// What is covered, and whose tests run beside its own: the bodies send corpus, hostile files and campaigns through it.
 const COVERED: &str = "crates/fold-format/src/";
@@ -20,17 +20,10 @@ const PACKAGES: [&str; 4] = ["--package", "fold-format", "--package", "fold-fuzz
 
 const NO_NIGHTLY: &str = "no nightly toolchain is installed";
 
-/// Cargo of the nightly toolchain; the one that runs this task is stable.
+/// Cargo of the nightly toolchain with flags of the compiler.
 fn nightly(root: &Path, flags: &str, target_dir: &Path) -> Command {
-    let mut command = Command::new("cargo");
-    command
-        .current_dir(root)
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("CARGO")
-        .env("RUSTFLAGS", flags)
-        .env("CARGO_TARGET_DIR", target_dir)
-        .stdin(Stdio::null())
-        .arg("+nightly");
+    let mut command = nightly_cargo(root, &[]);
+    command.env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", target_dir);
     command
 }
 
@@ -48,11 +41,6 @@ fn host(root: &Path) -> anyhow::Result<Option<String>> {
     let said = text(&output.stdout);
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(Some(host.context("rustc names no host")?.to_owned()))
-}
-
-fn target_dir(root: &Path, name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    target.join(name)
 }
 
 /// The sums of the lines in which test binaries say how they ended: binaries, tests that passed.

@@ -63,8 +63,7 @@ pub(crate) fn run(root: &Path, speed: bool) -> anyhow::Result<Ended> {
 /// lies under `target`, in a folder of this name.
 pub(crate) fn environment(root: &Path, scripts: &str, name: &str) -> anyhow::Result<Result<PathBuf, String>> {
     let requirements = root.join(scripts).join("requirements.txt");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let folder = target.join(name).join("venv");
+    let folder = evidence::target_dir(root, name).join("venv");
     let python = folder.join(if cfg!(windows) {
         "Scripts/python.exe"
     } else {

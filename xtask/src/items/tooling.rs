@@ -1,12 +1,12 @@
 //! Items that need tools beside Rust, or minutes: cargo-deny, cargo-fuzz, cargo-public-api, benches, other tasks.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
 use crate::checklist::Ended;
-use crate::evidence::{cargo, has_cargo_command, must, run, text};
+use crate::evidence::{cargo, has_cargo_command, must, nightly_cargo, run, text};
 use crate::interop;
 
 /// Seconds that each fuzz target runs.
@@ -126,14 +126,8 @@ pub(super) fn fuzz(root: &Path) -> anyhow::Result<Ended> {
 
 /// Whether the fuzzer found a fault in a target, and its closing line. None where there is no nightly toolchain.
 fn fuzzed(root: &Path, target: &str) -> anyhow::Result<Option<(bool, String)>> {
-    // The toolchain that runs this task is stable; libFuzzer's instrumentation needs nightly.
-    let mut command = Command::new("cargo");
-    command
-        .current_dir(root)
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("CARGO")
-        .stdin(Stdio::null());
-    command.args(["+nightly", "fuzz", "run", target, "--"]);
+    // libFuzzer's instrumentation needs nightly.
+    let mut command = nightly_cargo(root, &["fuzz", "run", target, "--"]);
     command.arg(format!("-max_total_time={FUZZ_SECONDS}"));
     command.args(["-malloc_limit_mb=64", "-rss_limit_mb=512", "-timeout=20"]);
     let output = run(&mut command)?;
