@@ -94,6 +94,21 @@ impl Trained {
     }
 }
 
+/// Held-out accuracies that the pixels alone decide, whatever the seed.
+struct OfPixels {
+    nearest_neighbours: f64,
+    ridge_pixels: f64,
+}
+
+impl OfPixels {
+    fn measure(data: &DataSet) -> Result<Self, Error> {
+        Ok(Self {
+            nearest_neighbours: controls::neighbours::accuracy(data),
+            ridge_pixels: controls::ridge_pixels(data)?,
+        })
+    }
+}
+
 impl Run<'_> {
     fn all(&mut self) -> Result<TrainOutcome, Error> {
         let request = self.request;
@@ -121,13 +136,14 @@ impl Run<'_> {
             self.epoch(&mut first, request.seed)?;
             self.save(&writer, &first)?;
         }
-        let mut per_seed = vec![self.measured(request.seed, &first)?];
+        let pixels = OfPixels::measure(&request.data)?;
+        let mut per_seed = vec![self.measured(request.seed, &first, &pixels)?];
         for &seed in &request.more_seeds {
             let mut trained = self.drawn(seed)?;
             while trained.session.epoch < u64::from(config.epochs) {
                 self.epoch(&mut trained, seed)?;
             }
-            per_seed.push(self.measured(seed, &trained)?);
+            per_seed.push(self.measured(seed, &trained, &pixels)?);
         }
         let frozen = per_seed.first().map_or(0.0, |first| first.accuracy.frozen);
         let figures = figures::write(
@@ -315,7 +331,7 @@ impl Run<'_> {
     }
 
     /// One seed's learned accuracies, and its controls beside them.
-    fn measured(&mut self, seed: u64, trained: &Trained) -> Result<SeedOutcome, Error> {
+    fn measured(&mut self, seed: u64, trained: &Trained, pixels: &OfPixels) -> Result<SeedOutcome, Error> {
         let (data, width) = (&self.request.data, self.request.config.neurons);
         let (train, test) = (data.train.pixels(), data.test.pixels());
         let vote = Vote::fit(&trained.session.spikes(train)?, data.train.labels(), data.classes);
@@ -327,9 +343,11 @@ impl Run<'_> {
         self.control(seed, Control::RandomFeatures, random_features)?;
         let kmeans_features = controls::kmeans_features(data, width, seed)?;
         self.control(seed, Control::KmeansFeatures, kmeans_features)?;
-        let nearest_neighbours = controls::neighbours::accuracy(data);
+        let &OfPixels {
+            nearest_neighbours,
+            ridge_pixels,
+        } = pixels;
         self.control(seed, Control::NearestNeighbours, nearest_neighbours)?;
-        let ridge_pixels = controls::ridge_pixels(data)?;
         self.control(seed, Control::RidgePixels, ridge_pixels)?;
         let accuracy = Accuracies {
             learned: trained.accuracy(),
