@@ -45,6 +45,17 @@ pub(crate) fn touch(bytes: &[u8]) -> u64 {
     rest.iter().fold(sum, |sum, &byte| sum.wrapping_add(u64::from(byte)))
 }
 
+/// Opens a file and reads one tensor of it, verified.
+pub(crate) fn open_one(path: &Path, name: &str) -> anyhow::Result<u64> {
+    Ok(touch(Checkpoint::open(path)?.tensor(name)?.as_bytes()))
+}
+
+/// Maps a safetensors file and reads one tensor of it.
+pub(crate) fn map_one_of_safetensors(path: &Path, name: &str) -> anyhow::Result<u64> {
+    let map = map(path)?;
+    Ok(touch(safetensors::SafeTensors::deserialize(&map)?.tensor(name)?.data()))
+}
+
 /// Reads a file through one buffer of a mebibyte.
 pub(crate) fn read_through(path: &Path, buffer: &mut [u8]) -> anyhow::Result<u64> {
     let mut file = File::open(path)?;
@@ -167,18 +178,10 @@ pub(crate) fn loading(dir: &Path, scale: Scale) -> anyhow::Result<()> {
             "fold: map, one tensor verified",
             Box::new(|| Ok(touch(map_checkpoint(&fold)?.tensor_view(&name)?.as_bytes()))),
         ),
-        (
-            "fold: open, one tensor verified",
-            Box::new(|| Ok(touch(Checkpoint::open(&fold)?.tensor(&name)?.as_bytes()))),
-        ),
+        ("fold: open, one tensor verified", Box::new(|| open_one(&fold, &name))),
         (
             "safetensors: map, one tensor (unverified)",
-            Box::new(|| {
-                let map = map(&tensors)?;
-                Ok(touch(
-                    safetensors::SafeTensors::deserialize(&map)?.tensor(&name)?.data(),
-                ))
-            }),
+            Box::new(|| map_one_of_safetensors(&tensors, &name)),
         ),
     ];
     measure("load one tensor", TENSOR_BYTES as u64, scale.rounds * 5, &mut cases)?;
@@ -197,18 +200,10 @@ pub(crate) fn many(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     save_safetensors(&bytes, EACH, &tensors)?;
     let name = tensor_name(scale.tensors / 2);
     let mut cases: Vec<Case<'_>> = vec![
-        (
-            "fold: open, one tensor verified",
-            Box::new(|| Ok(touch(Checkpoint::open(&fold)?.tensor(&name)?.as_bytes()))),
-        ),
+        ("fold: open, one tensor verified", Box::new(|| open_one(&fold, &name))),
         (
             "safetensors: map, one tensor (unverified)",
-            Box::new(|| {
-                let map = map(&tensors)?;
-                Ok(touch(
-                    safetensors::SafeTensors::deserialize(&map)?.tensor(&name)?.data(),
-                ))
-            }),
+            Box::new(|| map_one_of_safetensors(&tensors, &name)),
         ),
         (
             "fold: read all tensors, verified",

@@ -11,7 +11,9 @@ use fold_format::{
     save, verify,
 };
 
-use crate::container::{map, map_checkpoint, options, read_at_a_time, read_through, touch};
+use crate::container::{
+    map, map_checkpoint, map_one_of_safetensors, open_one, options, read_at_a_time, read_through, touch,
+};
 use crate::{Case, Scale, measure, measure_after};
 
 /// Bytes of one tensor.
@@ -42,18 +44,10 @@ pub(crate) fn one_byte(dir: &Path, scale: Scale) -> anyhow::Result<()> {
             Box::new(|| Ok(save(&Disk, &fold, &content()?, &options(Durability::None))?.bytes)),
         ),
         ("safetensors: save, not flushed", Box::new(save_peer)),
-        (
-            "fold: open, one tensor verified",
-            Box::new(|| Ok(touch(Checkpoint::open(&fold)?.tensor(&name)?.as_bytes()))),
-        ),
+        ("fold: open, one tensor verified", Box::new(|| open_one(&fold, &name))),
         (
             "safetensors: map, one tensor (unverified)",
-            Box::new(|| {
-                let map = map(&tensors)?;
-                Ok(touch(
-                    safetensors::SafeTensors::deserialize(&map)?.tensor(&name)?.data(),
-                ))
-            }),
+            Box::new(|| map_one_of_safetensors(&tensors, &name)),
         ),
         (
             "fold: read all tensors, verified",
