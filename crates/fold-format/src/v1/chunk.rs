@@ -30,6 +30,9 @@ const PIECE_LEN: u64 = 1 << 20;
 /// Blocks whose parity is checked at once: some megabytes with PyFolds' codes.
 const PARITY_PIECE_BLOCKS: u64 = 1 << 14;
 
+/// The flags whose meaning is known: none, or 1 for compressed.
+const KNOWN_FLAGS: u32 = 1;
+
 /// What a chunk is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -137,20 +140,23 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
             finding.salvageable = by_index || fits(header);
             // Nothing speaks for a type, so a header is rewritten from the index only where the types agree.
             let same_type = header.map(|header| header.ctype) == by_entry.map(|header| header.ctype);
-            finding.repairable = by_index && same_type && entry.header_len == CHUNK_HEADER_LEN;
+            // What is wrong with the index itself would only come to light behind the new header.
+            let sound = entry.header_len == CHUNK_HEADER_LEN && parity::parse_algorithm(&entry.ecc_algo).is_some();
+            finding.repairable = by_index && same_type && sound;
             examined.findings.push(finding);
             return None;
         }
         header
     }
 
-    /// The payload if the chunk's header were `copy`; none where its digests do not match then, or it does not decode.
+    /// The payload if the chunk's header were `copy`; none where its flags mean nothing, its digests do not match then, or
+    /// it does not decode.
     fn decoded_by(&self, entry: &Entry, copy: ChunkHeader) -> Option<Vec<u8>> {
         let start = entry.offset.checked_add(CHUNK_HEADER_LEN)?;
         let end = start
             .checked_add(copy.comp_len)
             .filter(|&end| end <= self.index.range.start)?;
-        if !self.within_limits(&copy) {
+        if copy.flags > KNOWN_FLAGS || !self.within_limits(&copy) {
             return None;
         }
         let stored = self.read(&(start..end)).ok()?;
@@ -191,7 +197,7 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
             examined.findings.push(fault(Kind::ChunkTooLarge));
             return examined;
         }
-        if header.flags > 1 {
+        if header.flags > KNOWN_FLAGS {
             examined.findings.push(fault(Kind::UnknownFlags));
         }
         let algorithm = parity::parse_algorithm(&entry.ecc_algo);

@@ -13,8 +13,8 @@ use crate::source::{read_full, read_or_zeros};
 use crate::storage::{StorageFile, write_full};
 use crate::wire::{align_up, len_u64};
 
-/// Memory for encoding and restoring parity: wide enough columns that a file is read in pieces of some kilobytes.
-pub(crate) const PARITY_MEMORY: usize = 64 << 20;
+/// Memory for encoding from a file: columns wide enough that it is read in pieces of some kilobytes.
+const FILE_MEMORY_BYTES: usize = 64 << 20;
 
 /// What parity is computed from, and where it goes.
 pub(super) struct Encoding<'e, F> {
@@ -36,7 +36,11 @@ impl<F: StorageFile> Encoding<'_, F> {
     pub(super) fn write(&self) -> io::Result<Vec<u8>> {
         let read = |block: u64, column: usize, buffer: &mut [u8]| self.data(block, column, buffer);
         let write = |block: u64, column: usize, bytes: &[u8]| write_full(self.file, bytes, self.place(block, column));
-        parity::encode(self.grouping, PARITY_MEMORY, read, write).map_err(|fault| match fault {
+        let memory = match self.in_memory.contains(&false) {
+            true => FILE_MEMORY_BYTES,
+            false => parity::ENCODE_MEMORY_BYTES,
+        };
+        parity::encode(self.grouping, memory, read, write).map_err(|fault| match fault {
             parity::Fault::Read { source, .. } | parity::Fault::Write { source, .. } => source,
             fault => io::Error::other(fault),
         })?;
