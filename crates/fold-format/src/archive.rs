@@ -46,11 +46,6 @@ impl<R: Read + Seek> Archive<R> {
         if zip.len() > MAX_MEMBERS {
             return Err(Fault::over("zip members", len_u64(zip.len()), len_u64(MAX_MEMBERS)));
         }
-        if zip.has_duplicate_names() {
-            return Err(Fault::Zip {
-                what: "two members have the same name",
-            });
-        }
         if zip.has_overlapping_files().map_err(|error| broken(&error))? {
             return Err(Fault::Zip {
                 what: "two members lie on the same bytes",
@@ -60,7 +55,13 @@ impl<R: Read + Seek> Archive<R> {
         for name in zip.file_names() {
             names.push(Box::<str>::from(name.map_err(|error| broken(&error))?));
         }
-        let members = names.iter().cloned().zip(0..).collect();
+        let members = names.iter().cloned().zip(0..).collect::<HashMap<_, _>>();
+        // The same bytes twice, or different ones that mean the same in their encodings.
+        if zip.has_duplicate_names() || members.len() != names.len() {
+            return Err(Fault::Zip {
+                what: "two members have the same name",
+            });
+        }
         Ok(Self { zip, members, names })
     }
 
