@@ -71,13 +71,13 @@ pub(crate) fn sanitize(root: &Path) -> anyhow::Result<Ended> {
     )))
 }
 
-/// A tool of LLVM: by its name, or with a version behind it.
-fn llvm_tool(name: &str) -> Option<String> {
-    let versioned = (14..40).rev().map(|version| format!("{name}-{version}"));
-    [name.to_owned()]
-        .into_iter()
-        .chain(versioned)
-        .find(|tool| installed(tool))
+/// `llvm-profdata` and `llvm-cov` of one version, the newest that is installed: each reads its own profiles and older ones.
+fn llvm_tools() -> Option<[String; 2]> {
+    let versions = (14..40).rev().map(|version| format!("-{version}"));
+    versions
+        .chain([String::new()])
+        .map(|version| ["llvm-profdata", "llvm-cov"].map(|name| format!("{name}{version}")))
+        .find(|tools| tools.iter().all(|tool| installed(tool)))
 }
 
 /// How many of something there are, and how many of them were not reached.
@@ -112,10 +112,42 @@ impl Reach {
 }
 
 /// What of a file was reached.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Covered {
     lines: Reach,
     branches: Reach,
+    /// Of the branches that were not taken, the line and what its condition never was.
+    never: Vec<(u64, bool)>,
+}
+
+impl Covered {
+    /// Of a file as llvm-cov exports it. A branch of generic code is listed once for each of its instances: it was taken where one
+    /// of them took it.
+    fn of(file: &Value) -> anyhow::Result<Self> {
+        let lines = Reach::of(file, "lines")?;
+        let mut taken = BTreeMap::<[u64; 4], [u64; 2]>::new();
+        for branch in file["branches"].as_array().context("no branches")? {
+            let number = |at: usize| branch[at].as_u64().context("a branch is no row of numbers");
+            let place = [number(0)?, number(1)?, number(2)?, number(3)?];
+            let counts = taken.entry(place).or_default();
+            for (count, at) in counts.iter_mut().zip(4..) {
+                *count += number(at)?;
+            }
+        }
+        let outcomes = taken.iter().flat_map(|(place, counts)| {
+            [true, false]
+                .into_iter()
+                .zip(counts)
+                .filter(|(_, count)| **count == 0)
+                .map(|(outcome, _)| (place[0], outcome))
+        });
+        let never = outcomes.collect::<Vec<_>>();
+        let branches = Reach {
+            all: 2 * taken.len() as u64,
+            missed: never.len() as u64,
+        };
+        Ok(Self { lines, branches, never })
+    }
 }
 
 /// Runs the tests with coverage and lists each file of the container: lines and branches, and the branches not taken.
@@ -123,7 +155,7 @@ pub(crate) fn coverage(root: &Path) -> anyhow::Result<Ended> {
     if host(root)?.is_none() {
         return Ok(Ended::Skipped(NO_NIGHTLY.into()));
     }
-    let (Some(profdata), Some(cov)) = (llvm_tool("llvm-profdata"), llvm_tool("llvm-cov")) else {
+    let Some([profdata, cov]) = llvm_tools() else {
         return Ok(Ended::Skipped("llvm-profdata and llvm-cov are not installed".into()));
     };
     let folder = target_dir(root, "coverage");
@@ -175,7 +207,7 @@ pub(crate) fn coverage(root: &Path) -> anyhow::Result<Ended> {
         )));
     }
     let mut export = Command::new(&cov);
-    export.args(["export", "--format=text", "--summary-only", "--instr-profile"]);
+    export.args(["export", "--format=text", "--skip-functions", "--instr-profile"]);
     export.arg(&merged);
     for binary in &binaries {
         export.args(["--object", binary]);
@@ -194,8 +226,7 @@ pub(crate) fn coverage(root: &Path) -> anyhow::Result<Ended> {
         };
         let tests_alone = name.file_name().is_some_and(|name| name == "tests.rs");
         if !tests_alone {
-            let (lines, branches) = (Reach::of(file, "lines")?, Reach::of(file, "branches")?);
-            rows.insert(name.display().to_string(), Covered { lines, branches });
+            rows.insert(name.display().to_string(), Covered::of(file)?);
         }
     }
     ensure!(!rows.is_empty(), "no file of {COVERED} was covered");
@@ -204,28 +235,30 @@ pub(crate) fn coverage(root: &Path) -> anyhow::Result<Ended> {
 
 /// Lines and branches of each file, what was not reached, and the sums.
 fn table(rows: &BTreeMap<String, Covered>, tests: usize) -> String {
-    let row = |name: &str, Covered { lines, branches }: Covered| {
+    let row = |name: &str, Covered { lines, branches, never }: &Covered| {
+        let never = never.iter().map(|(line, outcome)| format!("{line} {outcome}"));
         format!(
-            "| `{name}` | {} | {} | {} | {} of {} |",
+            "| `{name}` | {} | {} | {} | {} of {} | {} |",
             lines.percent(),
             lines.missed,
             branches.percent(),
             branches.missed,
-            branches.all
+            branches.all,
+            never.collect::<Vec<_>>().join(", ")
         )
     };
     let mut said = vec![
         format!("{COVERED}: {tests} tests"),
-        "| file | lines | not run | branches | not taken |".to_owned(),
-        "|---|---|---|---|---|".to_owned(),
+        "| file | lines | not run | branches | not taken | line, and what its condition never was |".to_owned(),
+        "|---|---|---|---|---|---|".to_owned(),
     ];
     let mut all = Covered::default();
-    for (name, &covered) in rows {
+    for (name, covered) in rows {
         said.push(row(name, covered));
         all.lines.add(covered.lines);
         all.branches.add(covered.branches);
     }
-    said.push(row("all", all));
+    said.push(row("all", &all));
     said.join("\n")
 }
 
@@ -235,22 +268,27 @@ mod tests {
 
     #[test]
     fn what_was_reached_is_summed_and_shown() {
-        let covered = |[lines, lines_missed, branches, branches_missed]: [u64; 4]| Covered {
-            lines: Reach {
-                all: lines,
-                missed: lines_missed,
-            },
-            branches: Reach {
-                all: branches,
-                missed: branches_missed,
-            },
+        let file = |lines: [u64; 2], branches: Value| {
+            let lines = serde_json::json!({"count": lines[0], "covered": lines[1]});
+            Covered::of(&serde_json::json!({"summary": {"lines": lines}, "branches": branches})).unwrap()
         };
-        let rows = [("a.rs", [10, 1, 4, 2]), ("b.rs", [90, 0, 0, 0])];
-        let rows = rows.map(|(name, row)| (name.to_owned(), covered(row))).into();
+        // Line 3 has two instances, which together took both branches; line 5 was never true, line 8 was never run.
+        let branches = serde_json::json!([
+            [3, 8, 3, 20, 1, 0, 0, 0, 4],
+            [3, 8, 3, 20, 0, 2, 0, 0, 4],
+            [5, 8, 5, 20, 0, 9, 0, 0, 4],
+            [8, 8, 8, 20, 0, 0, 0, 0, 4]
+        ]);
+        let rows = [
+            ("a.rs", file([10, 9], branches)),
+            ("b.rs", file([90, 90], serde_json::json!([]))),
+        ];
+        let rows = rows.map(|(name, row)| (name.to_owned(), row)).into();
         let said = table(&rows, 7);
-        assert!(said.contains("| `a.rs` | 90.0 % | 1 | 50.0 % | 2 of 4 |"), "{said}");
-        assert!(said.contains("| `b.rs` | 100.0 % | 0 | - | 0 of 0 |"), "{said}");
-        assert!(said.ends_with("| `all` | 99.0 % | 1 | 50.0 % | 2 of 4 |"), "{said}");
+        let row = "| `a.rs` | 90.0 % | 1 | 50.0 % | 3 of 6 | 5 true, 8 true, 8 false |";
+        assert!(said.contains(row), "{said}");
+        assert!(said.contains("| `b.rs` | 100.0 % | 0 | - | 0 of 0 |  |"), "{said}");
+        assert!(said.ends_with("| `all` | 99.0 % | 1 | 50.0 % | 3 of 6 |  |"), "{said}");
     }
 
     #[test]

@@ -35,8 +35,8 @@ fold_core::parameters! {
         learning_decay: f32 = 0.85, Range::above(0.0, 1.0), "1";
         /// Strength h of heterosynaptic depression relative to potentiation.
         heterosynaptic: f32 = 2.0, Range::closed(0.0, 16.0), "1";
-        /// Change of theta per image and per spike above or below the target rate k / n, for four dendrites; in proportion for more.
-        homeostasis_rate: f32 = 0.02, Range::above(0.0, 1.0), "1";
+        /// Change of theta per image and per spike above or below the target rate k / n, for four dendrites; in proportion for more. 0: off.
+        homeostasis_rate: f32 = 0.02, Range::closed(0.0, 1.0), "1";
         /// Slope g of the dendritic sigmoid.
         dendrite_gain: f32 = 0.6, Range::closed(0.01, 16.0), "1";
         /// Half-activation th_d of the dendritic sigmoid; 0.8 of 16 synapses at half of n_max.
@@ -107,7 +107,7 @@ impl TrainConfig {
             tau_minus_ms: 0.0,
             ..StdpParams::default()
         });
-        layer.homeostasis = Some(HomeostasisParams {
+        layer.homeostasis = (self.homeostasis_rate > 0.0).then(|| HomeostasisParams {
             rate_target: self.winners as f32 / self.neurons as f32,
             ki: self.homeostasis_rate * (dendrites / 4.0) * batch,
             ..HomeostasisParams::default()

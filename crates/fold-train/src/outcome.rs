@@ -13,7 +13,7 @@ pub struct Accuracies {
     pub learned: f64,
     /// The same layer with learning switched off.
     pub frozen: f64,
-    /// The same spikes by a vote of the neurons, each with the label it fires for most; nothing is fitted.
+    /// The same spikes by a vote of the neurons, each in proportion to how often it fires for a class; nothing is fitted.
     pub vote: f64,
     /// The layer's potentials, summed over an image and its shifts by one pixel, under the readout.
     pub potentials: f64,
