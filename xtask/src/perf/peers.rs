@@ -17,7 +17,7 @@ use crate::interop::{SKIPPED, environment};
 const SCRIPTS: &str = "benches/peers";
 
 /// Each measures one kind of work.
-const EACH: [&str; 2] = ["containers.py", "stepping.py"];
+const EACH: [&str; 3] = ["containers.py", "stepping.py", "simulators.py"];
 
 /// Where their measurements lie: apart from those that `perf-check` compares with.
 const RECORDS: &str = "benches/record/peers";
@@ -73,7 +73,7 @@ pub(crate) fn peers(root: &Path, folder: &Path, from: Option<&Path>) -> anyhow::
 
 /// The packages that are measured, with their versions.
 fn named(freeze: &str) -> String {
-    const MEASURED: [&str; 8] = [
+    const MEASURED: [&str; 11] = [
         "blosc2",
         "h5py",
         "numpy",
@@ -82,6 +82,9 @@ fn named(freeze: &str) -> String {
         "torch",
         "zarr",
         "brian2",
+        "nest-simulator",
+        "norse",
+        "bindsnet",
     ];
     let packages = freeze.lines().filter_map(|line| line.split_once("=="));
     let measured = packages.filter(|(name, _)| MEASURED.contains(&name.to_ascii_lowercase().as_str()));
