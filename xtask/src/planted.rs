@@ -90,7 +90,7 @@ const ALL: &[Planted] = &[
         "licence-not-allowed",
         "licences",
         "deny.toml",
-        Break::Replace("    \"BSL-1.0\",\n", ""),
+        Break::Replace("    \"BSD-3-Clause\",\n", ""),
     ),
     planted(
         "runbook-entry-missing-section",
