@@ -1,5 +1,7 @@
 //! The dynamic state, handed out as named arrays and taken back.
 
+use std::collections::BTreeMap;
+
 use fold_core::health::Tally;
 use fold_core::input::InputPolicy;
 use fold_core::invariants::Part;
@@ -54,6 +56,21 @@ impl Layer {
         for mechanism in &self.mechanisms {
             mechanism.visit_state(&mut |name, shape, values| visit(name, shape, values));
         }
+    }
+
+    /// A copy of every array of the dynamic state by its name, as [`Layer::visit_state`] lists them and [`Layer::restore`]
+    /// takes them.
+    #[must_use]
+    pub fn state_arrays(&self) -> BTreeMap<String, StateArray> {
+        let mut arrays = BTreeMap::new();
+        self.visit_state(&mut |name: &str, shape: &[usize], values: StateSlice<'_>| {
+            let array = StateArray {
+                shape: shape.to_vec(),
+                data: values.to_data(),
+            };
+            arrays.insert(name.to_owned(), array);
+        });
+        arrays
     }
 
     /// The layer that `config` describes, with the dynamic state that `get` returns by name.

@@ -13,7 +13,7 @@ use fold_advanced::pruning::PruningParams;
 use fold_advanced::refractory::RefractoryParams;
 use fold_advanced::short_term::ShortTermParams;
 use fold_advanced::stdp::StdpParams;
-use fold_advanced::{Error, Layer, LayerBuilder, LayerConfig, StateArray, StateData, StepOptions, Thresholds};
+use fold_advanced::{Error, Layer, LayerBuilder, LayerConfig, StateData, StepOptions, Thresholds};
 use fold_core::params::{DendriteParams, FilamentParams, Integration, SpikeParams};
 use fold_core::three_factor::ThreeFactorParams;
 use fold_core::{Shape, Wiring};
@@ -22,21 +22,8 @@ use quickcheck::quickcheck;
 use super::composition::foreign;
 use super::{build, everything, input};
 
-/// The dynamic state by name.
-fn arrays(layer: &Layer) -> HashMap<String, StateArray> {
-    let mut arrays = HashMap::new();
-    layer.visit_state(&mut |name, shape, values| {
-        let array = StateArray {
-            shape: shape.to_vec(),
-            data: values.to_data(),
-        };
-        arrays.insert(name.to_owned(), array);
-    });
-    arrays
-}
-
 fn floats(layer: &Layer, name: &str) -> Vec<f32> {
-    match arrays(layer).remove(name).unwrap().data {
+    match layer.state_arrays().remove(name).unwrap().data {
         StateData::F32(values) => values,
         other => panic!("{name}: {other:?}"),
     }
@@ -88,12 +75,12 @@ fn step(layer: &mut Layer, x: &[f32]) -> Vec<u8> {
 
 /// Silence is a fixed point of everything but the clock, the counters and homeostasis, which lowers theta.
 fn silence_changes_nothing(layer: &mut Layer) -> bool {
-    let before = arrays(layer);
+    let before = layer.state_arrays();
     let x = vec![0.0; layer.samples() * layer.config().lines as usize];
     for _ in 0..300 {
         step(layer, &x);
     }
-    let after = arrays(layer);
+    let after = layer.state_arrays();
     let moves = [
         "clock",
         "theta",
@@ -139,7 +126,7 @@ fn fade(dt_ms: f32, edit: fn(&mut LayerConfig)) -> HashMap<String, Vec<f32>> {
     }
     config.dt_ms = dt_ms;
     edit(&mut config);
-    let stored = arrays(&layer);
+    let stored = layer.state_arrays();
     let mut layer = Layer::restore(config, |name| stored.get(name).cloned()).unwrap();
     let hold = StepOptions {
         plasticity: 0.0,
@@ -711,7 +698,7 @@ fn a_pruned_synapse_neither_transmits_nor_learns_again() {
     for _ in 0..10 {
         step(&mut layer, &[0.0; 8]);
     }
-    let StateData::U8(age) = arrays(&layer).remove("pruning.age").unwrap().data else {
+    let StateData::U8(age) = layer.state_arrays().remove("pruning.age").unwrap().data else {
         panic!("pruning.age is u8")
     };
     let pruned: Vec<usize> = (0..48).filter(|&k| age[k] == u8::MAX).collect();

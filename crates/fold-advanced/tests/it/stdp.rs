@@ -223,13 +223,8 @@ quickcheck! {
         let mut reference = Reference { params, x: vec![0.0; samples * 7], y: vec![0.0; samples * 4] };
         (0..40).all(|t| {
             let x: Vec<f32> = input(samples, 7, seed ^ (t << 20)).iter().map(|x| if *x < 0.5 { 0.0 } else { *x }).collect();
-            let mut before = Layer::restore(layer.config().clone(), |name| {
-                let mut found = None;
-                layer.visit_state(&mut |n, shape, values| if n == name {
-                    found = Some(fold_advanced::StateArray { shape: shape.to_vec(), data: values.to_data() });
-                });
-                found
-            }).unwrap();
+            let mut stored = layer.state_arrays();
+            let mut before = Layer::restore(layer.config().clone(), |name| stored.remove(name)).unwrap();
             std::mem::swap(&mut before, &mut layer);
             let spikes = layer.step(&x, samples, StepOptions::default()).unwrap().spikes.to_vec();
             let drive = reference.step(&before, &x, &spikes, samples);

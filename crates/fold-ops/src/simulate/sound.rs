@@ -49,7 +49,7 @@ impl Subject {
             });
         }
         layer.set_samples(case.batch).map_err(Fault::Parameters)?;
-        let mut arrays = arrays(&layer);
+        let mut arrays = layer.state_arrays();
         let padded = arrays
             .iter()
             .map(|(name, array)| (name.clone(), array.shape.clone()))
@@ -85,7 +85,7 @@ impl Subject {
         let mut config = before.clone();
         config.dt_ms = dt_ms;
         config.check()?;
-        let mut arrays = arrays(&self.layer);
+        let mut arrays = self.layer.state_arrays();
         if let (Some(params), Some(StateData::U32(steps))) =
             (config.refractory, data(&mut arrays, "refractory.countdown"))
         {
@@ -106,18 +106,6 @@ impl Subject {
 }
 
 /// Every array of the layer's state, by name.
-fn arrays(layer: &Layer) -> BTreeMap<String, StateArray> {
-    let mut arrays = BTreeMap::new();
-    layer.visit_state(&mut |name: &str, shape: &[usize], values: StateSlice<'_>| {
-        let array = StateArray {
-            shape: shape.to_vec(),
-            data: values.to_data(),
-        };
-        arrays.insert(name.to_owned(), array);
-    });
-    arrays
-}
-
 fn data<'a>(arrays: &'a mut BTreeMap<String, StateArray>, name: &str) -> Option<&'a mut StateData> {
     arrays.get_mut(name).map(|array| &mut array.data)
 }

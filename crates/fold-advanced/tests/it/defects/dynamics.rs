@@ -7,7 +7,7 @@ use fold_advanced::{Layer, LayerConfig, StateData, StepOptions};
 use fold_core::random::{Random, Stream, uniform};
 use fold_core::{Shape, Wiring};
 
-use super::{advanced, arrays, defaults, neuron, restored, rewarded, sound, state};
+use super::{advanced, defaults, neuron, restored, rewarded, sound, state};
 
 fn at(p: &Parameters, time: f32) -> AdvancedNeuron {
     let state = AdvancedState {
@@ -236,7 +236,7 @@ fn f_sound_releases_what_it_had_rests_at_one_and_keeps_samples_apart() {
         };
         step(x);
         (0..silent).for_each(|_| step(&vec![0.0; samples]));
-        let arrays = arrays(&layer);
+        let arrays = layer.state_arrays();
         ["short_term.facilitation", "short_term.depletion"].map(|name| match &arrays[name].data {
             StateData::F32(values) => values.clone(),
             other => panic!("{name}: {other:?}"),

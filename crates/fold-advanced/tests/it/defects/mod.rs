@@ -9,13 +9,11 @@ mod learning;
 mod regulation;
 mod stdp;
 
-use std::collections::HashMap;
-
 use fold_advanced::pyfolds::neuron::NeuronState;
 use fold_advanced::pyfolds::plasticity::{Factors, Rule, Synapses};
 use fold_advanced::pyfolds::{AdvancedNeuron, Forward, Mode, Neuron, Parameters, advanced::AdvancedState};
 use fold_advanced::stdp::StdpParams;
-use fold_advanced::{Layer, LayerConfig, StateArray, StateData, StateSlice, StepOptions};
+use fold_advanced::{Layer, LayerConfig, StateData, StepOptions};
 use fold_core::params::{FilamentParams, SpikeParams};
 use fold_core::{Shape, Wiring};
 
@@ -119,22 +117,9 @@ fn level(layer: &Layer) -> f64 {
     f64::from(layer.state().filaments()[0]) + f64::from(layer.state().internal()[0])
 }
 
-/// Every array of a layer's state, by name.
-fn arrays(layer: &Layer) -> HashMap<String, StateArray> {
-    let mut arrays = HashMap::new();
-    layer.visit_state(&mut |name: &str, shape: &[usize], values: StateSlice<'_>| {
-        let array = StateArray {
-            shape: shape.to_vec(),
-            data: values.to_data(),
-        };
-        arrays.insert(name.to_owned(), array);
-    });
-    arrays
-}
-
 /// The layer that goes on from the saved state of `layer`, with the filaments as `edit` leaves them.
 fn restored(layer: &Layer, edit: impl FnOnce(&mut [u8])) -> Layer {
-    let mut arrays = arrays(layer);
+    let mut arrays = layer.state_arrays();
     if let Some(StateData::U8(filaments)) = arrays.get_mut("filaments").map(|array| &mut array.data) {
         edit(filaments);
     }

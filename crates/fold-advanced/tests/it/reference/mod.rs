@@ -9,7 +9,7 @@ mod settings;
 
 use std::collections::HashMap;
 
-use fold_advanced::{Layer, LayerConfig, StateArray, StateData, StateSlice, StepOptions, Thresholds};
+use fold_advanced::{Layer, LayerConfig, StateData, StepOptions, Thresholds};
 use fold_core::Wiring;
 use fold_core::random::{Random, Stream, below, uniform};
 use quickcheck::quickcheck;
@@ -73,7 +73,11 @@ fn follow(config: &LayerConfig, law: &LayerConfig, samples: usize, seed: u64) ->
 
 /// Lets the reference move with what the layer has decided in sight.
 fn advance(layer: &Layer, spikes: &[u8], law: impl FnOnce(&Seen<'_>)) {
-    let inhibition = match arrays(layer).remove("feedback.inhibition").map(|array| array.data) {
+    let inhibition = match layer
+        .state_arrays()
+        .remove("feedback.inhibition")
+        .map(|array| array.data)
+    {
         Some(StateData::F32(values)) => values,
         _ => Vec::new(),
     };
@@ -114,18 +118,6 @@ fn options(random: &Random, step: u64) -> StepOptions {
     }
 }
 
-fn arrays(layer: &Layer) -> HashMap<String, StateArray> {
-    let mut arrays = HashMap::new();
-    layer.visit_state(&mut |name: &str, shape: &[usize], values: StateSlice<'_>| {
-        let array = StateArray {
-            shape: shape.to_vec(),
-            data: values.to_data(),
-        };
-        arrays.insert(name.to_owned(), array);
-    });
-    arrays
-}
-
 /// Every array of the dynamic state that a law moves.
 fn compare(layer: &Layer, model: &Model) -> Result<(), String> {
     let c = layer.config();
@@ -159,7 +151,7 @@ fn compare(layer: &Layer, model: &Model) -> Result<(), String> {
         ("three_factor.eligibility", &model.eligibility, eligible),
         ("consolidation.labile", &model.labile, model.labile_bound()),
     ];
-    let mut found = arrays(layer);
+    let mut found = layer.state_arrays();
     let pruned = found.remove("pruning.age").map(|array| numbers(&array.data));
     if let Some(found) = pruned {
         near("pruning.age", &found, &ages, 0.0)?;
