@@ -491,6 +491,101 @@ mod tests {
         }
     }
 
+    /// A tensor of four elements, each part of its pickle by name, with one part replaced.
+    fn tensor_with(part: &str, by: &[u8]) -> Result<Unpickled, Fault> {
+        let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+        let parts: [(&str, Vec<u8>); 15] = [
+            ("callee", b"ctorch._utils\n_rebuild_tensor_v2\n".to_vec()),
+            ("arguments", b"(".to_vec()),
+            ("identity", b"(".to_vec()),
+            ("kind", text("storage")),
+            ("class", b"ctorch\nFloatStorage\n".to_vec()),
+            ("key", text("0")),
+            ("device", text("cpu")),
+            ("numel", b"K\x04".to_vec()),
+            ("storage", b"tQ".to_vec()),
+            ("offset", b"K\x00".to_vec()),
+            ("size", b"K\x04\x85".to_vec()),
+            ("stride", b"K\x01\x85".to_vec()),
+            ("grad", b"\x89".to_vec()),
+            ("hooks", b"ccollections\nOrderedDict\n)R".to_vec()),
+            ("metadata", Vec::new()),
+        ];
+        assert!(part.is_empty() || parts.iter().any(|(name, _)| *name == part), "{part}");
+        let bytes = parts.iter().map(|(name, bytes)| if *name == part { by } else { bytes });
+        let pickle = [b"\x80\x02", &bytes.collect::<Vec<_>>().concat()[..], b"tR."].concat();
+        unpickle(&pickle)
+    }
+
+    #[test]
+    fn a_tensor_is_built_from_exactly_what_torch_writes() {
+        let built = tensor_with("", b"").unwrap_or_else(|fault| panic!("{fault}"));
+        let Node::Tensor(view) = built.node(built.root) else {
+            panic!("{:?}", built.node(built.root))
+        };
+        assert_eq!((&*view.storage.key, view.storage.numel), ("0", Some(4)));
+        assert_eq!((&*view.size, &*view.stride), (&[Some(4)][..], &[Some(1)][..]));
+        assert!(
+            tensor_with("metadata", b"}").is_ok(),
+            "one more argument is what newer versions add"
+        );
+
+        let long = "k".repeat(MAX_KEY_LEN + 1);
+        let long = [b"X", &(long.len() as u32).to_le_bytes()[..], long.as_bytes()].concat();
+        let many = [b"(", &b"K\x01".repeat(MAX_EXTENTS + 1)[..], b"t"].concat();
+        for (part, by) in [
+            ("kind", &b"X\x07\0\0\0storagE"[..]),
+            ("kind", b"K\x01"),
+            ("class", b"K\x01"),
+            ("class", b"ccollections\nOrderedDict\n"),
+            ("key", b"K\x01"),
+            ("key", &long),
+            ("device", b"K\x01"),
+            ("numel", b"\x88"),
+            ("storage", b"K\x00tQ"),
+            ("storage", b"tK\x05Q"),
+            ("callee", b"K\x01"),
+            ("callee", b"ctorch\nFloatStorage\n"),
+            ("storage", b"t"),
+            ("offset", b"\x88"),
+            ("size", b"K\x04"),
+            ("size", b"\x88\x85"),
+            ("size", &many),
+            ("stride", b"\x89"),
+            ("grad", b"K\x00"),
+            ("hooks", b"}"),
+            ("hooks", b"ccollections\nOrderedDict\n)RK\x01K\x02s"),
+            ("hooks", b""),
+            ("metadata", b"}}"),
+        ] {
+            let fault = tensor_with(part, by).err();
+            assert_eq!(fault, Some(Fault::PickleCall), "{part} {by:?}");
+        }
+    }
+
+    #[test]
+    fn only_module_versions_are_built_onto_a_state() {
+        let state = |entries: &[u8]| {
+            let pickle = [b"\x80\x02ccollections\nOrderedDict\n)R", entries, b"b."].concat();
+            unpickle(&pickle).map(|_| ())
+        };
+        let entry = |key: &str, value: &[u8]| {
+            let text = [b"X", &(key.len() as u32).to_le_bytes()[..], key.as_bytes()].concat();
+            [&text, value, b"s"].concat()
+        };
+        assert_eq!(state(&[b"}", &entry("_metadata", b"}")[..]].concat()), Ok(()));
+        for wrong in [
+            [b"}", &entry("_metadatA", b"}")[..]].concat(),
+            [b"}", &entry("_metadata", b"K\x01")[..]].concat(),
+            [b"}", &entry("_metadata", b"}")[..], &entry("more", b"}")].concat(),
+            b"}K\x01}s".to_vec(),
+            b"}".to_vec(),
+            b"K\x01".to_vec(),
+        ] {
+            assert_eq!(state(&wrong), Err(Fault::PickleBuild), "{wrong:?}");
+        }
+    }
+
     #[test]
     fn a_pickle_that_contains_itself_costs_nothing() {
         let read = unpickle(b"\x80\x02]q\x00h\x00a.").unwrap();
