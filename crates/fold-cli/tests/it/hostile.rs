@@ -21,7 +21,7 @@ const SAID_MAX: usize = 1 << 20;
 const LONG: usize = 1 << 20;
 
 /// The commands, with FILE for the file, OUT for a name that is free, and DIR for the folder that the file lies in.
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "verify FILE",
     "verify --json FILE",
     "verify --json --level quick FILE",
@@ -31,6 +31,7 @@ const COMMANDS: [&str; 16] = [
     "eval FILE --data digits",
     "convert FILE OUT.safetensors",
     "convert FILE OUT.npz",
+    "convert FILE OUT.fold --to v1",
     "diff --json FILE FILE",
     "extract FILE --chunk blob -o OUT",
     "extract --json FILE --tensor a -o OUT",
