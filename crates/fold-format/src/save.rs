@@ -35,8 +35,8 @@ pub struct Saved {
 ///
 /// Bytes are read from the caller's slices while they are written. Beside the index, a copy of every tensor record and the
 /// digests, two buffers of 4 MiB are allocated; for a compressed chunk, the frames of 8 MiB of content; for parity, less
-/// than 7 MiB, or 64 MiB where a chunk is compressed or not in memory, and the code's tables of 8.5 MiB. Hashing,
-/// compression and parity run on rayon's current pool.
+/// than 7 MiB, or 64 MiB where a chunk is compressed or not in memory or the content is more than 1 GiB, and the code's
+/// tables of 8.5 MiB. Hashing, compression and parity run on rayon's current pool.
 ///
 /// # Errors
 /// - [`Misuse`](crate::Misuse): the content breaks a rule of the format, the target exists and was not to be replaced, or

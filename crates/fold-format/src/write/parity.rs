@@ -13,8 +13,11 @@ use crate::source::{read_full, read_or_zeros};
 use crate::storage::{StorageFile, write_full};
 use crate::wire::{align_up, len_u64};
 
-/// Memory for encoding from a file: columns wide enough that it is read in pieces of some kilobytes.
+/// Memory for encoding what may have to be read from a disk again for every column: columns are some kilobytes wide then.
 const FILE_MEMORY_BYTES: usize = 64 << 20;
+
+/// Content up to this is taken to be in memory where the caller's slices hold it. More may be a mapped file that is not.
+const IN_MEMORY_MAX: u64 = 1 << 30;
 
 /// What parity is computed from, and where it goes.
 pub(super) struct Encoding<'e, F> {
@@ -36,9 +39,10 @@ impl<F: StorageFile> Encoding<'_, F> {
     pub(super) fn write(&self) -> io::Result<Vec<u8>> {
         let read = |block: u64, column: usize, buffer: &mut [u8]| self.data(block, column, buffer);
         let write = |block: u64, column: usize, bytes: &[u8]| write_full(self.file, bytes, self.place(block, column));
-        let memory = match self.in_memory.contains(&false) {
-            true => FILE_MEMORY_BYTES,
-            false => parity::ENCODE_MEMORY_BYTES,
+        let len = self.grouping.data_blocks().saturating_mul(len_u64(self.block_len));
+        let memory = match len <= IN_MEMORY_MAX && !self.in_memory.contains(&false) {
+            true => parity::ENCODE_MEMORY_BYTES,
+            false => FILE_MEMORY_BYTES,
         };
         parity::encode(self.grouping, memory, read, write).map_err(|fault| match fault {
             parity::Fault::Read { source, .. } | parity::Fault::Write { source, .. } => source,
