@@ -1,5 +1,6 @@
-"""What the scripts of this folder share: cases measured in turns, and their quartiles as lines of CSV."""
+"""What the scripts of this folder share: `fold` beside them, cases measured in turns, and their quartiles as lines of CSV."""
 
+import subprocess
 import sys
 import time
 
@@ -9,6 +10,27 @@ try:
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
+
+
+class Beside:
+    """The program `beside`, started with these arguments: it answers each request with its nanoseconds."""
+
+    def __init__(self, *arguments):
+        self.child = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def case(self, work):
+        """A case that it does."""
+
+        def ask():
+            self.child.stdin.write(work + "\n")
+            self.child.stdin.flush()
+            return int(self.child.stdout.readline())
+
+        return ask
+
+    def close(self):
+        self.child.stdin.close()
+        self.child.wait()
 
 
 def measure(group, amount, rounds, cases, before=lambda: None):

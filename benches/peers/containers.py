@@ -8,7 +8,6 @@ this process. The page cache is warm. Every load ends with the content in memory
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -56,20 +55,7 @@ each = weights.reshape(TENSORS, -1)
 arrays = {f"block{index:05}.weight": each[index] for index in range(TENSORS)}
 tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-child = subprocess.Popen(
-    [beside, str(folder), names("weights"), str(TENSORS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-)
-
-
-def fold(work):
-    """A case that `beside` does."""
-
-    def ask():
-        child.stdin.write(work + "\n")
-        child.stdin.flush()
-        return int(child.stdout.readline())
-
-    return ask
+fold = Beside(beside, str(folder), names("weights"), str(TENSORS))
 
 
 def safetensors_save(flush=False):
@@ -162,9 +148,9 @@ try:
         SIZE,
         ROUNDS,
         {
-            "fold: durable": fold("save raw, durable"),
-            "fold: not durable": fold("save raw"),
-            "fold: not durable, parity low": fold("save parity low"),
+            "fold: durable": fold.case("save raw, durable"),
+            "fold: not durable": fold.case("save raw"),
+            "fold: not durable, parity low": fold.case("save parity low"),
             "safetensors: flushed": lambda: safetensors_save(True),
             "safetensors": safetensors_save,
             "torch.save": lambda: torch.save(tensors, names("model.pt")),
@@ -180,9 +166,9 @@ try:
         SIZE,
         ROUNDS,
         {
-            "fold: mapped, verified": fold("load mapped raw"),
-            "fold: read, verified": fold("load raw"),
-            "fold: read with parity, verified": fold("load parity low"),
+            "fold: mapped, verified": fold.case("load mapped raw"),
+            "fold: read, verified": fold.case("load raw"),
+            "fold: read with parity, verified": fold.case("load parity low"),
             "NumPy npz (CRC-32)": npz_load,
             "HDF5 fletcher32": hdf5_load,
             "zarr crc32c": lambda: zarr_load("crc"),
@@ -196,9 +182,9 @@ try:
         SIZE,
         ROUNDS,
         {
-            "fold: shuffle-zstd, durable": fold("save shuffle-zstd, durable"),
-            "fold: shuffle-zstd": fold("save shuffle-zstd"),
-            "fold: zstd": fold("save zstd"),
+            "fold: shuffle-zstd, durable": fold.case("save shuffle-zstd, durable"),
+            "fold: shuffle-zstd": fold.case("save shuffle-zstd"),
+            "fold: zstd": fold.case("save zstd"),
             "blosc2 bitshuffle zstd 1": blosc2_save,
             "zarr zstd 1 and crc32c": lambda: zarr_save("packed", packed),
             "PyFolds 1.0.2 zstd": lambda: pyfolds_save("zstd"),
@@ -210,8 +196,8 @@ try:
         SIZE,
         ROUNDS,
         {
-            "fold: shuffle-zstd, verified": fold("load shuffle-zstd"),
-            "fold: zstd, verified": fold("load zstd"),
+            "fold: shuffle-zstd, verified": fold.case("load shuffle-zstd"),
+            "fold: zstd, verified": fold.case("load zstd"),
             "blosc2 bitshuffle zstd 1 (unverified)": blosc2_load,
             "zarr zstd 1 and crc32c": lambda: zarr_load("packed"),
             "PyFolds 1.0.2 zstd (CRC-32C and SHA-256)": lambda: pyfolds_load("zstd"),
@@ -228,6 +214,5 @@ try:
     for name, pattern in sizes.items():
         print(f"peers: size,{name},{SIZE},1,{stored(pattern)},{stored(pattern)},{stored(pattern)}", flush=True)
 finally:
-    child.stdin.close()
-    child.wait()
+    fold.close()
     shutil.rmtree(folder)

@@ -10,7 +10,6 @@ Brian 2 do work for spikes alone. A package that cannot be loaded is left out, a
 """
 
 import os
-import subprocess
 import sys
 
 os.environ["RAYON_NUM_THREADS"] = "1"
@@ -19,17 +18,6 @@ from common import *
 INPUTS, NEURONS, STEPS, ROUNDS = 512, 100, 1000, 5
 RATE_HZ = 50.0
 torch.set_num_threads(1)
-
-
-def fold():
-    child = subprocess.Popen([sys.argv[1], sys.argv[2]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def steps():
-        child.stdin.write(f"step {NEURONS} 8 {INPUTS // 8} 1 {STEPS}\n")
-        child.stdin.flush()
-        return int(child.stdout.readline())
-
-    return steps
 
 
 def poisson():
@@ -115,10 +103,12 @@ def bindsnet():
     return lambda: network.run(inputs=spikes, time=STEPS)
 
 
-cases = {"fold": fold()}
+beside = Beside(sys.argv[1], sys.argv[2])
+cases = {"fold": beside.case(f"step {NEURONS} 8 {INPUTS // 8} 1 {STEPS}")}
 for name, make in {"NEST": nest, "Brian 2": brian2, "norse": norse, "BindsNET": bindsnet}.items():
     try:
         cases[name] = make()
     except ImportError as missing:
         print(f"{name} left out: {missing}", file=sys.stderr)
 measure(f"peers: spiking layer n={NEURONS} inputs={INPUTS} B=1", NEURONS * INPUTS * STEPS, ROUNDS, cases)
+beside.close()

@@ -7,7 +7,6 @@ same laws in f32 with sums in its own order: it ends with other bits, and need n
 """
 
 import os
-import subprocess
 import sys
 from math import exp
 
@@ -23,7 +22,7 @@ except ImportError as missing:
 STEPS = 8
 ROUNDS = 7
 torch.set_num_threads(1)
-child = subprocess.Popen([sys.argv[1], sys.argv[2]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+beside = Beside(sys.argv[1], sys.argv[2])
 
 
 class Layer:
@@ -69,15 +68,6 @@ class Layer:
                 )
 
 
-def fold(n, dendrites, synapses, samples):
-    def ask():
-        child.stdin.write(f"step {n} {dendrites} {synapses} {samples} {STEPS}\n")
-        child.stdin.flush()
-        return int(child.stdout.readline())
-
-    return ask
-
-
 def pyfolds(n, dendrites, synapses, samples):
     """As many neurons as the layer has: PyFolds steps each by itself."""
     torch.manual_seed(1)
@@ -104,7 +94,7 @@ try:
         # Each shape is compiled for itself.
         torch._dynamo.reset()
         cases = {
-            "fold": fold(*shape),
+            "fold": beside.case(f"step {n} {dendrites} {synapses} {samples} {STEPS}"),
             "PyTorch eager": Layer(*shape, False).steps,
             "PyTorch torch.compile": Layer(*shape, True).steps,
         }
@@ -113,5 +103,4 @@ try:
         updates = n * dendrites * synapses * samples * STEPS
         measure(f"peers: step n={n} D={dendrites} S={synapses} B={samples}", updates, ROUNDS, cases)
 finally:
-    child.stdin.close()
-    child.wait()
+    beside.close()

@@ -107,19 +107,15 @@ pub(super) fn fuzz(root: &Path) -> anyhow::Result<Ended> {
     }
     targets.sort();
     ensure!(!targets.is_empty(), "there are no fuzz targets");
-    let seeds = Scratch::new(root, "fuzz-seeds")?;
-    must(
-        cargo(
-            root,
-            &["run", "--package", "fold-fuzz-bodies", "--example", "seeds", "--"],
-        )
-        .arg(seeds.path("all")),
-    )?;
+    let scratch = Scratch::new(root, "fuzz")?;
+    let seeds = scratch.path("seeds");
+    let write_seeds = ["run", "--package", "fold-fuzz-bodies", "--example", "seeds", "--"];
+    must(cargo(root, &write_seeds).arg(&seeds))?;
     let mut said = Vec::new();
     for target in targets {
         // The canary holds a planted bug, and proves that the fuzzer would find one.
         let must_fail = target == "canary";
-        match fuzzed(root, &target, &seeds.path("all"))? {
+        match fuzzed(root, &target, &seeds)? {
             None => return Ok(Ended::Skipped("no nightly toolchain is installed".into())),
             Some((found, closing)) => {
                 ensure!(found == must_fail, "{target}: {closing}");

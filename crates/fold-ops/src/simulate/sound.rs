@@ -105,7 +105,7 @@ impl Subject {
     }
 }
 
-/// Every array of the layer's state, by name.
+/// The values of the array of this name.
 fn data<'a>(arrays: &'a mut BTreeMap<String, StateArray>, name: &str) -> Option<&'a mut StateData> {
     arrays.get_mut(name).map(|array| &mut array.data)
 }

@@ -491,9 +491,13 @@ mod tests {
         }
     }
 
+    /// The opcode of a text.
+    fn text(text: &str) -> Vec<u8> {
+        [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
+    }
+
     /// A tensor of four elements, each part of its pickle by name, with one part replaced.
     fn tensor_with(part: &str, by: &[u8]) -> Result<Unpickled, Fault> {
-        let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
         let parts: [(&str, Vec<u8>); 15] = [
             ("callee", b"ctorch._utils\n_rebuild_tensor_v2\n".to_vec()),
             ("arguments", b"(".to_vec()),
@@ -530,8 +534,7 @@ mod tests {
             "one more argument is what newer versions add"
         );
 
-        let long = "k".repeat(MAX_KEY_LEN + 1);
-        let long = [b"X", &(long.len() as u32).to_le_bytes()[..], long.as_bytes()].concat();
+        let long = text(&"k".repeat(MAX_KEY_LEN + 1));
         let many = [b"(", &b"K\x01".repeat(MAX_EXTENTS + 1)[..], b"t"].concat();
         for (part, by) in [
             ("kind", &b"X\x07\0\0\0storagE"[..]),
@@ -569,10 +572,7 @@ mod tests {
             let pickle = [b"\x80\x02ccollections\nOrderedDict\n)R", entries, b"b."].concat();
             unpickle(&pickle).map(|_| ())
         };
-        let entry = |key: &str, value: &[u8]| {
-            let text = [b"X", &(key.len() as u32).to_le_bytes()[..], key.as_bytes()].concat();
-            [&text, value, b"s"].concat()
-        };
+        let entry = |key: &str, value: &[u8]| [&text(key), value, b"s"].concat();
         assert_eq!(state(&[b"}", &entry("_metadata", b"}")[..]].concat()), Ok(()));
         for wrong in [
             [b"}", &entry("_metadatA", b"}")[..]].concat(),
