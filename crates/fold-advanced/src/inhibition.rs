@@ -132,7 +132,11 @@ impl Inhibition {
             |a: &u32, b: &u32| -> Ordering { score[*b as usize].total_cmp(&score[*a as usize]).then(a.cmp(b)) };
         if self.winners <= FEW {
             // Most contenders lose against the last of so few winners at once.
+            let mut bar = f32::NEG_INFINITY;
             for k in contenders {
+                if score[k as usize] < bar {
+                    continue;
+                }
                 if self.ranking.len() < self.winners {
                     self.ranking.push(k);
                 } else if self
@@ -149,6 +153,9 @@ impl Inhibition {
                 while at > 0 && better(&k, &self.ranking[at - 1]) == Ordering::Less {
                     self.ranking.swap(at, at - 1);
                     at -= 1;
+                }
+                if let Some(&last) = self.ranking.last().filter(|_| self.ranking.len() == self.winners) {
+                    bar = score[last as usize];
                 }
             }
         } else {

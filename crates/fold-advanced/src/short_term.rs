@@ -155,7 +155,7 @@ impl Mechanism for ShortTerm {
     }
 
     fn visit_state(&self, visit: &mut dyn FnMut(&'static str, &[usize], StateSlice<'_>)) {
-        let shape = [self.depletion.samples(), self.depletion.width()];
+        let shape = [self.depletion.rows(), self.depletion.width()];
         visit(
             "short_term.facilitation",
             &shape,

@@ -46,7 +46,7 @@ pub fn accept(rows: &[f32], samples: usize, lines: usize, policy: InputPolicy, i
             value: rows[k],
         });
     }
-    if into.samples() != samples || into.width() != lines {
+    if into.rows() != samples || into.width() != lines {
         into.reset(samples, lines);
     }
     into.fill(rows);

@@ -1,38 +1,38 @@
-//! Samples side by side: the layout that lets the inner loops run over the batch.
+//! Rows side by side: the layout that lets the inner loops run over samples, or over neurons.
 //!
-//! An array [B, K] of the caller is kept as blocks of [`LANES`] samples, each block \[K\] of `[f32; LANES]`. A synapse then reads
-//! one contiguous row of samples whatever line it is wired to, and the compiler vectorises over the samples. Lanes beyond B
-//! hold zero. A sample's result never depends on its lane or on its neighbours.
+//! An array [R, K] is kept as blocks of [`LANES`] rows, each block \[K\] of `[f32; LANES]`. Where the rows are samples, a synapse
+//! reads one contiguous stretch of them whatever line it is wired to; where they are neurons, one input meets the weights of
+//! several. The compiler vectorises over the lanes. Lanes beyond R hold zero. A result never depends on its lane or on its neighbours.
 
-/// Samples per block.
+/// Rows per block.
 pub const LANES: usize = 8;
 
-/// One value of [`LANES`] samples.
+/// One value of [`LANES`] rows.
 pub type Lane = [f32; LANES];
 
-/// An array [B, K] in blocks of samples.
+/// An array [R, K] in blocks of rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Lanes {
-    samples: usize,
+    rows: usize,
     width: usize,
     values: Vec<Lane>,
 }
 
 impl Lanes {
-    /// Zeros, [samples, width].
+    /// Zeros, [rows, width].
     #[must_use]
-    pub fn zeros(samples: usize, width: usize) -> Self {
+    pub fn zeros(rows: usize, width: usize) -> Self {
         Self {
-            samples,
+            rows,
             width,
-            values: vec![[0.0; LANES]; samples.div_ceil(LANES) * width],
+            values: vec![[0.0; LANES]; rows.div_ceil(LANES) * width],
         }
     }
 
-    /// B.
+    /// R.
     #[must_use]
-    pub fn samples(&self) -> usize {
-        self.samples
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     /// K.
@@ -41,7 +41,7 @@ impl Lanes {
         self.width
     }
 
-    /// The blocks in sample order, each \[K\].
+    /// The blocks in the order of the rows, each \[K\].
     pub fn blocks(&self) -> impl ExactSizeIterator<Item = &[Lane]> {
         self.values.chunks_exact(self.width.max(1))
     }
@@ -52,27 +52,27 @@ impl Lanes {
         &self.values
     }
 
-    /// Every lane, block by block. Lanes beyond the last sample must stay zero.
+    /// Every lane, block by block. Lanes beyond the last row must stay zero.
     pub fn values_mut(&mut self) -> &mut [Lane] {
         &mut self.values
     }
 
-    /// Makes this [samples, width], keeping the allocation when it is large enough. The content is then zero.
-    pub fn reset(&mut self, samples: usize, width: usize) {
-        self.samples = samples;
+    /// Makes this [rows, width], keeping the allocation when it is large enough. The content is then zero.
+    pub fn reset(&mut self, rows: usize, width: usize) {
+        self.rows = rows;
         self.width = width;
         self.values.clear();
-        self.values.resize(samples.div_ceil(LANES) * width, [0.0; LANES]);
+        self.values.resize(rows.div_ceil(LANES) * width, [0.0; LANES]);
     }
 
     /// Becomes a copy of `other`, keeping the allocation when it is large enough.
     pub fn copy_from(&mut self, other: &Self) {
-        self.samples = other.samples;
+        self.rows = other.rows;
         self.width = other.width;
         self.values.clone_from(&other.values);
     }
 
-    /// Takes the values of `rows` [B, K], row-major. `rows` must hold B * K values; what is missing stays as it was.
+    /// Takes the values of `rows` [R, K], row-major. `rows` must hold R * K values; what is missing stays as it was.
     pub fn fill(&mut self, rows: &[f32]) {
         if self.width == 0 {
             return;
@@ -83,10 +83,17 @@ impl Lanes {
             .zip(rows.chunks(LANES * self.width))
         {
             if samples.len() == LANES * self.width {
-                // Eight rows at once: each is read in order, and every value is written once.
-                let rows: [&[f32]; LANES] = std::array::from_fn(|lane| &samples[lane * self.width..][..self.width]);
-                for (k, value) in block.iter_mut().enumerate() {
-                    *value = rows.map(|row| row[k]);
+                let (squares, rest) = block.as_chunks_mut::<LANES>();
+                let whole = self.width - rest.len();
+                for (square, k) in squares.iter_mut().zip((0..whole).step_by(LANES)) {
+                    let rows: [Lane; LANES] = std::array::from_fn(|lane| {
+                        let row = &samples[lane * self.width + k..];
+                        std::array::from_fn(|at| row[at])
+                    });
+                    *square = transposed(&rows);
+                }
+                for (value, k) in rest.iter_mut().zip(whole..) {
+                    *value = std::array::from_fn(|lane| samples[lane * self.width + k]);
                 }
                 continue;
             }
@@ -98,18 +105,23 @@ impl Lanes {
         }
     }
 
-    /// The values as [B, K], row-major, into `rows` of that length.
+    /// The values as [R, K], row-major, into `rows` of that length.
     pub fn copy_into(&self, rows: &mut [f32]) {
         if self.width == 0 {
             return;
         }
         for (block, samples) in self.blocks().zip(rows.chunks_mut(LANES * self.width)) {
             if samples.len() == LANES * self.width {
-                let mut rows = samples.chunks_exact_mut(self.width);
-                let mut rows: [&mut [f32]; LANES] = std::array::from_fn(|_| rows.next().unwrap_or_default());
-                for (k, value) in block.iter().enumerate() {
-                    for (row, &x) in rows.iter_mut().zip(value) {
-                        row[k] = x;
+                let (squares, rest) = block.as_chunks::<LANES>();
+                let whole = self.width - rest.len();
+                for (square, k) in squares.iter().zip((0..whole).step_by(LANES)) {
+                    for (lane, row) in transposed(square).iter().enumerate() {
+                        samples[lane * self.width + k..][..LANES].copy_from_slice(row);
+                    }
+                }
+                for (value, k) in rest.iter().zip(whole..) {
+                    for (lane, &x) in value.iter().enumerate() {
+                        samples[lane * self.width + k] = x;
                     }
                 }
                 continue;
@@ -122,13 +134,37 @@ impl Lanes {
         }
     }
 
-    /// The values as [B, K], row-major.
+    /// One row, \[K\].
+    pub fn row(&self, row: usize) -> impl ExactSizeIterator<Item = f32> {
+        let block = &self.values[row / LANES * self.width..][..self.width];
+        block.iter().map(move |values| values[row % LANES])
+    }
+
+    /// One row, \[K\], to be written.
+    pub fn row_mut(&mut self, row: usize) -> impl ExactSizeIterator<Item = &mut f32> {
+        let block = &mut self.values[row / LANES * self.width..][..self.width];
+        block.iter_mut().map(move |values| &mut values[row % LANES])
+    }
+
+    /// The values as [R, K], row-major.
     #[must_use]
     pub fn to_rows(&self) -> Vec<f32> {
-        let mut rows = vec![0.0; self.samples * self.width];
+        let mut rows = vec![0.0; self.rows * self.width];
         self.copy_into(&mut rows);
         rows
     }
+}
+
+/// Rows as columns.
+#[inline(always)]
+fn transposed(square: &[Lane; LANES]) -> [Lane; LANES] {
+    let mut columns = [[0.0; LANES]; LANES];
+    for (at, column) in columns.iter_mut().enumerate() {
+        for (to, row) in column.iter_mut().zip(square) {
+            *to = row[at];
+        }
+    }
+    columns
 }
 
 #[cfg(test)]
@@ -143,6 +179,10 @@ mod tests {
                 let mut lanes = Lanes::zeros(samples, width);
                 lanes.fill(&rows);
                 assert_eq!(lanes.to_rows(), rows);
+                for (row, values) in rows.chunks(width.max(1)).enumerate() {
+                    assert!(lanes.row(row).eq(values.iter().copied()));
+                    assert!(lanes.row_mut(row).map(|x| *x).eq(values.iter().copied()));
+                }
                 let kept: f32 = lanes.values().iter().flatten().sum();
                 assert_eq!(kept, rows.iter().sum::<f32>(), "padding stays zero");
             }

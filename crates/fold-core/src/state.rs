@@ -6,13 +6,14 @@
 //! | internal I | f32 [n, D, S] | drive | abs(I) <= Th; the residual of the quantiser |
 //! | theta | f32 \[n\] | as u | theta_min <= theta <= theta_max |
 //! | quarantined | u8 \[n\] | 0 or 1 | a quarantined neuron is silent and does not learn |
-//! | weights W | f32 [n, D, S] | 1 | derived: W(N); never stored |
+//! | weights W | f32 [n, D * S], neurons side by side | 1 | derived: W(N); never stored |
 //!
 //! Not here: transient state per sample (traces, countdowns), which belongs to the mechanism that needs it.
 
 use rayon::prelude::*;
 
 use crate::invariants::{Breach, Invariant, Part, Place, check_range};
+use crate::lanes::{LANES, Lanes};
 use crate::params::{FilamentParams, SpikeParams};
 use crate::quantizer::Quantizer;
 use crate::random::{Random, Stream, below};
@@ -43,7 +44,7 @@ pub struct LayerState {
     internal: Vec<f32>,
     theta: Vec<f32>,
     quarantined: Vec<u8>,
-    weights: Vec<f32>,
+    weights: Lanes,
     table: WeightTable,
     quantizer: Quantizer,
     filament_params: FilamentParams,
@@ -100,8 +101,10 @@ impl LayerState {
 
     fn assemble(shape: Shape, filaments: &FilamentParams, spike: &SpikeParams, stored: StoredState) -> Self {
         let table = WeightTable::new(filaments);
-        let mut weights = vec![0.0; stored.filaments.len()];
-        table.derive(&stored.filaments, &mut weights);
+        let mut weights = Lanes::zeros(shape.neuron_count(), shape.row_len());
+        for (neuron, filaments) in stored.filaments.chunks_exact(shape.row_len()).enumerate() {
+            derive_row(&table, filaments, weights.row_mut(neuron));
+        }
         let StoredState {
             filaments: n,
             internal,
@@ -151,9 +154,9 @@ impl LayerState {
         &mut self.theta
     }
 
-    /// W(N), [n, D, S].
+    /// W(N), [n, D * S].
     #[must_use]
-    pub fn weights(&self) -> &[f32] {
+    pub fn weights(&self) -> &Lanes {
         &self.weights
     }
 
@@ -167,11 +170,8 @@ impl LayerState {
     /// synapses changed their N.
     pub fn absorb(&mut self, neuron: usize, drive: &[f32]) -> usize {
         let span = self.row(neuron);
-        let row = (
-            &mut self.filaments[span.clone()],
-            &mut self.internal[span.clone()],
-            &mut self.weights[span],
-        );
+        let (filaments, internal) = (&mut self.filaments[span.clone()], &mut self.internal[span]);
+        let row = (filaments, internal, self.weights.row_mut(neuron));
         absorb_row(&self.quantizer, &self.table, row, drive)
     }
 
@@ -189,18 +189,22 @@ impl LayerState {
                 .sum();
         }
         let (quantizer, table) = (self.quantizer, &self.table);
+        // Neurons whose weights lie side by side go together.
         let state = self
             .filaments
-            .par_chunks_exact_mut(row)
-            .zip(self.internal.par_chunks_exact_mut(row))
-            .zip(self.weights.par_chunks_exact_mut(row));
-        let drives = touched.par_iter().zip(rows.par_chunks_exact(row));
-        let moved = state.zip(drives).with_min_len(8).map(|(((n, i), w), (&flag, drive))| {
-            if flag == 0 {
-                0
-            } else {
-                absorb_row(&quantizer, table, (n, i, w), drive)
-            }
+            .par_chunks_mut(row * LANES)
+            .zip(self.internal.par_chunks_mut(row * LANES))
+            .zip(self.weights.values_mut().par_chunks_exact_mut(row));
+        let drives = touched.par_chunks(LANES).zip(rows.par_chunks(row * LANES));
+        let moved = state.zip(drives).map(|(((n, i), w), (touched, drives))| {
+            let state = n.chunks_exact_mut(row).zip(i.chunks_exact_mut(row)).enumerate();
+            let rows = state.zip(touched.iter().zip(drives.chunks_exact(row)));
+            rows.filter(|(_, (flag, _))| **flag != 0)
+                .map(|((lane, (n, i)), (_, drive))| {
+                    let w = w.iter_mut().map(|w| &mut w[lane]);
+                    absorb_row(&quantizer, table, (n, i, w), drive)
+                })
+                .sum::<usize>()
         });
         moved.sum()
     }
@@ -209,7 +213,10 @@ impl LayerState {
     pub fn prune(&mut self, synapse: usize) {
         self.filaments[synapse] = self.filament_params.n_min;
         self.internal[synapse] = 0.0;
-        self.weights[synapse] = self.table.weight(self.filament_params.n_min);
+        let (neuron, at) = (synapse / self.shape.row_len(), synapse % self.shape.row_len());
+        if let Some(w) = self.weights.row_mut(neuron).nth(at) {
+            *w = self.table.weight(self.filament_params.n_min);
+        }
     }
 
     /// Silences `neuron` for good and gives it a valid state: invalid N become n_min, I = 0, theta = theta_init.
@@ -222,8 +229,7 @@ impl LayerState {
             }
         }
         self.internal[span.clone()].fill(0.0);
-        self.table
-            .derive(&self.filaments[span.clone()], &mut self.weights[span]);
+        derive_row(&self.table, &self.filaments[span], self.weights.row_mut(neuron));
         self.theta[neuron] = self.spike_params.theta_init;
         self.quarantined[neuron] = 1;
     }
@@ -255,20 +261,18 @@ impl LayerState {
             place,
             found,
         );
-        let weights = &self.weights[span.clone()];
-        let stale = |n: &u8, w: &f32| self.table.weight(*n).to_bits() ^ w.to_bits();
-        if filaments.iter().zip(weights).fold(0, |any, (n, w)| any | stale(n, w)) != 0 {
-            let bad = filaments
-                .iter()
-                .zip(weights)
-                .enumerate()
-                .filter(|(_, (n, w))| stale(n, w) != 0);
-            found.extend(bad.map(|(k, (_, &w))| Breach {
-                invariant: Invariant::Weight,
-                array: "weights",
-                place: place(span.start + k),
-                value: w.into(),
-            }));
+        for (neuron, filaments) in neurons.clone().zip(filaments.chunks_exact(row)) {
+            let pairs = || filaments.iter().zip(self.weights.row(neuron));
+            let stale = |n: u8, w: f32| self.table.weight(n).to_bits() ^ w.to_bits();
+            if pairs().fold(0, |any, (&n, w)| any | stale(n, w)) != 0 {
+                let bad = pairs().enumerate().filter(|(_, (n, w))| stale(**n, *w) != 0);
+                found.extend(bad.map(|(k, (_, w))| Breach {
+                    invariant: Invariant::Weight,
+                    array: "weights",
+                    place: place(neuron * row + k),
+                    value: w.into(),
+                }));
+            }
         }
         let bounds = (self.spike_params.theta_min, self.spike_params.theta_max);
         let neuron = |neuron| Place::Neuron { neuron };
@@ -301,11 +305,18 @@ impl LayerState {
     }
 }
 
-/// One neuron's filaments, residuals and weights, [D, S] each, take in `drive`.
-fn absorb_row(
+/// One neuron's weights, \[D * S\], from its filaments.
+fn derive_row<'w>(table: &WeightTable, filaments: &[u8], weights: impl Iterator<Item = &'w mut f32>) {
+    for (w, &n) in weights.zip(filaments) {
+        *w = table.weight(n);
+    }
+}
+
+/// One neuron's filaments, residuals and weights, \[D * S\] each, take in `drive`.
+fn absorb_row<'w>(
     quantizer: &Quantizer,
     table: &WeightTable,
-    (filaments, internal, weights): (&mut [u8], &mut [f32], &mut [f32]),
+    (filaments, internal, weights): (&mut [u8], &mut [f32], impl Iterator<Item = &'w mut f32>),
     drive: &[f32],
 ) -> usize {
     let mut moved = 0;
@@ -384,7 +395,7 @@ mod tests {
             ("filaments [1, 1, 2] is 99", |s| s.filaments[14] = 99),
             ("internal [1, 1, 2] is NaN", |s| s.internal[14] = f32::NAN),
             ("internal [2, 0, 1] is -1.5", |s| s.internal[17] = -1.5),
-            ("weights [0, 0, 0] is 0.125", |s| s.weights[0] = 0.125),
+            ("weights [0, 0, 0] is 0.125", |s| s.weights.values_mut()[0][0] = 0.125),
             ("theta [2] is inf", |s| s.theta[2] = f32::INFINITY),
             ("theta [0] is 0.03125", |s| s.theta[0] = 0.03125),
             ("quarantined [1] is 2", |s| s.quarantined[1] = 2),
@@ -412,7 +423,7 @@ mod tests {
         assert_eq!(state.quarantined(), [0, 1, 0]);
         assert_eq!(state.filaments()[9], 0);
         assert_eq!(state.filaments()[10..16], before.filaments()[10..16]);
-        assert_eq!(state.weights()[16..], before.weights()[16..]);
+        assert!(state.weights().row(2).eq(before.weights().row(2)));
     }
 
     #[test]

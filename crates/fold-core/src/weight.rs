@@ -27,13 +27,6 @@ impl WeightTable {
     pub fn weight(&self, filaments: u8) -> f32 {
         self.0[usize::from(filaments)]
     }
-
-    /// W of each synapse of `filaments`, into `weights` of the same length.
-    pub fn derive(&self, filaments: &[u8], weights: &mut [f32]) {
-        for (w, &n) in weights.iter_mut().zip(filaments) {
-            *w = self.weight(n);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -176,20 +176,15 @@ fn receptive_fields(canvas: &Canvas<'_>, encoding: Encoding, layer: &Layer) -> D
         &style,
         (MARGIN, 28),
     )?;
-    let row_len = layer.config().shape.row_len();
-    for (neuron, weights) in layer
-        .state()
-        .weights()
-        .chunks_exact(row_len)
-        .take(GRID * GRID)
-        .enumerate()
-    {
+    let all = layer.state().weights();
+    for neuron in 0..all.rows().min(GRID * GRID) {
+        let weights = all.row(neuron).collect::<Vec<_>>();
         let (side, cell, pitch) = (encoding.side(), cell(encoding), field(encoding) + GAP);
         let (left, top) = (
             (neuron % GRID) as i32 * pitch + MARGIN,
             (neuron / GRID) as i32 * pitch + TITLE,
         );
-        for (pixel, value) in encoding.receptive_field(weights).into_iter().enumerate() {
+        for (pixel, value) in encoding.receptive_field(&weights).into_iter().enumerate() {
             let (x, y) = (left + (pixel % side) as i32 * cell, top + (pixel / side) as i32 * cell);
             canvas.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], colour(value).filled()))?;
         }

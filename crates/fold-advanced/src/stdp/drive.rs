@@ -5,6 +5,7 @@
 use fold_core::lanes::{LANES, Lane};
 use fold_core::math;
 use fold_core::params::FilamentParams;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::trace::on_grid;
@@ -114,10 +115,19 @@ pub(super) fn accumulate(
     let busy = |neuron: usize| !events.of(neuron).is_empty() || rule.has_trace(neuron);
     let work = (0..neurons).filter(|&neuron| busy(neuron)).count() * row_len;
     let (touched, rows) = context.drive.parts_mut();
+    let arch = Arch::new();
     let run = |(neuron, (flag, row)): (usize, (&mut u8, &mut [f32]))| {
         if busy(neuron) {
             let span = neuron * row_len..(neuron + 1) * row_len;
-            rule.row(neuron, events.of(neuron), &index[span.clone()], &filaments[span], row);
+            let (fired, index, filaments) = (events.of(neuron), &index[span.clone()], &filaments[span]);
+            arch.dispatch(Row {
+                rule: &rule,
+                neuron,
+                fired,
+                index,
+                filaments,
+                drive: row,
+            });
             *flag = 1;
         }
     };
@@ -153,6 +163,26 @@ struct Rule<'a> {
     dendrites: usize,
 }
 
+/// One neuron's row: `index`, `filaments` and `drive` are [D * S].
+struct Row<'a> {
+    rule: &'a Rule<'a>,
+    neuron: usize,
+    fired: &'a [u32],
+    index: &'a [u32],
+    filaments: &'a [u8],
+    drive: &'a mut [f32],
+}
+
+impl WithSimd for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.rule
+            .row(self.neuron, self.fired, self.index, self.filaments, self.drive);
+    }
+}
+
 impl Rule<'_> {
     /// y of one neuron, block by block; nothing without depression.
     fn post_of(&self, neuron: usize) -> &[Lane] {
@@ -167,6 +197,7 @@ impl Rule<'_> {
     }
 
     /// One neuron's row: `index`, `filaments` and `row` are [D * S].
+    #[inline(always)]
     fn row(&self, neuron: usize, fired: &[u32], index: &[u32], filaments: &[u8], row: &mut [f32]) {
         let depressed = self.has_trace(neuron);
         let post_trace = self.post_of(neuron);
@@ -178,20 +209,28 @@ impl Rule<'_> {
             let post = self.post_events(dendrite, fired);
             let stretches = row.chunks_mut(STRETCH).zip(index.chunks(STRETCH));
             for ((row, index), filaments) in stretches.zip(filaments.chunks(STRETCH)) {
-                let traces = self.pre_traces(dendrite, fired, index);
-                for (((drive, &line), &n), trace) in row.iter_mut().zip(index).zip(filaments).zip(traces) {
-                    let n = usize::from(n);
-                    let mut sum = 0.0;
-                    if !fired.is_empty() {
+                let mut sums = [0.0; STRETCH];
+                if !fired.is_empty() {
+                    let traces = self.pre_traces(dendrite, fired, index);
+                    let (mut potentiate, mut forget) = ([0.0; STRETCH], [0.0; STRETCH]);
+                    for ((p, f), &n) in potentiate.iter_mut().zip(&mut forget).zip(filaments) {
+                        *p = self.amplitudes.potentiate[usize::from(n)];
+                        *f = self.amplitudes.forget[usize::from(n)];
+                    }
+                    let terms = traces.iter().zip(potentiate.iter().zip(&forget));
+                    for (sum, (trace, (p, f))) in sums.iter_mut().zip(terms) {
                         let x = trace / self.samples;
-                        sum += self.amplitudes.potentiate[n] * x - self.amplitudes.forget[n] * (post - x);
+                        *sum += p * x - f * (post - x);
                     }
-                    if depressed {
-                        let y = self.post_trace(post_trace, line as usize);
-                        sum -= self.amplitudes.depress[n] * (y / self.samples);
-                    }
-                    *drive += (self.plasticity * sum) as f32;
                 }
+                if depressed {
+                    for ((sum, &line), &n) in sums.iter_mut().zip(index).zip(filaments) {
+                        let y = self.post_trace(post_trace, line as usize);
+                        *sum -= self.amplitudes.depress[usize::from(n)] * (y / self.samples);
+                    }
+                }
+                let sums = sums.map(|sum| (self.plasticity * sum) as f32);
+                row.iter_mut().zip(sums).for_each(|(drive, sum)| *drive += sum);
             }
         }
     }
@@ -217,9 +256,13 @@ impl Rule<'_> {
 
     /// Sums of x, times what arrives, over the samples the neuron fired in, for a stretch of one dendrite's synapses. Exact: traces and
     /// products are on the grid.
+    #[inline(always)]
     fn pre_traces(&self, dendrite: usize, fired: &[u32], index: &[u32]) -> [f64; STRETCH] {
         let mut sums = [0.0; STRETCH];
-        let in_order = index.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        // No early exit: this loop vectorises.
+        let in_order = (index.first().copied().unwrap_or_default()..)
+            .zip(index)
+            .fold(true, |in_order, (next, &line)| in_order & (line == next));
         for &sample in fired {
             let traces = &self.pre[sample as usize * self.lines..][..self.lines];
             if !self.arrival.is_empty() {
@@ -243,6 +286,7 @@ impl Rule<'_> {
     /// Sum of y s_pre over all samples. Exact: each product is brought to the grid.
     ///
     /// - `post`: y of the neuron, block by block.
+    #[inline(always)]
     fn post_trace(&self, post: &[Lane], line: usize) -> f64 {
         if let [y] = post {
             // One block: lanes without a sample are not worth a product.

@@ -173,9 +173,8 @@ impl Mechanism for Stdp {
     }
 
     fn act(&mut self, context: &mut StepContext<'_>) {
-        self.pre.decay();
         self.post.decay();
-        self.pre.add_lanes(context.input);
+        self.pre.decay_and_add(context.input);
         if context.options.plasticity > 0.0 {
             self.events.collect(context.spikes, context.counts);
             if self.amplitudes.depresses {

@@ -6,6 +6,7 @@
 use fold_core::invariants::{Breach, Invariant, Part, Place, check_range};
 use fold_core::lanes::{LANES, Lane, Lanes};
 use fold_core::math;
+use pulp::Arch;
 
 use super::{Pairing, lane_of};
 
@@ -16,6 +17,7 @@ const TO_GRID: f64 = 1.5 * 4096.0;
 const HALF: f64 = 1.0 / 2_199_023_255_552.0;
 
 /// Rounds `value`, in [-1, 1], to the nearest multiple of 2^-40.
+#[inline(always)]
 pub(super) fn on_grid(value: f64) -> f64 {
     (value + TO_GRID) - TO_GRID
 }
@@ -48,7 +50,7 @@ impl Trace {
     }
 
     pub(super) fn shape(&self) -> [usize; 2] {
-        [self.lanes.samples(), self.width]
+        [self.lanes.rows(), self.width]
     }
 
     pub(super) fn rest(&mut self, samples: usize) {
@@ -56,19 +58,19 @@ impl Trace {
     }
 
     pub(super) fn decay(&mut self) {
-        for x in self.lanes.values_mut().as_flattened_mut() {
-            *x = on_grid(f64::from(*x) * self.keep - HALF) as f32;
-        }
+        let (values, keep) = (self.lanes.values_mut().as_flattened_mut(), self.keep);
+        Arch::new().dispatch(move || values.iter_mut().for_each(|x| *x = decayed(*x, keep)));
     }
 
-    /// Adds one event of weight s in [0, 1] per unit and sample.
-    pub(super) fn add_lanes(&mut self, events: &Lanes) {
+    /// Decays, and adds one event of weight s in [0, 1] per unit and sample.
+    pub(super) fn decay_and_add(&mut self, events: &Lanes) {
+        let (keep, gain, pairing) = (self.keep, self.gain, self.pairing);
         let values = self.lanes.values_mut().as_flattened_mut();
         let events = values.iter_mut().zip(events.values().as_flattened());
-        match self.pairing {
-            Pairing::AllToAll => events.for_each(|(x, s)| *x = raised(*x, self.gain * s)),
-            Pairing::Nearest => events.for_each(|(x, s)| *x = replaced(*x, self.gain, *s)),
-        }
+        Arch::new().dispatch(move || match pairing {
+            Pairing::AllToAll => events.for_each(|(x, s)| *x = raised(decayed(*x, keep), gain * s)),
+            Pairing::Nearest => events.for_each(|(x, s)| *x = replaced(decayed(*x, keep), gain, *s)),
+        });
     }
 
     /// Adds the spikes [B, K].
@@ -131,12 +133,20 @@ impl Trace {
     }
 }
 
+/// What is left of `trace` after a step, on the grid.
+#[inline(always)]
+fn decayed(trace: f32, keep: f64) -> f32 {
+    on_grid(f64::from(trace) * keep - HALF) as f32
+}
+
 /// `trace` + `event`, at most 1 and on the grid.
+#[inline(always)]
 fn raised(trace: f32, event: f32) -> f32 {
     on_grid(f64::from((trace + event).min(1.0))) as f32
 }
 
 /// The share `s` of `trace` replaced by a lone event's `height`, on the grid.
+#[inline(always)]
 fn replaced(trace: f32, height: f32, s: f32) -> f32 {
     let (trace, height, s) = (f64::from(trace), f64::from(height), f64::from(s));
     on_grid(trace * (1.0 - s) + height * s) as f32
@@ -163,8 +173,7 @@ mod tests {
             events.into_iter().all(|s| {
                 let mut lanes = Lanes::zeros(1, 1);
                 lanes.fill(&[f32::from(s) / 255.0]);
-                trace.decay();
-                trace.add_lanes(&lanes);
+                trace.decay_and_add(&lanes);
                 let x = f64::from(trace.to_rows()[0]);
                 (0.0..=1.0).contains(&x) && (x * 1_099_511_627_776.0).fract() == 0.0
             })

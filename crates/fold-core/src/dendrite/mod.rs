@@ -28,7 +28,6 @@
 
 mod walk;
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::lanes::{LANES, Lane, Lanes};
@@ -38,9 +37,6 @@ use walk::{NEURONS_PER_TASK, Rows, Task};
 
 /// Below this many multiplications a step is not worth a second thread.
 const SERIAL_WORK: usize = 1 << 17;
-
-/// Samples from which on wide instructions pay.
-const NARROW: usize = 5;
 
 /// The dendritic nonlinearity.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,13 +75,13 @@ impl Dendrite {
 
     /// Computes the potential of every neuron for every sample.
     ///
-    /// - `weights`: [n, D, S], finite, >= 0.   - `input`: B samples over M lines, in [0, 1].
+    /// - `weights`: [n, D * S], finite, >= 0.   - `input`: B samples over M lines, in [0, 1].
     /// - `potential`: [n, ceil(B / LANES)], written in full; lanes beyond B get u(0) = 0.
     /// - `activations`: [n, D, ceil(B / LANES)], gets every a_d; empty when nobody asks.
     pub fn integrate(
         &self,
         wiring: &Wiring,
-        weights: &[f32],
+        weights: &Lanes,
         input: &Lanes,
         potential: &mut [Lane],
         activations: &mut [Lane],
@@ -94,15 +90,15 @@ impl Dendrite {
             return;
         }
         let shape = wiring.shape();
-        let blocks = input.samples().div_ceil(LANES);
+        let blocks = input.rows().div_ceil(LANES);
         let row = shape.row_len();
         // What is not asked for has rows of length 0.
         let local = activations.len() / shape.neuron_count();
         let run = |first: usize, potential: &mut [Lane], activations: &mut [Lane]| {
-            let span = first * row..(first + potential.len() / blocks) * row;
+            let last = first + potential.len() / blocks;
             let rows = Rows {
-                weights: &weights[span.clone()],
-                index: &wiring.index()[span],
+                weights: &weights.values()[first / LANES * row..last.div_ceil(LANES) * row],
+                index: &wiring.index()[first * row..last * row],
                 uniform: wiring.is_uniform(),
                 dendrites: shape.dendrite_count(),
                 synapses: shape.synapses_per_dendrite(),
@@ -114,13 +110,9 @@ impl Dendrite {
                 potential,
                 activations,
             };
-            // Few samples fill no wide register; gathering them from several lines takes longer than one after the other.
-            match input.samples() {
-                0..NARROW => task.run(),
-                _ => Arch::new().dispatch(task),
-            }
+            task.run();
         };
-        if shape.synapse_count() * input.samples() < SERIAL_WORK {
+        if shape.synapse_count() * input.rows() < SERIAL_WORK {
             run(0, potential, activations);
         } else if local == 0 {
             let tasks = potential.par_chunks_mut(NEURONS_PER_TASK * blocks).enumerate();
@@ -153,7 +145,7 @@ impl Dendrite {
     #[inline(always)]
     fn add(&self, u: &mut Lane, a: &Lane) {
         match self.integration {
-            Integration::Sum | Integration::NmdaShunting => u.iter_mut().zip(a).for_each(|(u, a)| *u += a),
+            Integration::Sum | Integration::NmdaShunting => *u = std::array::from_fn(|at| u[at] + a[at]),
             Integration::WtaSoft => {
                 let mut e = a.map(|a| self.sharpness * a);
                 math::exp_each(&mut e);

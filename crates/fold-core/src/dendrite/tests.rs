@@ -52,10 +52,16 @@ fn potential(params: &DendriteParams, wiring: &Wiring, weights: &[f32], x: &[f32
     let mut lanes = Lanes::zeros(samples, wiring.lines() as usize);
     lanes.fill(x);
     let mut u = vec![[9.0; LANES]; wiring.shape().neuron_count() * samples.div_ceil(LANES)];
-    Dendrite::new(params).integrate(wiring, weights, &lanes, &mut u, &mut []);
+    Dendrite::new(params).integrate(wiring, &side_by_side(wiring, weights), &lanes, &mut u, &mut []);
     let mut rows = vec![0.0; samples * wiring.shape().neuron_count()];
     to_sample_rows(&u, samples, &mut rows);
     rows
+}
+
+fn side_by_side(wiring: &Wiring, weights: &[f32]) -> Lanes {
+    let mut lanes = Lanes::zeros(wiring.shape().neuron_count(), wiring.shape().row_len());
+    lanes.fill(weights);
+    lanes
 }
 
 /// A small layer drawn from `seed`: shape [n, D, S] over 17 lines, in every other one the same lines for every neuron.
@@ -210,7 +216,7 @@ fn the_activations_that_are_asked_for_are_those_of_the_equation() {
     let [n, d, s] = wiring.shape().dims();
     let (mut u, mut a) = (vec![[0.0; LANES]; n * 2], vec![[9.0; LANES]; n * d * 2]);
     let dendrite = Dendrite::new(&DendriteParams::default());
-    dendrite.integrate(&wiring, &weights, &lanes, &mut u, &mut a);
+    dendrite.integrate(&wiring, &side_by_side(&wiring, &weights), &lanes, &mut u, &mut a);
     for (sample, x) in x.chunks(17).enumerate() {
         for row in 0..n * d {
             let synapses = row * s..(row + 1) * s;

@@ -1,0 +1,239 @@
+//! In which order neurons, dendrites and samples are visited, so that the drive comes from registers and from the nearest cache.
+//!
+//! Many samples go in tiles of blocks ([`tiles`]), what is left of them block by block ([`blocks`]); where samples are few and every
+//! neuron listens to the same lines, neurons lie side by side instead ([`few`]). Products and sums stay separate operations in the order
+//! of the synapses for each neuron and sample: neither the processor nor the way taken changes a bit.
+//!
+//! Not here: what is computed of a drive ([`super::Dendrite`]).
+
+mod blocks;
+mod few;
+mod tiles;
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::Dendrite;
+use crate::lanes::{LANES, Lane, Lanes};
+
+/// Neurons that one task computes: whole groups of [`LANES`].
+pub(super) const NEURONS_PER_TASK: usize = 16;
+
+/// Blocks of samples that are computed together: enough independent sums to hide the latency of an addition.
+const TILE: usize = 4;
+
+/// Dendrites that are computed together where there is less than a tile.
+const GROUP: usize = 4;
+
+/// Synapses of a dendrite that are laid out at once.
+const STRETCH: usize = 64;
+
+/// Below this many samples neurons lie side by side, or nothing does.
+const FEW: usize = 5;
+
+/// Some neurons to compute.
+///
+/// What its ways call is inlined, so that the compiler makes all of it of the instructions that were chosen.
+pub(super) struct Task<'t> {
+    pub(super) dendrite: &'t Dendrite,
+    pub(super) rows: Rows<'t>,
+    pub(super) input: &'t Lanes,
+    /// [neurons, blocks].
+    pub(super) potential: &'t mut [Lane],
+    /// [neurons, D, blocks], or empty.
+    pub(super) activations: &'t mut [Lane],
+}
+
+impl Task<'_> {
+    /// Computes the neurons.
+    pub(super) fn run(mut self) {
+        self.potential.fill([0.0; LANES]);
+        let samples = self.input.rows();
+        if samples < FEW {
+            if self.rows.uniform {
+                up_to_a_lane(few::Few(&mut self));
+            } else {
+                // To gather what does not lie side by side for wide registers takes longer than one after the other.
+                blocks::Blocks(&mut self).run();
+            }
+            return;
+        }
+        if self.blocks() >= TILE {
+            if self.rows.uniform {
+                Arch::new().dispatch(tiles::Tiles(&mut self));
+            } else {
+                up_to_a_lane(tiles::Tiles(&mut self));
+            }
+        }
+        if !self.blocks().is_multiple_of(TILE) {
+            up_to_a_lane(blocks::Blocks(&mut self));
+        }
+    }
+
+    /// Blocks of samples.
+    fn blocks(&self) -> usize {
+        self.input.rows().div_ceil(LANES)
+    }
+
+    /// One block of the input, \[M\].
+    fn block(&self, at: usize) -> &[Lane] {
+        let lines = self.input.width();
+        &self.input.values()[at * lines..][..lines]
+    }
+}
+
+/// Runs `operation` by the widest instructions of the processor whose registers hold no more than a [`Lane`].
+fn up_to_a_lane<O: WithSimd>(operation: O) -> O::Output {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        return Simd::vectorize(simd, operation);
+    }
+    Arch::new().dispatch(operation)
+}
+
+/// v <- v + a b, in as many registers as v has.
+#[inline(always)]
+fn accumulate<S: Simd, const R: usize>(simd: S, v: &mut [S::f32s; R], a: f32, b: &[f32]) {
+    let a = simd.splat_f32s(a);
+    let (b, _) = S::as_simd_f32s(b);
+    for (v, &b) in v.iter_mut().zip(b) {
+        *v = simd.add_f32s(*v, simd.mul_f32s(a, b));
+    }
+}
+
+/// Weights and lines of some neurons, whole groups of [`LANES`] but for the layer's last.
+pub(super) struct Rows<'a> {
+    /// Group by group, [D, S] of each.
+    pub(super) weights: &'a [Lane],
+    /// Neuron by neuron, [D, S] of each.
+    pub(super) index: &'a [u32],
+    /// Whether every neuron listens to the lines of the first.
+    pub(super) uniform: bool,
+    pub(super) dendrites: usize,
+    pub(super) synapses: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Weights of one dendrite of a group of neurons, \[S\].
+    #[inline(always)]
+    fn weights(&self, group: usize, d: usize) -> &'a [Lane] {
+        &self.weights[(group * self.dendrites + d) * self.synapses..][..self.synapses]
+    }
+
+    /// Lines of one dendrite of one neuron, \[S\].
+    #[inline(always)]
+    fn lines(&self, neuron: usize, d: usize) -> &'a [u32] {
+        &self.index[(neuron * self.dendrites + d) * self.synapses..][..self.synapses]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::DendriteParams;
+    use crate::random::{Random, Stream, uniform};
+    use crate::{Shape, Wiring};
+
+    fn numbers(seed: u64, count: usize) -> Vec<f32> {
+        let random = Random::new(seed, Stream(900));
+        (0..count).map(|k| uniform(random.block(k as u64, 0)[0])).collect()
+    }
+
+    fn lanes(rows: usize, width: usize, seed: u64) -> Lanes {
+        let mut lanes = Lanes::zeros(rows, width);
+        lanes.fill(&numbers(seed, rows * width));
+        lanes
+    }
+
+    /// Every way of a task by the instructions `simd`.
+    fn by<S: Simd>(simd: S, task: &mut Task<'_>) {
+        if task.input.rows() < FEW && task.rows.uniform {
+            Simd::vectorize(simd, few::Few(task));
+            return;
+        }
+        if task.blocks() >= TILE {
+            Simd::vectorize(simd, tiles::Tiles(task));
+        }
+        if !task.blocks().is_multiple_of(TILE) {
+            Simd::vectorize(simd, blocks::Blocks(task));
+        }
+    }
+
+    type Way = (&'static str, Box<dyn Fn(&mut Task<'_>)>);
+
+    /// By all instructions that this processor has.
+    fn ways() -> Vec<Way> {
+        let mut ways: Vec<Way> = vec![
+            ("plain", Box::new(|task| by(pulp::Scalar, task))),
+            ("four values", Box::new(|task| by(pulp::Scalar128b, task))),
+        ];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(simd) = pulp::x86::V3::try_new() {
+                ways.push(("AVX2", Box::new(move |task| by(simd, task))));
+            }
+            if let Some(simd) = pulp::x86::V4::try_new() {
+                ways.push(("AVX-512", Box::new(move |task| by(simd, task))));
+            }
+        }
+        ways
+    }
+
+    #[test]
+    fn the_instructions_change_no_bit() {
+        let shape = Shape {
+            neurons: 21,
+            dendrites: 6,
+            synapses: 70,
+        };
+        let [n, dendrites, synapses] = shape.dims();
+        let own: Vec<u32> = numbers(1, shape.synapse_count())
+            .iter()
+            .map(|x| (x * 420.0) as u32)
+            .collect();
+        let dendrite = Dendrite::new(&DendriteParams {
+            threshold: 16.0,
+            ..DendriteParams::default()
+        });
+        let weights = lanes(n, shape.row_len(), 2);
+        for wiring in [Wiring::shared(shape).unwrap(), Wiring::new(shape, 420, own).unwrap()] {
+            for samples in [1, 3, 4, 5, 8, 32, 45] {
+                let input = lanes(samples, wiring.lines() as usize, 3);
+                let blocks = samples.div_ceil(LANES);
+                for (name, run) in ways() {
+                    let mut potential = vec![[0.0; LANES]; n * blocks];
+                    let mut activations = vec![[0.0; LANES]; n * dendrites * blocks];
+                    run(&mut Task {
+                        dendrite: &dendrite,
+                        rows: Rows {
+                            weights: weights.values(),
+                            index: wiring.index(),
+                            uniform: wiring.is_uniform(),
+                            dendrites,
+                            synapses,
+                        },
+                        input: &input,
+                        potential: &mut potential,
+                        activations: &mut activations,
+                    });
+                    for (sample, neuron) in (0..samples).flat_map(|sample| (0..n).map(move |neuron| (sample, neuron))) {
+                        let (block, lane) = (sample / LANES, sample % LANES);
+                        let x: Vec<f32> = input.row(sample).collect();
+                        let w: Vec<f32> = weights.row(neuron).collect();
+                        let mut u = 0.0;
+                        for d in 0..dendrites {
+                            let v = (d * synapses..(d + 1) * synapses).fold(0.0, |v, k| {
+                                v + w[k] * x[wiring.index()[neuron * shape.row_len() + k] as usize]
+                            });
+                            let a = dendrite.activation(v);
+                            let kept = activations[(neuron * dendrites + d) * blocks + block][lane];
+                            assert_eq!(kept.to_bits(), a.to_bits(), "{name}, {samples} samples");
+                            u += a;
+                        }
+                        let got = potential[neuron * blocks + block][lane];
+                        assert_eq!(got.to_bits(), u.to_bits(), "{name}, {samples} samples");
+                    }
+                }
+            }
+        }
+    }
+}
