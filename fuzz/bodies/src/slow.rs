@@ -805,8 +805,10 @@ fn prologue(file: &[u8], superblock: &Superblock, record: &[u8], number: usize, 
     bytes.extend((chunk.name.len() as u16).to_le_bytes());
     bytes.extend(chunk.name.as_bytes());
     bytes.resize(368, 0);
-    // frame_log2 to directory_len, likewise.
-    bytes.extend(&record[88..112]);
+    // frame_log2 and shuffle_width, frame_count and directory_len, likewise. What is reserved in the record is zero here.
+    bytes.extend(&record[88..90]);
+    bytes.resize(376, 0);
+    bytes.extend(&record[96..112]);
     bytes.resize(4064, 0);
     let own = superblock.digests.node(6, number as u64, &bytes);
     bytes.extend(own);

@@ -292,6 +292,18 @@ fn superblocks_of_other_readers() {
         Verdict::Ok,
         "optional features may use reserved bytes"
     );
+    // The first chunk record is behind the index header of 64 bytes; the first prologue behind the metadata.
+    let record = forged.index().start + 64;
+    let prologue = u64::from_le_bytes(forged.bytes[record + 8..record + 16].try_into().unwrap()) as usize;
+    let minor = forged.clone().put(10, &1_u16.to_le_bytes());
+    let reserved = minor.clone().put(record + 90, &[7]).seal().bytes;
+    assert_eq!(check(&reserved).verdict, Verdict::Ok, "reserved bytes of a record");
+    let reserved = minor.put(prologue + 370, &[7]).seal().bytes;
+    assert_eq!(
+        check(&reserved).findings[0].code(),
+        Code::Prologue,
+        "a prologue has none to give"
+    );
     for (what, at) in [
         ("file_len", 32),
         ("index_len", 112),
