@@ -19,7 +19,6 @@ except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
 
-STEPS = 8
 ROUNDS = 7
 torch.set_num_threads(1)
 beside = Beside(sys.argv[1], sys.argv[2])
@@ -28,7 +27,8 @@ beside = Beside(sys.argv[1], sys.argv[2])
 class Layer:
     """Drive, k winners, homeostasis, STDP with traces where neurons fire: the layer that the benches step."""
 
-    def __init__(self, n, dendrites, synapses, samples, compiled):
+    def __init__(self, n, dendrites, synapses, samples, count, compiled):
+        self.count = count
         self.n, self.dendrites, self.samples = n, dendrites, samples
         self.k = -(-n // 25)
         generator = torch.Generator().manual_seed(1)
@@ -61,21 +61,21 @@ class Layer:
 
     def steps(self):
         with torch.inference_mode():
-            for _ in range(STEPS):
+            for _ in range(self.count):
                 self.turn = (self.turn + 1) % 4
                 self.filaments, self.internal, self.theta, self.trace = self.step(
                     self.inputs[self.turn], self.filaments, self.internal, self.theta, self.trace
                 )
 
 
-def pyfolds(n, dendrites, synapses, samples):
+def pyfolds(n, dendrites, synapses, samples, count):
     """As many neurons as the layer has: PyFolds steps each by itself."""
     torch.manual_seed(1)
     neurons = [MPJRDNeuron(MPJRDConfig(n_dendrites=dendrites, n_synapses_per_dendrite=synapses)) for _ in range(n)]
     inputs = [torch.rand(samples, dendrites, synapses) for _ in range(4)]
 
     def steps():
-        for turn in range(STEPS):
+        for turn in range(count):
             for neuron in neurons:
                 neuron(inputs[turn % 4])
 
@@ -90,17 +90,19 @@ try:
         (100, 8, 64, 256),
         (1000, 8, 64, 32),
     ]:
-        shape = (n, dendrites, synapses, samples)
+        # Many times what a request takes, and PyFolds still comes to an end.
+        count = min(max(6400 // (n * samples), 8), 2048)
+        case = (n, dendrites, synapses, samples, count)
         # Each shape is compiled for itself.
         torch._dynamo.reset()
         cases = {
-            "fold": beside.case(f"step {n} {dendrites} {synapses} {samples} {STEPS}"),
-            "PyTorch eager": Layer(*shape, False).steps,
-            "PyTorch torch.compile": Layer(*shape, True).steps,
+            "fold": beside.case(f"step {n} {dendrites} {synapses} {samples} {count}"),
+            "PyTorch eager": Layer(*case, False).steps,
+            "PyTorch torch.compile": Layer(*case, True).steps,
         }
         if n <= 100:
-            cases["PyFolds 1.0.2"] = pyfolds(*shape)
-        updates = n * dendrites * synapses * samples * STEPS
+            cases["PyFolds 1.0.2"] = pyfolds(*case)
+        updates = n * dendrites * synapses * samples * count
         measure(f"peers: step n={n} D={dendrites} S={synapses} B={samples}", updates, ROUNDS, cases)
 finally:
     beside.close()

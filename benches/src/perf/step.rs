@@ -5,8 +5,8 @@ use fold_core::Shape;
 
 use crate::{Case, Scale, measure};
 
-/// Steps that one case makes at a time.
-const STEPS: u64 = 8;
+/// Updates that one case makes at a time, at least: many times what it takes to wake the threads of its pool.
+const UPDATES: u64 = 1 << 25;
 
 /// Competition, homeostasis, and STDP where neurons fire, as the benches' base layer has them.
 pub(crate) fn steps(scale: Scale) -> anyhow::Result<()> {
@@ -37,15 +37,16 @@ pub(crate) fn steps(scale: Scale) -> anyhow::Result<()> {
             dendrites,
             synapses,
         } = shape;
-        let updates = shape.synapse_count() as u64 * samples as u64 * STEPS;
+        let updates = shape.synapse_count() as u64 * samples as u64;
+        let steps = UPDATES.div_ceil(updates).clamp(8, 4096);
         let mut cases: Vec<Case<'_>> = Vec::new();
         for (name, threads) in [("1 thread", 1), ("2 threads", 2)] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
             let mut running = Running::new(shape, samples)?;
-            cases.push((name, Box::new(move || pool.install(|| running.steps(STEPS)))));
+            cases.push((name, Box::new(move || pool.install(|| running.steps(steps)))));
         }
         let group = format!("step: n={neurons} D={dendrites} S={synapses} B={samples}");
-        measure(&group, updates, scale.rounds.max(3) * 3, &mut cases)?;
+        measure(&group, updates * steps, scale.rounds.max(3) * 3, &mut cases)?;
     }
     Ok(())
 }

@@ -78,11 +78,21 @@ fn newest(root: &Path) -> anyhow::Result<Option<PathBuf>> {
         .max())
 }
 
-/// Measures again and compares every ratio with the newest record; `None` where there is none.
+/// Measures again and compares every ratio with the newest record; `None` where there is none. What is slower is measured once
+/// more: code that got slower is slower in both runs, a neighbour on the machine seldom is.
 pub(crate) fn check(root: &Path, folder: &Path) -> anyhow::Result<Option<String>> {
     let Some(path) = newest(root)? else { return Ok(None) };
-    let slower = Record::read(&path)?.slowdowns(&measure(root, folder)?);
+    let recorded = Record::read(&path)?;
+    let mut slower = recorded.slowdowns(&measure(root, folder)?);
     ensure!(!slower.is_empty(), "no case of {} is left", path.display());
+    if slower.iter().any(|(_, ratio)| *ratio > SLOWDOWN_MAX) {
+        let again = recorded.slowdowns(&measure(root, folder)?);
+        for (name, ratio) in &mut slower {
+            let other = again.iter().find(|(other, _)| other == name);
+            *ratio = other.map_or(*ratio, |(_, other)| ratio.min(*other));
+        }
+        slower.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+    }
     let lines = slower
         .iter()
         .map(|(name, ratio)| format!("{ratio:6.2}  {name}"))

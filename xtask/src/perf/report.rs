@@ -183,8 +183,10 @@ fn steps_table(out: &mut String, record: &Record) {
          | layer | 1 thread: a step | 10^9 updates/s | quartiles | 2 threads: as fast |\n|---|---|---|---|---|\n"
     );
     for (group, cases) in record.groups().filter(|(group, _)| group.starts_with("step")) {
-        let [one, two] = cases else { continue };
-        let steps = 8.0;
+        let ([one, two], Some(sizes)) = (cases, step_sizes(group)) else {
+            continue;
+        };
+        let steps = one.amount as f64 / sizes.iter().product::<f64>();
         let micro = |time: u64| time as f64 / 1e3 / steps;
         let _ = writeln!(
             out,
@@ -199,20 +201,26 @@ fn steps_table(out: &mut String, record: &Record) {
     }
 }
 
+/// Neurons, dendrites, synapses and samples of a group of steps.
+fn step_sizes(group: &str) -> Option<[f64; 4]> {
+    let numbers = group
+        .strip_prefix("step: ")?
+        .split([' ', '='])
+        .filter_map(|word| word.parse().ok());
+    numbers.collect::<Vec<f64>>().try_into().ok()
+}
+
 /// How the time of a step grows with neurons, synapses and samples: the exponent of a power law through the medians, by least
 /// squares of the logarithms. 1 is linear.
 fn growth_table(out: &mut String, record: &Record) {
     let steps = record
         .groups()
         .filter_map(|(group, cases)| {
-            let numbers = group
-                .strip_prefix("step: ")?
-                .split([' ', '='])
-                .filter_map(|word| word.parse().ok());
-            let [neurons, dendrites, synapses, samples] = numbers.collect::<Vec<f64>>()[..] else {
-                return None;
-            };
-            Some(([neurons, dendrites * synapses, samples], cases[0].median as f64))
+            let [neurons, dendrites, synapses, samples] = step_sizes(group)?;
+            let size = [neurons, dendrites * synapses, samples];
+            // Time per update, times the updates of one step.
+            let time = cases[0].median as f64 / cases[0].amount as f64 * size.iter().product::<f64>();
+            Some((size, time))
         })
         .collect::<Vec<_>>();
     let _ = write!(
@@ -270,8 +278,9 @@ mod tests {
 
     #[test]
     fn growth_is_the_slope_of_the_logarithms() {
-        let csv = "step: n=100 D=8 S=64 B=32,1 thread,1,9,0,1000,0\nstep: n=400 D=8 S=64 B=32,1 thread,1,9,0,4000,0\n\
-                   step: n=1000 D=8 S=64 B=32,1 thread,1,9,0,10000,0\n";
+        let csv = "step: n=100 D=8 S=64 B=32,1 thread,1638400,9,0,1000,0\n\
+                   step: n=400 D=8 S=64 B=32,1 thread,13107200,9,0,8000,0\n\
+                   step: n=1000 D=8 S=64 B=32,1 thread,16384000,9,0,10000,0\n";
         let mut out = String::new();
         growth_table(&mut out, &Record::parse(csv).unwrap());
         assert!(out.contains("| neurons n | 100 | 1000 | 1.00 | 0 % |"), "{out}");
