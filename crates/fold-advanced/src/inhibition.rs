@@ -13,6 +13,7 @@ use std::fmt;
 use fold_core::Shape;
 use fold_core::invariants::{Breach, Part};
 use fold_core::params::{Parameter, Range, Violations};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -95,13 +96,20 @@ impl InhibitionParams {
 /// Up to so many winners are kept in order while the contenders pass by.
 const FEW: usize = 16;
 
+/// Below this many scores a second thread does not pay.
+const SERIAL_WORK: usize = 1 << 14;
+
+/// Into so many parts the samples are divided where it does.
+const TASKS: usize = 16;
+
 /// The competition of a layer.
 #[derive(Debug, Clone)]
 pub struct Inhibition {
     params: InhibitionParams,
     winners: usize,
     shape: Shape,
-    ranking: Vec<u32>,
+    /// The best contenders of a sample, for each of the tasks: no dynamic state.
+    rankings: Vec<Vec<u32>>,
 }
 
 impl Inhibition {
@@ -116,13 +124,13 @@ impl Inhibition {
             params: *params,
             winners,
             shape,
-            ranking: Vec::with_capacity(shape.neuron_count()),
+            rankings: vec![Vec::new(); TASKS],
         }
     }
 
     /// Lets the neurons of one sample compete; `spikes` is written in full.
-    fn compete(&mut self, score: &[f32], potential: &[f32], spikes: &mut [u8]) {
-        self.ranking.clear();
+    fn compete(&self, ranking: &mut Vec<u32>, score: &[f32], potential: &[f32], spikes: &mut [u8]) {
+        ranking.clear();
         let contends = |k: usize| match self.params.contenders {
             Contenders::AboveThreshold => score[k] >= 0.0,
             Contenders::Driven => potential[k] > 0.0 && score[k] > f32::NEG_INFINITY,
@@ -137,36 +145,32 @@ impl Inhibition {
                 if score[k as usize] < bar {
                     continue;
                 }
-                if self.ranking.len() < self.winners {
-                    self.ranking.push(k);
-                } else if self
-                    .ranking
-                    .last()
-                    .is_some_and(|last| better(&k, last) == Ordering::Less)
-                {
-                    self.ranking.pop();
-                    self.ranking.push(k);
+                if ranking.len() < self.winners {
+                    ranking.push(k);
+                } else if ranking.last().is_some_and(|last| better(&k, last) == Ordering::Less) {
+                    ranking.pop();
+                    ranking.push(k);
                 } else {
                     continue;
                 }
-                let mut at = self.ranking.len() - 1;
-                while at > 0 && better(&k, &self.ranking[at - 1]) == Ordering::Less {
-                    self.ranking.swap(at, at - 1);
+                let mut at = ranking.len() - 1;
+                while at > 0 && better(&k, &ranking[at - 1]) == Ordering::Less {
+                    ranking.swap(at, at - 1);
                     at -= 1;
                 }
-                if let Some(&last) = self.ranking.last().filter(|_| self.ranking.len() == self.winners) {
+                if let Some(&last) = ranking.last().filter(|_| ranking.len() == self.winners) {
                     bar = score[last as usize];
                 }
             }
         } else {
-            self.ranking.extend(contenders);
-            if self.ranking.len() > self.winners {
-                self.ranking.select_nth_unstable_by(self.winners, better);
-                self.ranking.truncate(self.winners);
+            ranking.extend(contenders);
+            if ranking.len() > self.winners {
+                ranking.select_nth_unstable_by(self.winners, better);
+                ranking.truncate(self.winners);
             }
         }
         spikes.fill(0);
-        for &winner in &self.ranking {
+        for &winner in &*ranking {
             spikes[winner as usize] = 1;
         }
     }
@@ -191,13 +195,25 @@ impl Mechanism for Inhibition {
 
     fn act(&mut self, context: &mut StepContext<'_>) {
         let neurons = self.shape.neuron_count();
-        let rows = context
-            .score
-            .chunks_exact(neurons)
-            .zip(context.potential.chunks_exact(neurons));
-        for ((score, potential), spikes) in rows.zip(context.spikes.chunks_exact_mut(neurons)) {
-            self.compete(score, potential, spikes);
+        let mut rankings = std::mem::take(&mut self.rankings);
+        let run = |ranking: &mut Vec<u32>, score: &[f32], potential: &[f32], spikes: &mut [u8]| {
+            let rows = score.chunks_exact(neurons).zip(potential.chunks_exact(neurons));
+            for ((score, potential), spikes) in rows.zip(spikes.chunks_exact_mut(neurons)) {
+                self.compete(ranking, score, potential, spikes);
+            }
+        };
+        if context.score.len() < SERIAL_WORK {
+            run(&mut rankings[0], context.score, context.potential, context.spikes);
+        } else {
+            let part = context.samples.div_ceil(TASKS) * neurons;
+            let scores = context.score.par_chunks(part).zip(context.potential.par_chunks(part));
+            let rows = scores.zip(context.spikes.par_chunks_mut(part));
+            rankings
+                .par_iter_mut()
+                .zip(rows)
+                .for_each(|(ranking, ((score, potential), spikes))| run(ranking, score, potential, spikes));
         }
+        self.rankings = rankings;
     }
 
     fn rest(&mut self, _samples: usize) {}
@@ -229,7 +245,7 @@ mod tests {
             contenders,
         };
         let mut spikes = vec![9; score.len()];
-        Inhibition::new(&params, shape).compete(score, potential, &mut spikes);
+        Inhibition::new(&params, shape).compete(&mut Vec::new(), score, potential, &mut spikes);
         spikes
     }
 

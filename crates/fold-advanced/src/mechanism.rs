@@ -107,25 +107,9 @@ impl Drive {
         self.touched.iter_mut().zip(self.rows.chunks_exact_mut(self.row_len))
     }
 
-    /// Flags \[n\] and rows [n, D * S] as two slices, for writers that work in parallel.
+    /// Flags \[n\] and rows [n, D * S] as two slices, for those that work in parallel.
     pub fn parts_mut(&mut self) -> (&mut [u8], &mut [f32]) {
         (&mut self.touched, &mut self.rows)
-    }
-
-    /// Flags \[n\] and rows [n, D * S].
-    #[must_use]
-    pub fn parts(&self) -> (&[u8], &[f32]) {
-        (&self.touched, &self.rows)
-    }
-
-    /// Makes every touched row zero and untouched again.
-    pub fn clear(&mut self) {
-        for (flag, row) in self.touched.iter_mut().zip(self.rows.chunks_exact_mut(self.row_len)) {
-            if *flag != 0 {
-                row.fill(0.0);
-                *flag = 0;
-            }
-        }
     }
 }
 

@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn rows_survive_the_round_trip_at_every_edge_of_a_block() {
         for samples in [0, 1, 7, 8, 9, 16, 17] {
-            for width in [0, 1, 3] {
+            for width in [0, 1, 3, 8, 21] {
                 let rows: Vec<f32> = (0..samples * width).map(|k| k as f32 + 1.0).collect();
                 let mut lanes = Lanes::zeros(samples, width);
                 lanes.fill(&rows);

@@ -175,17 +175,23 @@ impl LayerState {
         absorb_row(&self.quantizer, &self.table, row, drive)
     }
 
-    /// Lets every neuron whose flag is not 0 absorb its row of `rows` [n, D * S]. Returns how many synapses changed their N.
+    /// Lets every neuron whose flag is not 0 absorb its row of `rows` [n, D * S]; row and flag are zero then. Returns how many
+    /// synapses changed their N.
     ///
     /// - `touched`: \[n\].
-    pub fn absorb_rows(&mut self, touched: &[u8], rows: &[f32]) -> usize {
+    pub fn absorb_rows(&mut self, touched: &mut [u8], rows: &mut [f32]) -> usize {
         let row = self.shape.row_len();
         let busy = touched.iter().filter(|flag| **flag != 0).count();
         if busy * row < SERIAL_WORK {
-            let rows = touched.iter().zip(rows.chunks_exact(row)).enumerate();
+            let rows = touched.iter_mut().zip(rows.chunks_exact_mut(row)).enumerate();
             return rows
                 .filter(|(_, (flag, _))| **flag != 0)
-                .map(|(neuron, (_, drive))| self.absorb(neuron, drive))
+                .map(|(neuron, (flag, drive))| {
+                    let moved = self.absorb(neuron, drive);
+                    drive.fill(0.0);
+                    *flag = 0;
+                    moved
+                })
                 .sum();
         }
         let (quantizer, table) = (self.quantizer, &self.table);
@@ -195,14 +201,17 @@ impl LayerState {
             .par_chunks_mut(row * LANES)
             .zip(self.internal.par_chunks_mut(row * LANES))
             .zip(self.weights.values_mut().par_chunks_exact_mut(row));
-        let drives = touched.par_chunks(LANES).zip(rows.par_chunks(row * LANES));
+        let drives = touched.par_chunks_mut(LANES).zip(rows.par_chunks_mut(row * LANES));
         let moved = state.zip(drives).map(|(((n, i), w), (touched, drives))| {
             let state = n.chunks_exact_mut(row).zip(i.chunks_exact_mut(row)).enumerate();
-            let rows = state.zip(touched.iter().zip(drives.chunks_exact(row)));
+            let rows = state.zip(touched.iter_mut().zip(drives.chunks_exact_mut(row)));
             rows.filter(|(_, (flag, _))| **flag != 0)
-                .map(|((lane, (n, i)), (_, drive))| {
+                .map(|((lane, (n, i)), (flag, drive))| {
                     let w = w.iter_mut().map(|w| &mut w[lane]);
-                    absorb_row(&quantizer, table, (n, i, w), drive)
+                    let moved = absorb_row(&quantizer, table, (n, i, w), drive);
+                    drive.fill(0.0);
+                    *flag = 0;
+                    moved
                 })
                 .sum::<usize>()
         });

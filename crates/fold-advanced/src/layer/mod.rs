@@ -184,9 +184,8 @@ impl Layer {
         run(Phase::Credit, &mut context);
         run(Phase::Consolidate, &mut context);
         run(Phase::Prune, &mut context);
-        let (touched, rows) = context.drive.parts();
+        let (touched, rows) = context.drive.parts_mut();
         context.state.absorb_rows(touched, rows);
-        context.drive.clear();
         run(Phase::Regulate, &mut context);
 
         self.watch(samples)?;
@@ -245,9 +244,8 @@ impl Layer {
         for mechanism in &mut self.mechanisms {
             mechanism.sleep(duration_ms, &mut self.work.drive);
         }
-        let (touched, rows) = self.work.drive.parts();
+        let (touched, rows) = self.work.drive.parts_mut();
         let moved = self.state.absorb_rows(touched, rows);
-        self.work.drive.clear();
         self.rest();
         Ok(moved)
     }

@@ -168,6 +168,31 @@ fn the_number_of_threads_changes_no_bit() {
     assert_eq!([run_on(2), run_on(3)], [one; 2]);
 }
 
+/// So many samples that the competition is divided among the threads.
+#[test]
+fn the_number_of_threads_changes_no_winner_of_a_large_batch() {
+    let run_on = |threads| {
+        let mut config = everything(7);
+        config.shape = Shape {
+            neurons: 150,
+            dendrites: 2,
+            synapses: 4,
+        };
+        config.lines = 8;
+        config.homeostasis.as_mut().unwrap().rate_target = 0.01;
+        config.feedback.as_mut().unwrap().threshold = 0.01;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut layer = build(config, 120);
+            let spikes = run(&mut layer, 0..10);
+            assert!(spikes.iter().flatten().any(|s| *s != 0));
+            (spikes, fingerprint(&layer))
+        })
+    };
+    let one = run_on(1);
+    assert!(run_on(2) == one && run_on(3) == one);
+}
+
 /// Without noise (which is drawn per sample index) the order of the samples carries no meaning.
 #[test]
 fn permuting_the_batch_permutes_the_spikes_and_leaves_the_weights_alone() {
