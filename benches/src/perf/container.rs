@@ -114,9 +114,8 @@ pub(crate) fn loading(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let view_all = || {
         let checkpoint = map_checkpoint(&fold)?;
-        for index in 0..count {
-            checkpoint.tensor_view(&tensor_name(index))?;
-        }
+        let view = |index| checkpoint.tensor_view(&tensor_name(index)).map(drop);
+        (0..count).into_par_iter().try_for_each(view)?;
         Ok(count as u64)
     };
     let mut cases: Vec<Case<'_>> = vec![

@@ -19,7 +19,7 @@ pub(super) const ALL: &[Goal] = &[
     Goal {
         claim: "a verified mapped load takes at most 1 / 0.9 of reading the same mapping once",
         group: LOAD,
-        case: "fold: map and verify every tensor",
+        case: "fold: the same on one thread",
         other: "limit: map and read every byte once",
         most: 1.0 / 0.9,
     },
