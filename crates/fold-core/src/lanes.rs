@@ -77,27 +77,27 @@ impl Lanes {
         if self.width == 0 {
             return;
         }
-        for (block, samples) in self
+        for (block, part) in self
             .values
             .chunks_exact_mut(self.width)
             .zip(rows.chunks(LANES * self.width))
         {
-            if samples.len() == LANES * self.width {
+            if part.len() == LANES * self.width {
                 let (squares, rest) = block.as_chunks_mut::<LANES>();
                 let whole = self.width - rest.len();
                 for (square, k) in squares.iter_mut().zip((0..whole).step_by(LANES)) {
                     let rows: [Lane; LANES] = std::array::from_fn(|lane| {
-                        let row = &samples[lane * self.width + k..];
+                        let row = &part[lane * self.width + k..];
                         std::array::from_fn(|at| row[at])
                     });
                     *square = transposed(&rows);
                 }
                 for (value, k) in rest.iter_mut().zip(whole..) {
-                    *value = std::array::from_fn(|lane| samples[lane * self.width + k]);
+                    *value = std::array::from_fn(|lane| part[lane * self.width + k]);
                 }
                 continue;
             }
-            for (lane, row) in samples.chunks_exact(self.width).enumerate() {
+            for (lane, row) in part.chunks_exact(self.width).enumerate() {
                 for (value, &x) in block.iter_mut().zip(row) {
                     value[lane] = x;
                 }
@@ -110,23 +110,23 @@ impl Lanes {
         if self.width == 0 {
             return;
         }
-        for (block, samples) in self.blocks().zip(rows.chunks_mut(LANES * self.width)) {
-            if samples.len() == LANES * self.width {
+        for (block, part) in self.blocks().zip(rows.chunks_mut(LANES * self.width)) {
+            if part.len() == LANES * self.width {
                 let (squares, rest) = block.as_chunks::<LANES>();
                 let whole = self.width - rest.len();
                 for (square, k) in squares.iter().zip((0..whole).step_by(LANES)) {
                     for (lane, row) in transposed(square).iter().enumerate() {
-                        samples[lane * self.width + k..][..LANES].copy_from_slice(row);
+                        part[lane * self.width + k..][..LANES].copy_from_slice(row);
                     }
                 }
                 for (value, k) in rest.iter().zip(whole..) {
                     for (lane, &x) in value.iter().enumerate() {
-                        samples[lane * self.width + k] = x;
+                        part[lane * self.width + k] = x;
                     }
                 }
                 continue;
             }
-            for (lane, row) in samples.chunks_exact_mut(self.width).enumerate() {
+            for (lane, row) in part.chunks_exact_mut(self.width).enumerate() {
                 for (x, value) in row.iter_mut().zip(block) {
                     *x = value[lane];
                 }

@@ -13,7 +13,7 @@
 use rayon::prelude::*;
 
 use crate::invariants::{Breach, Invariant, Part, Place, check_range};
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{LANES, Lane, Lanes};
 use crate::params::{FilamentParams, SpikeParams};
 use crate::quantizer::Quantizer;
 use crate::random::{Random, Stream, below};
@@ -35,6 +35,12 @@ pub struct StoredState {
     /// 1 where quarantined, \[n\].
     pub quarantined: Vec<u8>,
 }
+
+/// Filaments, residuals and weights of neurons side by side, with their flags and rows of a drive.
+type Group<'a> = (
+    ((&'a mut [u8], &'a mut [f32]), &'a mut [Lane]),
+    (&'a mut [u8], &'a mut [f32]),
+);
 
 /// The state of a layer.
 #[derive(Debug, Clone, PartialEq)]
@@ -182,27 +188,11 @@ impl LayerState {
     pub fn absorb_rows(&mut self, touched: &mut [u8], rows: &mut [f32]) -> usize {
         let row = self.shape.row_len();
         let busy = touched.iter().filter(|flag| **flag != 0).count();
-        if busy * row < SERIAL_WORK {
-            let rows = touched.iter_mut().zip(rows.chunks_exact_mut(row)).enumerate();
-            return rows
-                .filter(|(_, (flag, _))| **flag != 0)
-                .map(|(neuron, (flag, drive))| {
-                    let moved = self.absorb(neuron, drive);
-                    drive.fill(0.0);
-                    *flag = 0;
-                    moved
-                })
-                .sum();
-        }
         let (quantizer, table) = (self.quantizer, &self.table);
         // Neurons whose weights lie side by side go together.
-        let state = self
-            .filaments
-            .par_chunks_mut(row * LANES)
-            .zip(self.internal.par_chunks_mut(row * LANES))
-            .zip(self.weights.values_mut().par_chunks_exact_mut(row));
-        let drives = touched.par_chunks_mut(LANES).zip(rows.par_chunks_mut(row * LANES));
-        let moved = state.zip(drives).map(|(((n, i), w), (touched, drives))| {
+        let group = row * LANES;
+        let (n, i, w) = (&mut self.filaments, &mut self.internal, self.weights.values_mut());
+        let run = |(((n, i), w), (touched, drives)): Group<'_>| {
             let state = n.chunks_exact_mut(row).zip(i.chunks_exact_mut(row)).enumerate();
             let rows = state.zip(touched.iter_mut().zip(drives.chunks_exact_mut(row)));
             rows.filter(|(_, (flag, _))| **flag != 0)
@@ -214,8 +204,20 @@ impl LayerState {
                     moved
                 })
                 .sum::<usize>()
-        });
-        moved.sum()
+        };
+        if busy * row < SERIAL_WORK {
+            let state = n
+                .chunks_mut(group)
+                .zip(i.chunks_mut(group))
+                .zip(w.chunks_exact_mut(row));
+            let drives = touched.chunks_mut(LANES).zip(rows.chunks_mut(group));
+            state.zip(drives).map(run).sum()
+        } else {
+            let state = n.par_chunks_mut(group).zip(i.par_chunks_mut(group));
+            let state = state.zip(w.par_chunks_exact_mut(row));
+            let drives = touched.par_chunks_mut(LANES).zip(rows.par_chunks_mut(group));
+            state.zip(drives).map(run).sum()
+        }
     }
 
     /// Empties one synapse, a flat index into [n, D, S]: N = n_min, I = 0.
