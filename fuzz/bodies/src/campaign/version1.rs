@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use fold_format::v1::{self, File, Keys};
+use fold_format::v1::{self, Entry, File, Keys};
 use fold_format::{Code, Depth, Limits, Verdict, VerifyOptions};
 
 use super::{Settings, Tally, sweep};
@@ -58,11 +58,15 @@ impl Recorded {
         }
     }
 
-    /// Whether every payload of the damaged file is as it was.
-    fn payloads_are_the_same(&self, bytes: &[u8]) -> bool {
+    /// Whether every payload of the damaged file is as it was and where it was, under the same name if `named`.
+    fn payloads_are_the_same(&self, bytes: &[u8], named: bool) -> bool {
         let Some(file) = open(bytes) else { return false };
-        let same = |(name, payload): &(String, Vec<u8>)| file.payload(name).is_ok_and(|read| read == *payload);
-        file.chunks().len() >= self.payloads.len() && self.payloads.iter().all(same)
+        let mut chunks = file.chunks().iter();
+        self.payloads.iter().all(|(name, payload)| {
+            let same = |entry: &Entry| file.payload(&entry.name).is_ok_and(|read| read == *payload);
+            // A payload that cannot be read is among the chunks, not among the payloads.
+            chunks.any(|entry| (!named || *entry.name == **name) && same(entry))
+        })
     }
 
     fn metadata_are_the_same(&self, bytes: &[u8]) -> bool {
@@ -80,7 +84,8 @@ fn verify(bytes: &[u8]) -> v1::Report {
 }
 
 /// Every bit of every file. A payload that is handed out is the original; of a file of which nothing is reported
-/// the payloads are as they were, and the metadata too, unless the report warns that nothing speaks for them.
+/// the payloads are as they were, and the metadata, of which the chunks' names are a part, too, unless the report
+/// warns that nothing speaks for them.
 pub(super) fn every_bit(settings: &Settings, end: Option<Instant>) -> (usize, u64, Tally) {
     let (mut planned, mut tally) = (0, Tally::default());
     let stride = settings.stride.div_ceil(4);
@@ -108,7 +113,9 @@ fn flipped(recorded: &Recorded, bytes: &[u8], context: &str, tally: &mut Tally) 
     let report = verify(bytes);
     if report.verdict != Verdict::Ok || report.findings.len() > recorded.findings {
         tally.detected += 1;
-    } else if recorded.payloads_are_the_same(bytes) && (says_so(&report) || recorded.metadata_are_the_same(bytes)) {
+    } else if recorded.payloads_are_the_same(bytes, !says_so(&report))
+        && (says_so(&report) || recorded.metadata_are_the_same(bytes))
+    {
         tally.harmless += 1;
     } else {
         tally.wrong(|| format!("{name}: {context}: nothing is reported"));
