@@ -16,10 +16,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use crate::directory::{Directory, OpenMode};
 use crate::error::{Error, IoFault, Misuse, Operation};
 use crate::finding::{Cause, Finding, Foreign, Region};
+use crate::frames::Decoder;
 use crate::index::Chunk;
 use crate::info::{ChunkInfo, Info, TensorInfo};
 use crate::limits::Limits;
-use crate::memory::{Aligned, PAGE, zeros};
+use crate::memory::{Aligned, PAGE, Spares, zeros};
 use crate::restore::RestoredBlocks;
 use crate::seal::PublicKey;
 use crate::sign::signature_finding;
@@ -87,6 +88,10 @@ pub struct Checkpoint<S = File> {
     pub(crate) edge: Mutex<Option<(u64, Vec<u8>)>>,
     /// The last frame that was decoded for a part of it.
     pub(crate) frame: Mutex<Option<DecodedFrame>>,
+    /// What decodes frames, one for each thread that ever did at the same time.
+    pub(crate) decoders: Spares<Decoder>,
+    /// Memory for the stored bytes of a batch of frames.
+    pub(crate) batches: Spares<Aligned<PAGE>>,
     /// By parity group: the lost blocks that were restored for a read; none where the group lost too many.
     pub(crate) restored: Mutex<BTreeMap<u32, Option<RestoredBlocks>>>,
 }
@@ -195,6 +200,8 @@ impl<S: ReadAt> Checkpoint<S> {
             structure: OnceLock::new(),
             edge: Mutex::new(None),
             frame: Mutex::new(None),
+            decoders: Spares::new(),
+            batches: Spares::new(),
             restored: Mutex::new(BTreeMap::new()),
         }
     }

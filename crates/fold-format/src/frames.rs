@@ -9,10 +9,13 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Decompressor;
+use zstd::zstd_safe::zstd_sys::ZSTD_EndDirective;
+use zstd::zstd_safe::{self, CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
 
 use crate::info::Encoding;
 use crate::layout::{FRAME_ENTRY_LEN, FRAME_STORED_RAW, MAX_EXPANSION};
+use crate::shuffle::{shuffle, unshuffle};
 use crate::wire::len_u64;
 
 /// How a chunk is cut into frames.
@@ -155,9 +158,13 @@ pub(crate) struct Encoded {
     pub(crate) stored_raw: bool,
 }
 
-/// Encodes frames one after another, with its own zstd context.
+/// Encodes frames one after another, with its own zstd contexts.
 pub(crate) struct Encoder {
-    compressor: Compressor<'static>,
+    /// Looks for repeats as the level asks for.
+    repeats: CCtx<'static>,
+    /// Hardly looks for any: what shuffled numbers have is bytes that are more frequent than others, and runs.
+    frequencies: CCtx<'static>,
+    level: i32,
     shuffled: Vec<u8>,
 }
 
@@ -165,25 +172,43 @@ impl Encoder {
     /// # Errors
     /// The level is out of zstd's range, or there is no memory.
     pub(crate) fn new(level: i32) -> io::Result<Self> {
+        /// The longest shortest match, in bytes, and the least table to find matches by, as a power of two.
+        const FREQUENCIES: [CParameter; 3] = [
+            CParameter::CompressionLevel(1),
+            CParameter::MinMatch(7),
+            CParameter::HashLog(6),
+        ];
         Ok(Self {
-            compressor: Compressor::new(level)?,
+            repeats: context(&[CParameter::CompressionLevel(level)])?,
+            frequencies: context(&FREQUENCIES)?,
+            level,
             shuffled: Vec::new(),
         })
     }
 
     /// One frame of not more than 2^20 bytes of content.
     ///
+    /// A level above 1 searches shuffled content for repeats too, and keeps what is shorter.
+    ///
     /// # Errors
     /// zstd fails, which it does not unless there is no memory.
     pub(crate) fn encode(&mut self, content: &[u8], shuffle_width: u8) -> io::Result<Encoded> {
-        let input = if shuffle_width == 0 {
-            content
+        let mut bytes = if shuffle_width == 0 {
+            compress(&mut self.repeats, content, content.len())?
         } else {
+            let width = usize::from(shuffle_width);
             self.shuffled.resize(content.len(), 0);
-            shuffle(content, &mut self.shuffled, usize::from(shuffle_width));
-            &self.shuffled
+            shuffle(content, &mut self.shuffled, width);
+            let plane_len = content.len().checked_div(width).unwrap_or(0);
+            let bytes = compress(&mut self.frequencies, &self.shuffled, plane_len)?;
+            match self.level {
+                ..=1 => bytes,
+                _ => {
+                    let other = compress(&mut self.repeats, &self.shuffled, plane_len)?;
+                    if other.len() < bytes.len() { other } else { bytes }
+                }
+            }
         };
-        let mut bytes = self.compressor.compress(input)?;
         pad(&mut bytes, content.len());
         let stored_raw = bytes.len() >= content.len();
         if stored_raw {
@@ -191,6 +216,46 @@ impl Encoder {
         }
         Ok(Encoded { bytes, stored_raw })
     }
+}
+
+fn context(parameters: &[CParameter]) -> io::Result<CCtx<'static>> {
+    let mut context = CCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
+    for &parameter in parameters {
+        context.set_parameter(parameter).map_err(zstd_error)?;
+    }
+    Ok(context)
+}
+
+fn zstd_error(code: zstd_safe::ErrorCode) -> io::Error {
+    io::Error::other(zstd_safe::get_error_name(code))
+}
+
+/// One zstd frame whose blocks end where parts of that length do, so that each part has a code of its own, and one
+/// that nothing can be gained from is copied by the decoder.
+fn compress(context: &mut CCtx<'_>, input: &[u8], part_len: usize) -> io::Result<Vec<u8>> {
+    /// Bytes of a block that are not content.
+    const BLOCK_HEADER_LEN: usize = 3;
+    context.reset(ResetDirective::SessionOnly).map_err(zstd_error)?;
+    context
+        .set_pledged_src_size(Some(len_u64(input.len())))
+        .map_err(zstd_error)?;
+    let mut parts = input.chunks(part_len.max(1)).peekable();
+    let headers = parts.len().saturating_mul(BLOCK_HEADER_LEN);
+    let mut bytes = Vec::with_capacity(zstd_safe::compress_bound(input.len()).saturating_add(headers));
+    let mut out = OutBuffer::around(&mut bytes);
+    while let Some(part) = parts.next() {
+        let directive = match parts.peek() {
+            Some(_) => ZSTD_EndDirective::ZSTD_e_flush,
+            None => ZSTD_EndDirective::ZSTD_e_end,
+        };
+        let left = context
+            .compress_stream2(&mut out, &mut InBuffer::around(part), directive)
+            .map_err(zstd_error)?;
+        if left != 0 {
+            return Err(io::Error::other("zstd wrote more than its bound"));
+        }
+    }
+    Ok(bytes)
 }
 
 /// Brings a frame to the least length that its content allows, by one of zstd's skippable frames.
@@ -244,7 +309,7 @@ impl Decoder {
             return Ok(());
         }
         let expected = len_u64(content.len());
-        let declared = zstd::zstd_safe::get_frame_content_size(stored).unwrap_or(None);
+        let declared = zstd_safe::get_frame_content_size(stored).unwrap_or(None);
         if declared != Some(expected) {
             return Err(FrameFault::Length { declared, expected });
         }
@@ -264,77 +329,6 @@ impl Decoder {
         Ok(())
     }
 }
-
-/// All first bytes of the elements, then all second ones, and so on; what is left of the last element stays behind.
-fn shuffle(from: &[u8], to: &mut [u8], width: usize) {
-    match width {
-        2 => shuffle_2(from, to),
-        4 => shuffle_4(from, to),
-        8 => shuffle_8(from, to),
-        _ => to.copy_from_slice(from),
-    }
-}
-
-/// The reverse of [`shuffle`].
-fn unshuffle(from: &[u8], to: &mut [u8], width: usize) {
-    match width {
-        2 => unshuffle_2(from, to),
-        4 => unshuffle_4(from, to),
-        8 => unshuffle_8(from, to),
-        _ => to.copy_from_slice(from),
-    }
-}
-
-/// `shuffle` and `unshuffle` of elements of one width, in numbers of that width: such loops become vector instructions.
-macro_rules! shuffle_of {
-    ($number:ty, $shuffle:ident, $unshuffle:ident) => {
-        fn $shuffle(from: &[u8], to: &mut [u8]) {
-            let (elements, rest) = from.as_chunks::<{ size_of::<$number>() }>();
-            let (planes, tail) = to
-                .split_at_mut_checked(from.len().saturating_sub(rest.len()))
-                .unwrap_or_default();
-            tail.copy_from_slice(rest);
-            for (shift, plane) in (0_u32..)
-                .step_by(8)
-                .zip(planes.chunks_exact_mut(elements.len().max(1)))
-            {
-                for (slot, element) in plane.iter_mut().zip(elements) {
-                    let [byte, ..] = <$number>::from_le_bytes(*element)
-                        .wrapping_shr(shift)
-                        .to_le_bytes();
-                    *slot = byte;
-                }
-            }
-        }
-
-        fn $unshuffle(from: &[u8], to: &mut [u8]) {
-            /// Elements that are put together at a time, one plane behind the other.
-            const RUN: usize = 256;
-            let (elements, tail) = to.as_chunks_mut::<{ size_of::<$number>() }>();
-            let (planes, rest) = from
-                .split_at_checked(from.len().saturating_sub(tail.len()))
-                .unwrap_or_default();
-            tail.copy_from_slice(rest);
-            let count = elements.len().max(1);
-            for (run, elements) in elements.chunks_mut(RUN).enumerate() {
-                let mut numbers: [$number; RUN] = [0; RUN];
-                for (shift, plane) in (0_u32..).step_by(8).zip(planes.chunks_exact(count)) {
-                    let bytes = plane.get(run.saturating_mul(RUN)..).unwrap_or(&[]);
-                    for (number, &byte) in numbers.iter_mut().zip(bytes) {
-                        *number |= <$number>::from(byte).wrapping_shl(shift);
-                    }
-                }
-                for (element, number) in elements.iter_mut().zip(numbers) {
-                    *element = number.to_le_bytes();
-                }
-            }
-        }
-    };
-}
-
-shuffle_of!(u16, shuffle_2, unshuffle_2);
-shuffle_of!(u32, shuffle_4, unshuffle_4);
-shuffle_of!(u64, shuffle_8, unshuffle_8);
 
 #[cfg(test)]
 #[allow(
@@ -375,10 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn shuffling_is_what_it_says_and_helps() {
-        let mut shuffled = [0; 10];
-        shuffle(&[1, 2, 3, 4, 11, 12, 13, 14, 99, 98], &mut shuffled, 4);
-        assert_eq!(shuffled, [1, 11, 2, 12, 3, 13, 4, 14, 99, 98]);
+    fn shuffling_helps() {
         let content = weights(1 << 18);
         assert!(round_trip(&content, 4).bytes.len() < round_trip(&content, 0).bytes.len());
     }

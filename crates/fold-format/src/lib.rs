@@ -64,6 +64,7 @@ mod restore;
 mod salvage;
 mod save;
 pub mod seal;
+mod shuffle;
 mod sign;
 mod source;
 mod span;

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{IoFault, Operation};
 
@@ -102,6 +103,29 @@ impl<const ALIGN: usize> Clone for Aligned<ALIGN> {
             start,
             len: self.len,
         }
+    }
+}
+
+/// What is dear to make and can be used again: as much as was ever in use at once.
+#[derive(Debug)]
+pub(crate) struct Spares<T>(Mutex<Vec<T>>);
+
+impl<T> Spares<T> {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// One that was put back, or a new one.
+    ///
+    /// # Errors
+    /// The one of `make`.
+    pub(crate) fn take<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.map_or_else(make, Ok)
+    }
+
+    pub(crate) fn put(&self, spare: T) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(spare);
     }
 }
 

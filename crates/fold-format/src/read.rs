@@ -209,7 +209,9 @@ impl<S: ReadAt> Checkpoint<S> {
             return Ok(());
         };
         let stored_range = chunk.in_file(&(first.start..last.end));
-        let mut stored = Aligned::<PAGE>::zeroed(stored_range.end.saturating_sub(stored_range.start))?;
+        let stored_len = stored_range.end.saturating_sub(stored_range.start);
+        let mut stored = self.batches.take(|| Ok::<_, Error>(Aligned::new()))?;
+        stored.set_len(usize::try_from(stored_len).map_err(|_| out_of_memory())?)?;
         self.read_stored(reading, stored_range.start, &mut stored)?;
         let base = first.start;
         let block_len = self.directory.superblock.block_len();
@@ -222,8 +224,10 @@ impl<S: ReadAt> Checkpoint<S> {
                 content: whole,
                 buffer: &mut decoded,
             };
-            let mut decoder = decoder()?;
+            let mut decoder = self.decoders.take(decoder)?;
             decode(reading, framing, &stored, base, whole, &mut decoder, block_len)?;
+            self.decoders.put(decoder);
+            self.batches.put(stored);
             *self.frame.lock().unwrap_or_else(PoisonError::into_inner) = Some(DecodedFrame { key, content: decoded });
             self.copy_remembered(key, framing, start, buffer);
             return Ok(());
@@ -248,13 +252,17 @@ impl<S: ReadAt> Checkpoint<S> {
         }
         let bad = wanted
             .into_par_iter()
-            .map_init(decoder, |decoder, wanted| {
+            .filter_map(|wanted| {
                 let number = wanted.number;
-                let decoder = decoder.as_mut().map_err(|_| (number, Error::from(out_of_memory())))?;
-                decode(reading, framing, &stored, base, wanted, decoder, block_len).map_err(|error| (number, error))
+                let decoded = self.decoders.take(decoder).and_then(|mut decoder| {
+                    decode(reading, framing, &stored, base, wanted, &mut decoder, block_len)?;
+                    self.decoders.put(decoder);
+                    Ok(())
+                });
+                decoded.err().map(|error| (number, error))
             })
-            .filter_map(Result::err)
             .min_by_key(|(number, _)| *number);
+        self.batches.put(stored);
         bad.map_or(Ok(()), |(_, error)| Err(error))
     }
 

@@ -3,6 +3,7 @@
 //! How a file gets its name is in `atomic`. Retention, locking and cleaning up after killed processes are the store's
 //! business.
 
+use std::io;
 use std::path::Path;
 
 use crate::atomic::{Failure, write_atomically};
@@ -52,10 +53,11 @@ pub fn save<S: Storage>(
 ) -> Result<Saved, Error> {
     let plan = Plan::new(content, options)?;
     let written = write_atomically(storage, path, options.existing, options.durability, |file| {
-        // A compressed file may come out shorter than any room that could be taken for it.
-        let prepared = match plan.is_compressed() {
-            true => file.set_len(plan.most.file_len()),
-            false => file.reserve(plan.most.file_len()),
+        let most = plan.most.file_len();
+        let prepared = match file.reserve(most) {
+            // A compressed file comes out shorter, and may find the room that it then takes.
+            Err(error) if plan.is_compressed() && is_full(&error) => file.set_len(most),
+            prepared => prepared,
         };
         prepared.map_err(|error| Failure::Io(Operation::SetLength, error))?;
         write_plan(&plan, options, file).map_err(|error| Failure::Io(Operation::Write, error))
@@ -67,4 +69,9 @@ pub fn save<S: Storage>(
         root,
         blocks,
     })
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

@@ -17,7 +17,7 @@ use crate::frames::{Encoded, Encoder, Framing};
 use crate::geometry::{Geometry, Lengths};
 use crate::info::Parity;
 use crate::layout::{FRAME_STORED_RAW, PAGE_LEN};
-use crate::memory::Aligned;
+use crate::memory::{Aligned, Spares};
 use crate::options::{Durability, SaveOptions};
 use crate::parity::Grouping;
 use crate::plan::{Placed, Plan, PlannedChunk};
@@ -266,6 +266,7 @@ impl<F: StorageFile> Writer<'_, F> {
         };
         let per_batch = len_u64(BATCH_LEN).checked_div(framing.frame_len()).unwrap_or(1).max(1);
         let level = self.options.compression_level;
+        let spares = Spares::new();
         let mut frame_table = Vec::with_capacity(usize::try_from(framing.table_len()).unwrap_or(0));
         let mut stored_len = 0_u64;
         let mut first = 0_u64;
@@ -273,7 +274,7 @@ impl<F: StorageFile> Writer<'_, F> {
             let batch = first..first.saturating_add(per_batch).min(framing.count);
             let (written, encoded) = rayon::join(
                 || stream.write_whole_blocks(),
-                || encode(chunk, framing, batch.clone(), level),
+                || encode(chunk, framing, batch.clone(), level, &spares),
             );
             written?;
             for frame in encoded? {
@@ -312,24 +313,22 @@ fn encode(
     framing: &Framing,
     frames: std::ops::Range<u64>,
     level: i32,
+    spares: &Spares<(Encoder, Vec<u8>)>,
 ) -> io::Result<Vec<Encoded>> {
     frames
         .into_par_iter()
-        .map_init(
-            || (Encoder::new(level), Vec::new()),
-            |(encoder, buffer), frame| {
-                let encoder = encoder
-                    .as_mut()
-                    .map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
-                let content = framing.content_of(frame, chunk.content_len);
-                buffer.resize(
-                    usize::try_from(content.end.saturating_sub(content.start)).unwrap_or(0),
-                    0,
-                );
-                let (_, bytes) = gather(&chunk.segments, content.start, buffer)?;
-                encoder.encode(bytes, framing.shuffle_width)
-            },
-        )
+        .map(|frame| {
+            let (mut encoder, mut buffer) = spares.take(|| Ok::<_, io::Error>((Encoder::new(level)?, Vec::new())))?;
+            let content = framing.content_of(frame, chunk.content_len);
+            buffer.resize(
+                usize::try_from(content.end.saturating_sub(content.start)).unwrap_or(0),
+                0,
+            );
+            let (_, bytes) = gather(&chunk.segments, content.start, &mut buffer)?;
+            let encoded = encoder.encode(bytes, framing.shuffle_width);
+            spares.put((encoder, buffer));
+            encoded
+        })
         .collect()
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use fold_format::storage::{Call, Fault, Faulty, SimDisk, Storage, When};
 use fold_format::{
-    Checkpoint, Class, Code, Content, Error, Existing, OpenOptions, Operation, Verdict, is_temporary_name, save,
+    Checkpoint, Class, Code, Content, Encoding, Error, Existing, OpenOptions, Operation, Verdict, is_temporary_name,
+    save,
 };
 
 use crate::content::{check, file, noise, options};
@@ -88,6 +89,25 @@ fn any_failing_call_of_a_save_leaves_the_old_file_and_says_what_failed() {
                 let expected = if call == Call::SyncDir { &new_bytes } else { &old_bytes };
                 assert!(&bytes == expected, "{context}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_compressed_file_is_written_where_its_raw_length_finds_no_room() {
+    let zeros = vec![0; 100_000];
+    let content = Content::new().bytes("x", &zeros);
+    for (encoding, written) in [(Encoding::Raw, false), (Encoding::Zstd, true)] {
+        let compressed = options().encoding(encoding);
+        let clean = Faulty::recording(SimDisk::new());
+        save(&clean, Path::new(PATH), &content, &compressed).unwrap();
+        let room = clean.calls().iter().position(|call| *call == Call::SetLen).unwrap();
+        for errno in [ENOSPC, EDQUOT] {
+            let storage = Faulty::failing(SimDisk::new(), Fault::Errno(errno), When::Once(room));
+            let saved = save(&storage, Path::new(PATH), &content, &compressed);
+            assert_eq!(saved.is_ok(), written, "{encoding:?}, {errno}: {saved:?}");
+            let bytes = storage.inner().read(Path::new(PATH));
+            assert_eq!(bytes.is_ok_and(|bytes| bytes == file(&content, &compressed)), written);
         }
     }
 }
