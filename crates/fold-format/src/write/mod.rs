@@ -11,13 +11,13 @@ use std::io;
 
 use rayon::prelude::*;
 
-use self::raw::{Hashed, batches, gather};
+use self::raw::{Hashed, batches, gather, write_pages};
 use crate::digest::{Digest, Hasher, table_entries};
 use crate::frames::{Encoded, Encoder, Framing};
 use crate::geometry::{Geometry, Lengths};
 use crate::info::Parity;
 use crate::layout::{FRAME_STORED_RAW, PAGE_LEN};
-use crate::memory::{Aligned, Spares};
+use crate::memory::{Aligned, PAGE, Spares};
 use crate::options::{Durability, SaveOptions};
 use crate::parity::Grouping;
 use crate::plan::{Placed, Plan, PlannedChunk};
@@ -257,11 +257,15 @@ impl<F: StorageFile> Writer<'_, F> {
     fn frames(&mut self, chunk: &PlannedChunk<'_>, framing: &Framing, placed: &Placed) -> io::Result<u64> {
         let mut stream = Stream {
             file: self.file,
+            // Parity will read it again.
+            past_cache: self.past_cache.as_ref().filter(|_| self.options.parity.is_none()),
             hasher: self.hasher,
             block_len: self.block_len,
             at: placed.content_offset(),
             next_block: placed.first_block,
-            pending: Vec::new(),
+            pending: Aligned::new(),
+            written: 0,
+            spare: Aligned::new(),
             table: &mut self.table,
         };
         let per_batch = len_u64(BATCH_LEN).checked_div(framing.frame_len()).unwrap_or(1).max(1);
@@ -277,22 +281,27 @@ impl<F: StorageFile> Writer<'_, F> {
                 || encode(chunk, framing, batch.clone(), level, &spares),
             );
             written?;
-            for frame in encoded? {
+            let encoded = encoded?;
+            let mut frames = Vec::with_capacity(encoded.len());
+            for frame in &encoded {
                 stored_len = stored_len.saturating_add(len_u64(frame.bytes.len()));
                 let flag = if frame.stored_raw { FRAME_STORED_RAW } else { 0 };
                 frame_table.extend_from_slice(&(stored_len | flag).to_le_bytes());
-                stream.pending.extend_from_slice(&frame.bytes);
+                frames.push(frame.bytes.as_slice());
             }
+            stream.append(&frames)?;
             if batch.end == framing.count {
                 break;
             }
             first = batch.end;
         }
         for tail in [&frame_table, &chunk.trailer] {
-            stream.pending.extend_from_slice(tail);
             stored_len = stored_len.saturating_add(len_u64(tail.len()));
         }
-        stream.finish(stored_len)?;
+        let padded = align_up(stored_len, PAGE_LEN).unwrap_or(stored_len);
+        let padding = vec![0; usize::try_from(padded.saturating_sub(stored_len)).unwrap_or(0)];
+        stream.append(&[&frame_table, &chunk.trailer, &padding])?;
+        stream.finish()?;
         Ok(stored_len)
     }
 }
@@ -335,19 +344,46 @@ fn encode(
 /// The stored bytes of one compressed chunk on their way into the file: cut into blocks as they come.
 struct Stream<'f, F> {
     file: &'f F,
+    past_cache: Option<&'f F>,
     hasher: Hasher,
     block_len: usize,
-    /// Where `pending` belongs in the file.
+    /// Where `pending` belongs in the file, but for what of it is written.
     at: u64,
     next_block: u64,
-    pending: Vec<u8>,
+    pending: Aligned<PAGE>,
+    /// The first bytes of `pending` that are in the file.
+    written: usize,
+    /// What `pending` was before.
+    spare: Aligned<PAGE>,
     table: &'f mut Vec<u8>,
 }
 
 impl<F: StorageFile> Stream<'_, F> {
+    /// Puts what is not written yet, and these bytes behind it, where the next block begins.
+    fn append(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        let rest = self.pending.get(self.written..).unwrap_or(&[]);
+        let parts = || std::iter::once(&rest).chain(parts);
+        let len = parts().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+        self.spare.set_len(len).map_err(|fault| fault.source)?;
+        let mut free = &mut *self.spare;
+        for part in parts() {
+            let (place, behind) = free.split_at_mut_checked(part.len()).unwrap_or_default();
+            place.copy_from_slice(part);
+            free = behind;
+        }
+        std::mem::swap(&mut self.pending, &mut self.spare);
+        self.written = 0;
+        Ok(())
+    }
+
     fn write_whole_blocks(&mut self) -> io::Result<()> {
         let blocks = self.pending.len().checked_div(self.block_len).unwrap_or(0);
         self.write(blocks.saturating_mul(self.block_len))
+    }
+
+    /// Writes what is left: whole pages.
+    fn finish(mut self) -> io::Result<()> {
+        self.write(self.pending.len())
     }
 
     /// Hashes and writes the first `len` bytes of what is pending: whole blocks, or all there is.
@@ -355,20 +391,13 @@ impl<F: StorageFile> Stream<'_, F> {
         let bytes = self.pending.get(..len).unwrap_or(&[]);
         self.table
             .extend(hash_blocks(&self.hasher, self.next_block, bytes, self.block_len));
-        write_full(self.file, bytes, self.at)?;
+        match self.past_cache {
+            Some(past_cache) => write_pages(past_cache, self.file, bytes, self.at)?,
+            None => write_full(self.file, bytes, self.at)?,
+        }
         self.at = self.at.saturating_add(len_u64(len));
         self.next_block = self.next_block.saturating_add(len_u64(len.div_ceil(self.block_len)));
-        self.pending.drain(..len);
+        self.written = len;
         Ok(())
-    }
-
-    /// Pads the chunk to whole pages and writes what is left.
-    fn finish(mut self, stored_len: u64) -> io::Result<()> {
-        let padding = align_up(stored_len, PAGE_LEN)
-            .unwrap_or(stored_len)
-            .saturating_sub(stored_len);
-        let padded = len_u64(self.pending.len()).saturating_add(padding);
-        self.pending.resize(usize::try_from(padded).unwrap_or(0), 0);
-        self.write(self.pending.len())
     }
 }

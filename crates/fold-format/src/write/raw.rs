@@ -189,7 +189,7 @@ impl Hashed<'_> {
 }
 
 /// Writes whole pages past the page cache, and through it what the system refuses there.
-fn write_pages<F: StorageFile>(past_cache: &F, file: &F, pages: &[u8], offset: u64) -> io::Result<()> {
+pub(super) fn write_pages<F: StorageFile>(past_cache: &F, file: &F, pages: &[u8], offset: u64) -> io::Result<()> {
     match write_full(past_cache, pages, offset) {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             write_full(file, pages, offset)
