@@ -35,9 +35,10 @@ pub struct Saved {
 /// A temporary file of a killed process is recognised by [`is_temporary_name`](crate::is_temporary_name).
 ///
 /// Bytes are read from the caller's slices while they are written. Beside the index, a copy of every tensor record and the
-/// digests, two buffers of 4 MiB are allocated; for a compressed chunk, the frames of 8 MiB of content; for parity, less
-/// than 7 MiB, or 64 MiB where a chunk is compressed or not in memory or the content is more than 1 GiB, and the code's
-/// tables of 8.5 MiB. Hashing, compression and parity run on rayon's current pool.
+/// digests, two buffers of 4 MiB are allocated; for a compressed chunk, the frames of 8 MiB of content; for parity, the
+/// code's tables of 8.5 MiB and less than 7 MiB, with the parity itself where that is not more than 32 MiB, or 64 MiB where
+/// a chunk is compressed or not in memory or the content is more than 1 GiB. Hashing, compression and parity run on rayon's
+/// current pool.
 ///
 /// # Errors
 /// - [`Misuse`](crate::Misuse): the content breaks a rule of the format, the target exists and was not to be replaced, or

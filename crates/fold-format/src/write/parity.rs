@@ -19,6 +19,9 @@ const FILE_MEMORY_BYTES: usize = 64 << 20;
 /// Content up to this is taken to be in memory where the caller's slices hold it. More may be a mapped file that is not.
 const IN_MEMORY_MAX: u64 = 1 << 30;
 
+/// Parity up to this is held in memory until all of it is there.
+const HELD_MAX: u64 = 32 << 20;
+
 /// What parity is computed from, and where it goes.
 pub(super) struct Encoding<'e, F> {
     pub(super) file: &'e F,
@@ -37,16 +40,33 @@ pub(super) struct Encoding<'e, F> {
 impl<F: StorageFile> Encoding<'_, F> {
     /// Computes and writes all parity blocks; returns their entries of the digest table.
     pub(super) fn write(&self) -> io::Result<Vec<u8>> {
-        let read = |block: u64, column: usize, buffer: &mut [u8]| self.data(block, column, buffer);
-        let write = |block: u64, column: usize, bytes: &[u8]| write_full(self.file, bytes, self.place(block, column));
         let len = self.grouping.data_blocks().saturating_mul(len_u64(self.block_len));
-        let memory = match len <= IN_MEMORY_MAX && !self.in_memory.contains(&false) {
-            true => parity::ENCODE_MEMORY_BYTES,
-            false => FILE_MEMORY_BYTES,
-        };
-        parity::encode(self.grouping, memory, read, write).map_err(|fault| match fault {
-            parity::Fault::Read { source, .. } | parity::Fault::Write { source, .. } => source,
-            fault => io::Error::other(fault),
+        match len <= IN_MEMORY_MAX && !self.in_memory.contains(&false) {
+            true if self.grouping.parity_len() <= HELD_MAX => self.write_at_once(),
+            true => self.write_as_it_comes(parity::ENCODE_MEMORY_BYTES),
+            false => self.write_as_it_comes(FILE_MEMORY_BYTES),
+        }
+    }
+
+    /// Holds the parity until it is whole: its rows, written one by one, would each wait until the content beside them
+    /// has been written for a while.
+    fn write_at_once(&self) -> io::Result<Vec<u8>> {
+        let mut held = Aligned::<PAGE>::zeroed(self.grouping.parity_len()).map_err(|fault| fault.source)?;
+        self.encode(parity::ENCODE_MEMORY_BYTES, |block, column, bytes| {
+            let start = usize::try_from(self.place(block, column).saturating_sub(self.start)).unwrap_or(usize::MAX);
+            let place = start.checked_add(bytes.len()).and_then(|end| held.get_mut(start..end));
+            place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(bytes);
+            Ok(())
+        })?;
+        write_full(self.file, &held, self.start)?;
+        let first = self.grouping.data_blocks();
+        Ok(hash_blocks(&self.hasher, first, &held, self.block_len))
+    }
+
+    /// Writes the parity row by row, and reads it again for its digests.
+    fn write_as_it_comes(&self, memory: usize) -> io::Result<Vec<u8>> {
+        self.encode(memory, |block, column, bytes| {
+            write_full(self.file, bytes, self.place(block, column))
         })?;
         let blocks = self.grouping.parity_blocks();
         let per_batch = BATCH_LEN.checked_div(self.block_len).unwrap_or(1).max(1);
@@ -67,6 +87,14 @@ impl<F: StorageFile> Encoding<'_, F> {
             block = block.saturating_add(count);
         }
         Ok(table)
+    }
+
+    fn encode(&self, memory: usize, write: impl FnMut(u64, usize, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        let read = |block: u64, column: usize, buffer: &mut [u8]| self.data(block, column, buffer);
+        parity::encode(self.grouping, memory, read, write).map_err(|fault| match fault {
+            parity::Fault::Read { source, .. } | parity::Fault::Write { source, .. } => source,
+            fault => io::Error::other(fault),
+        })
     }
 
     fn place(&self, block: u64, column: usize) -> u64 {
