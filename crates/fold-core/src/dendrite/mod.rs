@@ -33,7 +33,7 @@ use rayon::prelude::*;
 use crate::lanes::{LANES, Lane, Lanes};
 use crate::params::{DendriteParams, Integration};
 use crate::{Wiring, math};
-use walk::{NEURONS_PER_TASK, Rows, Task};
+use walk::{Rows, Task, neurons_per_task};
 
 /// Below this many multiplications a step is not worth a second thread.
 const SERIAL_WORK: usize = 1 << 17;
@@ -112,17 +112,18 @@ impl Dendrite {
             };
             task.run();
         };
+        let neurons = neurons_per_task(shape.neuron_count());
         if shape.synapse_count() * input.rows() < SERIAL_WORK {
             run(0, potential, activations);
         } else if local == 0 {
-            let tasks = potential.par_chunks_mut(NEURONS_PER_TASK * blocks).enumerate();
-            tasks.for_each(|(task, potential)| run(task * NEURONS_PER_TASK, potential, &mut []));
+            let tasks = potential.par_chunks_mut(neurons * blocks).enumerate();
+            tasks.for_each(|(task, potential)| run(task * neurons, potential, &mut []));
         } else {
             let tasks = potential
-                .par_chunks_mut(NEURONS_PER_TASK * blocks)
-                .zip(activations.par_chunks_mut(NEURONS_PER_TASK * local))
+                .par_chunks_mut(neurons * blocks)
+                .zip(activations.par_chunks_mut(neurons * local))
                 .enumerate();
-            tasks.for_each(|(task, (potential, activations))| run(task * NEURONS_PER_TASK, potential, activations));
+            tasks.for_each(|(task, (potential, activations))| run(task * neurons, potential, activations));
         }
         if self.integration == Integration::NmdaShunting {
             self.shunt(blocks, potential);

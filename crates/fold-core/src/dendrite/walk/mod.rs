@@ -15,8 +15,15 @@ use pulp::{Arch, Simd, WithSimd};
 use super::Dendrite;
 use crate::lanes::{LANES, Lane, Lanes};
 
-/// Neurons that one task computes: whole groups of [`LANES`].
-pub(super) const NEURONS_PER_TASK: usize = 16;
+/// Neurons that one task computes at most: they share the input that was laid out for them, and their weights of a dendrite stay in
+/// the nearest cache. Whole groups of [`LANES`].
+const MOST_NEURONS: usize = 64;
+
+/// Fewer neurons are not worth a task.
+const LEAST_NEURONS: usize = 16;
+
+/// Tasks that a thread among others gets at least, where there are neurons enough: so none waits long for the last.
+const TASKS_PER_THREAD: usize = 4;
 
 /// Blocks of samples that are computed together: enough independent sums to hide the latency of an addition.
 const TILE: usize = 4;
@@ -29,6 +36,16 @@ const STRETCH: usize = 64;
 
 /// Below this many samples neurons lie side by side, or nothing does.
 const FEW: usize = 5;
+
+/// How many of a layer's neurons each task computes; the last one may have fewer.
+pub(super) fn neurons_per_task(neurons: usize) -> usize {
+    match rayon::current_num_threads() {
+        0 | 1 => MOST_NEURONS,
+        threads => (neurons / (threads * TASKS_PER_THREAD))
+            .next_multiple_of(LANES)
+            .clamp(LEAST_NEURONS, MOST_NEURONS),
+    }
+}
 
 /// Some neurons to compute.
 ///

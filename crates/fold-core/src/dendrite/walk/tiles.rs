@@ -5,7 +5,7 @@
 
 use pulp::{Scalar256b, Simd, WithSimd};
 
-use super::{NEURONS_PER_TASK, Rows, STRETCH, TILE, Task, accumulate};
+use super::{MOST_NEURONS, Rows, STRETCH, TILE, Task, accumulate};
 use crate::lanes::{LANES, Lane};
 
 /// One value of a tile's samples.
@@ -42,15 +42,17 @@ impl Tiles<'_, '_> {
             ref mut activations,
         } = *self.0;
         let lines = input.width();
+        let mut drives = [[[0.0; LANES]; TILE]; MOST_NEURONS];
         for first in (0..=blocks - TILE).step_by(TILE) {
             let tile = std::array::from_fn(|at| &input.values()[(first + at) * lines..][..lines]);
             for d in 0..rows.dendrites {
-                for (part, potential) in potential.chunks_mut(NEURONS_PER_TASK * blocks).enumerate() {
-                    let from = part * NEURONS_PER_TASK;
-                    let mut drives = [[[0.0; LANES]; TILE]; NEURONS_PER_TASK];
+                for (part, potential) in potential.chunks_mut(MOST_NEURONS * blocks).enumerate() {
+                    let from = part * MOST_NEURONS;
                     let neurons = potential.len() / blocks;
+                    let drives = &mut drives[..neurons.next_multiple_of(LANES)];
+                    drives.fill([[0.0; LANES]; TILE]);
                     if rows.uniform {
-                        laid_out::<S, R, N>(simd, rows, from, d, tile, &mut drives, neurons);
+                        laid_out::<S, R, N>(simd, rows, from, d, tile, drives, neurons);
                     } else {
                         for (v, neuron) in drives.iter_mut().zip(from..from + neurons) {
                             let weights = rows.weights(neuron / LANES, d);
@@ -87,7 +89,7 @@ fn laid_out<S: Simd, const R: usize, const N: usize>(
     from: usize,
     d: usize,
     tile: [&[Lane]; TILE],
-    drives: &mut [Tile; NEURONS_PER_TASK],
+    drives: &mut [Tile],
     neurons: usize,
 ) {
     let mut laid_out = [[[0.0; LANES]; TILE]; STRETCH];
