@@ -84,6 +84,7 @@ def pyfolds(n, dendrites, synapses, samples, count):
 
 try:
     for n, dendrites, synapses, samples in [
+        (1, 8, 64, 1),
         (1, 8, 64, 32),
         (100, 8, 64, 1),
         (100, 8, 64, 32),

@@ -38,15 +38,34 @@ pub(crate) fn steps(scale: Scale) -> anyhow::Result<()> {
             synapses,
         } = shape;
         let updates = shape.synapse_count() as u64 * samples as u64;
-        let steps = UPDATES.div_ceil(updates).clamp(8, 4096);
+        let half = UPDATES.div_ceil(2 * updates).clamp(4, 2048);
+        let steps = 2 * half;
         let mut cases: Vec<Case<'_>> = Vec::new();
         for (name, threads) in [("1 thread", 1), ("2 threads", 2)] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
             let mut running = Running::new(shape, samples)?;
             cases.push((name, Box::new(move || pool.install(|| running.steps(steps)))));
         }
+        // What the machine makes of two cores at most: two layers that know nothing of each other.
+        let mut apart = [Running::new(shape, samples)?, Running::new(shape, samples)?];
+        let pools = [one_thread()?, one_thread()?];
+        cases.push((
+            "limit: 2 layers, 1 thread each",
+            Box::new(move || {
+                let [one, other] = &mut apart;
+                let (one, other) = rayon::join(
+                    || pools[0].install(|| one.steps(half)),
+                    || pools[1].install(|| other.steps(half)),
+                );
+                Ok(one? + other?)
+            }),
+        ));
         let group = format!("step: n={neurons} D={dendrites} S={synapses} B={samples}");
         measure(&group, updates * steps, scale.rounds.max(3) * 3, &mut cases)?;
     }
     Ok(())
+}
+
+fn one_thread() -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build()
 }

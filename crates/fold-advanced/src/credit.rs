@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use fold_core::Shape;
 use fold_core::invariants::{Breach, Invariant, Part, Place, check_range};
 use fold_core::three_factor::{ThreeFactor, ThreeFactorParams};
+use fold_core::{Shape, threads};
 
 use rayon::prelude::*;
 
@@ -78,7 +78,7 @@ impl Mechanism for Credit {
             law.advance(eligibility, drive);
             law.release(eligibility, modulator * plasticity, drive);
         };
-        if self.eligibility.len() < SERIAL_WORK {
+        if !threads::pay(self.eligibility.len(), SERIAL_WORK) {
             let rows = self.eligibility.chunks_exact_mut(row_len).zip(&*context.modulators);
             let drives = drive.chunks_exact_mut(row_len);
             rows.zip(drives).for_each(|((e, m), d)| step(e, m, d));

@@ -10,9 +10,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use fold_core::Shape;
 use fold_core::invariants::{Breach, Part};
 use fold_core::params::{Parameter, Range, Violations};
+use fold_core::{Shape, threads};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -202,7 +202,7 @@ impl Mechanism for Inhibition {
                 self.compete(ranking, score, potential, spikes);
             }
         };
-        if context.score.len() < SERIAL_WORK {
+        if !threads::pay(context.score.len(), SERIAL_WORK) {
             run(&mut rankings[0], context.score, context.potential, context.spikes);
         } else {
             let part = context.samples.div_ceil(TASKS) * neurons;

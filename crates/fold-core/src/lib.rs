@@ -29,6 +29,7 @@ pub mod random;
 pub mod shape;
 pub mod spike;
 pub mod state;
+pub mod threads;
 pub mod three_factor;
 pub mod weight;
 pub mod wiring;

@@ -57,6 +57,22 @@ impl Quantizer {
         *filaments = target;
         moved
     }
+
+    /// [`Quantizer::absorb`] for neighbouring synapses, where none of them reaches the threshold; else nothing, and `false`.
+    #[inline]
+    pub fn absorb_below_threshold(&self, internal: &mut [f32], drives: &[f32]) -> bool {
+        let below = |(&i, &d): (&f32, &f32)| (i + d).abs() < self.threshold;
+        // No short cut: so it is one comparison of many values.
+        let all = internal
+            .iter()
+            .zip(drives)
+            .map(below)
+            .fold(true, |all, below| all & below);
+        if all {
+            internal.iter_mut().zip(drives).for_each(|(i, d)| *i += d);
+        }
+        all
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +94,19 @@ mod tests {
     }
 
     quickcheck! {
+        fn many_below_the_threshold_are_absorbed_as_one_by_one(state: Vec<(i16, i16)>) -> bool {
+            let q = quantizer(0.3);
+            let (before, drives): (Vec<f32>, Vec<f32>) = state.iter().map(|(i, d)| (exact(i % 307), exact(d % 64))).unzip();
+            let mut one_by_one = before.clone();
+            let moved = one_by_one.iter_mut().zip(&drives).any(|(i, &d)| {
+                let sum = *i + d;
+                q.absorb(&mut 10, i, d) || sum.abs() >= 0.3
+            });
+            let mut together = before.clone();
+            let absorbed = q.absorb_below_threshold(&mut together, &drives);
+            absorbed != moved && together == if absorbed { one_by_one } else { before }
+        }
+
         fn residual_stays_below_the_threshold_and_n_in_range(drives: Vec<i16>, scale: u8) -> bool {
             let q = quantizer(0.3);
             let (mut n, mut i) = (10u8, 0.0f32);

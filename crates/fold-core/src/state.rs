@@ -18,7 +18,7 @@ use crate::params::{FilamentParams, SpikeParams};
 use crate::quantizer::Quantizer;
 use crate::random::{Random, Stream, below};
 use crate::weight::WeightTable;
-use crate::{Error, Result, Shape};
+use crate::{Error, Result, Shape, threads};
 
 /// Below this many synapses with a drive a second thread does not pay.
 const SERIAL_WORK: usize = 1 << 15;
@@ -176,8 +176,10 @@ impl LayerState {
     /// synapses changed their N.
     pub fn absorb(&mut self, neuron: usize, drive: &[f32]) -> usize {
         let span = self.row(neuron);
+        let len = self.shape.row_len();
+        let weights = &mut self.weights.values_mut()[neuron / LANES * len..][..len];
         let (filaments, internal) = (&mut self.filaments[span.clone()], &mut self.internal[span]);
-        let row = (filaments, internal, self.weights.row_mut(neuron));
+        let row = (filaments, internal, weights, neuron % LANES);
         absorb_row(&self.quantizer, &self.table, row, drive)
     }
 
@@ -197,15 +199,14 @@ impl LayerState {
             let rows = state.zip(touched.iter_mut().zip(drives.chunks_exact_mut(row)));
             rows.filter(|(_, (flag, _))| **flag != 0)
                 .map(|((lane, (n, i)), (flag, drive))| {
-                    let w = w.iter_mut().map(|w| &mut w[lane]);
-                    let moved = absorb_row(&quantizer, table, (n, i, w), drive);
+                    let moved = absorb_row(&quantizer, table, (n, i, w, lane), drive);
                     drive.fill(0.0);
                     *flag = 0;
                     moved
                 })
                 .sum::<usize>()
         };
-        if busy * row < SERIAL_WORK {
+        if !threads::pay(busy * row, SERIAL_WORK) {
             let state = n
                 .chunks_mut(group)
                 .zip(i.chunks_mut(group))
@@ -323,19 +324,27 @@ fn derive_row<'w>(table: &WeightTable, filaments: &[u8], weights: impl Iterator<
     }
 }
 
-/// One neuron's filaments, residuals and weights, \[D * S\] each, take in `drive`.
-fn absorb_row<'w>(
+/// One neuron's filaments, residuals and weights, \[D * S\] each, take in `drive`; the weights are those in `lane`.
+fn absorb_row(
     quantizer: &Quantizer,
     table: &WeightTable,
-    (filaments, internal, weights): (&mut [u8], &mut [f32], impl Iterator<Item = &'w mut f32>),
+    (filaments, internal, weights, lane): (&mut [u8], &mut [f32], &mut [Lane], usize),
     drive: &[f32],
 ) -> usize {
+    /// Synapses that are looked at together: hardly ever does one of them reach the threshold.
+    const TOGETHER: usize = 16;
+    let state = filaments.chunks_mut(TOGETHER).zip(internal.chunks_mut(TOGETHER));
+    let parts = state.zip(weights.chunks_mut(TOGETHER)).zip(drive.chunks(TOGETHER));
     let mut moved = 0;
-    let rest = internal.iter_mut().zip(weights);
-    for ((n, (i, w)), &d) in filaments.iter_mut().zip(rest).zip(drive) {
-        if quantizer.absorb(n, i, d) {
-            *w = table.weight(*n);
-            moved += 1;
+    for (((n, i), w), d) in parts {
+        if quantizer.absorb_below_threshold(i, d) {
+            continue;
+        }
+        for (((n, i), w), &d) in n.iter_mut().zip(i).zip(w).zip(d) {
+            if quantizer.absorb(n, i, d) {
+                w[lane] = table.weight(*n);
+                moved += 1;
+            }
         }
     }
     moved

@@ -179,24 +179,30 @@ fn group_table(out: &mut String, group: &str, cases: &[Case]) {
 fn steps_table(out: &mut String, record: &Record) {
     let _ = write!(
         out,
-        "\nWhole steps: drive, competition, homeostasis, STDP where neurons fire.\n\n\
-         | layer | 1 thread: a step | 10^9 updates/s | quartiles | 2 threads: as fast |\n|---|---|---|---|---|\n"
+        "\nWhole steps: drive, competition, homeostasis, STDP where neurons fire. The limit is what the machine makes of two \
+         threads: two layers that know nothing of each other, for as many steps together.\n\n\
+         | layer | 1 thread: a step | 10^9 updates/s | quartiles | 2 threads: as fast | limit |\n|---|---|---|---|---|---|\n"
     );
     for (group, cases) in record.groups().filter(|(group, _)| group.starts_with("step")) {
-        let ([one, two], Some(sizes)) = (cases, step_sizes(group)) else {
+        let ([one, two, limit @ ..], Some(sizes)) = (cases, step_sizes(group)) else {
             continue;
         };
         let steps = one.amount as f64 / sizes.iter().product::<f64>();
         let micro = |time: u64| time as f64 / 1e3 / steps;
         let _ = writeln!(
             out,
-            "| {} | {:.1} us | {:.2} | {:.1} to {:.1} us | {:.2} |",
+            "| {} | {:.1} us | {:.2} | {:.1} to {:.1} us | {:.2} | {} |",
             group.trim_start_matches("step: "),
             micro(one.median),
             throughput(one),
             micro(one.low),
             micro(one.high),
             one.median as f64 / two.median as f64,
+            match limit {
+                // An older record.
+                [] => "-".to_owned(),
+                [limit, ..] => format!("{:.2}", one.median as f64 / limit.median as f64),
+            },
         );
     }
 }

@@ -13,7 +13,7 @@ use fold_core::input;
 use fold_core::invariants::{Breach, Part};
 use fold_core::lanes::{LANES, Lane, Lanes};
 use fold_core::spike::EscapeNoise;
-use fold_core::{LayerState, Shape, Wiring};
+use fold_core::{LayerState, Shape, Wiring, threads};
 
 use crate::config::LayerConfig;
 use crate::consolidation::Consolidation;
@@ -114,6 +114,9 @@ pub struct Step<'a> {
     pub counts: &'a [u32],
 }
 
+/// Below this many synapses in all samples, a step has hardly a part that other threads help with.
+const SERIAL_WORK: usize = 1 << 17;
+
 impl Layer {
     /// The layer that `config` describes, new, with one sample at rest.
     ///
@@ -140,6 +143,20 @@ impl Layer {
                 given: samples,
             });
         }
+        match self.config.shape.synapse_count() * samples {
+            ..SERIAL_WORK => self.advance(x, options),
+            _ => threads::inside_pool(|| self.advance(x, options)),
+        }?;
+        Ok(Step {
+            spikes: &self.work.spikes,
+            potential: &self.work.potential,
+            counts: &self.work.counts,
+        })
+    }
+
+    /// One step of checked options.
+    fn advance(&mut self, x: &[f32], options: StepOptions) -> Result<()> {
+        let samples = self.samples;
         let policy = self.monitor.input_policy();
         let silenced = input::accept(x, samples, self.wiring.lines() as usize, policy, &mut self.work.input)?;
         self.monitor.note_silenced(silenced);
@@ -190,11 +207,7 @@ impl Layer {
 
         self.watch(samples)?;
         self.clock += 1;
-        Ok(Step {
-            spikes: &self.work.spikes,
-            potential: &self.work.potential,
-            counts: &self.work.counts,
-        })
+        Ok(())
     }
 
     /// From the accepted input to the potential and the score of every neuron in every sample.

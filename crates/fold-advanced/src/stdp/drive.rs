@@ -3,8 +3,8 @@
 //! Only rows with something to say are computed: neurons that fired, and, when A- > 0, neurons with a postsynaptic trace.
 
 use fold_core::lanes::{LANES, Lane};
-use fold_core::math;
 use fold_core::params::FilamentParams;
+use fold_core::{math, threads};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -131,7 +131,7 @@ pub(super) fn accumulate(
             *flag = 1;
         }
     };
-    if work < SERIAL_WORK {
+    if !threads::pay(work, SERIAL_WORK) {
         touched
             .iter_mut()
             .zip(rows.chunks_exact_mut(row_len))

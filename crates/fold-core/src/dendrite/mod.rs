@@ -32,7 +32,7 @@ use rayon::prelude::*;
 
 use crate::lanes::{LANES, Lane, Lanes};
 use crate::params::{DendriteParams, Integration};
-use crate::{Wiring, math};
+use crate::{Wiring, math, threads};
 use walk::{Rows, Task, neurons_per_task};
 
 /// Below this many multiplications a step is not worth a second thread.
@@ -113,7 +113,7 @@ impl Dendrite {
             task.run();
         };
         let neurons = neurons_per_task(shape.neuron_count());
-        if shape.synapse_count() * input.rows() < SERIAL_WORK {
+        if !threads::pay(shape.synapse_count() * input.rows(), SERIAL_WORK) {
             run(0, potential, activations);
         } else if local == 0 {
             let tasks = potential.par_chunks_mut(neurons * blocks).enumerate();

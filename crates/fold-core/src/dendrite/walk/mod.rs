@@ -22,7 +22,7 @@ const MOST_NEURONS: usize = 64;
 /// Fewer neurons are not worth a task.
 const LEAST_NEURONS: usize = 16;
 
-/// Tasks that a thread among others gets at least, where there are neurons enough: so none waits long for the last.
+/// Tasks that a thread gets at least, where there are neurons enough: so none waits long for the last.
 const TASKS_PER_THREAD: usize = 4;
 
 /// Blocks of samples that are computed together: enough independent sums to hide the latency of an addition.
@@ -39,12 +39,9 @@ const FEW: usize = 5;
 
 /// How many of a layer's neurons each task computes; the last one may have fewer.
 pub(super) fn neurons_per_task(neurons: usize) -> usize {
-    match rayon::current_num_threads() {
-        0 | 1 => MOST_NEURONS,
-        threads => (neurons / (threads * TASKS_PER_THREAD))
-            .next_multiple_of(LANES)
-            .clamp(LEAST_NEURONS, MOST_NEURONS),
-    }
+    (neurons / (rayon::current_num_threads() * TASKS_PER_THREAD))
+        .next_multiple_of(LANES)
+        .clamp(LEAST_NEURONS, MOST_NEURONS)
 }
 
 /// Some neurons to compute.
