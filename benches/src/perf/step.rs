@@ -40,12 +40,16 @@ pub(crate) fn steps(scale: Scale) -> anyhow::Result<()> {
         let updates = shape.synapse_count() as u64 * samples as u64;
         let half = UPDATES.div_ceil(2 * updates).clamp(4, 2048);
         let steps = 2 * half;
-        let mut cases: Vec<Case<'_>> = Vec::new();
-        for (name, threads) in [("1 thread", 1), ("2 threads", 2)] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-            let mut running = Running::new(shape, samples)?;
-            cases.push((name, Box::new(move || pool.install(|| running.steps(steps)))));
-        }
+        let (pool, mut alone, mut shared) = (
+            one_thread()?,
+            Running::new(shape, samples)?,
+            Running::new(shape, samples)?,
+        );
+        let mut cases: Vec<Case<'_>> = vec![
+            ("1 thread", Box::new(move || pool.install(|| alone.steps(steps)))),
+            // From outside of the pool, as a program would.
+            ("all threads", Box::new(move || shared.steps(steps))),
+        ];
         // What the machine makes of two cores at most: two layers that know nothing of each other.
         let mut apart = [Running::new(shape, samples)?, Running::new(shape, samples)?];
         let pools = [one_thread()?, one_thread()?];

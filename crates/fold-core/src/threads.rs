@@ -2,28 +2,59 @@
 //!
 //! Threads are those of rayon's current pool. They change no bit of a result.
 
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// Whether there are other threads, and `work` is at least `least`, what waking them costs.
 #[must_use]
 pub fn pay(work: usize, least: usize) -> bool {
     work >= least && rayon::current_num_threads() > 1
 }
 
-/// Runs `work` on a thread of the pool, if there are several.
+/// Runs `work`, which has several parts for several threads, inside the pool, with up to `helpers` of its other threads awake.
 ///
-/// What runs outside of the pool pays for every part that other threads help with: it wakes one of them and sleeps until
-/// that one wakes it. Inside, it goes on itself.
-pub fn inside_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    let outside = rayon::current_thread_index().is_none();
-    if outside && rayon::current_num_threads() > 1 {
-        rayon::scope(|_| work())
-    } else {
+/// What runs outside of the pool wakes a thread of it for every such part, sleeps until that one wakes it, and finds the
+/// others asleep again at the next part: that costs more than a part of some hundred microseconds gains. Inside the pool
+/// nothing but `work` is run: who is there shares out the threads already.
+pub fn in_pool<R: Send>(helpers: usize, work: impl FnOnce() -> R + Send) -> R {
+    let helpers = helpers.min(rayon::current_num_threads() - 1);
+    if helpers == 0 || rayon::current_thread_index().is_some() {
+        return work();
+    }
+    let done = AtomicBool::new(false);
+    rayon::scope(|scope| {
+        for _ in 0..helpers {
+            scope.spawn(|_| {
+                while !done.load(Ordering::Relaxed) {
+                    if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                        spin_loop();
+                    }
+                }
+            });
+        }
+        // Also where `work` panics: the scope waits for the helpers.
+        let _release = Release(&done);
         work()
+    })
+}
+
+/// Sets the flag when it goes.
+struct Release<'a>(&'a AtomicBool);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{inside_pool, pay};
+    use std::panic::catch_unwind;
+    use std::thread;
+
+    use rayon::prelude::*;
+
+    use super::{in_pool, pay};
 
     fn pool(threads: usize) -> rayon::ThreadPool {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
@@ -38,10 +69,20 @@ mod tests {
 
     #[test]
     fn work_inside_a_pool_stays_on_its_thread() {
-        let [one, other] =
-            pool(2).install(|| [std::thread::current().id(), inside_pool(|| std::thread::current().id())]);
-        assert_eq!(one, other);
-        let there = inside_pool(rayon::current_thread_index);
-        assert_eq!(there.is_some(), rayon::current_num_threads() > 1);
+        let ids = pool(2).install(|| [thread::current().id(), in_pool(1, || thread::current().id())]);
+        assert_eq!(ids[0], ids[1]);
+        let own = thread::current().id();
+        assert_eq!(in_pool(0, || thread::current().id()), own, "nobody to help");
+    }
+
+    #[test]
+    fn work_from_outside_gets_its_parts_done_and_its_panic_comes_out() {
+        for _ in 0..100 {
+            let sum = in_pool(7, || (0..1000_u64).into_par_iter().sum::<u64>());
+            assert_eq!(sum, 499_500);
+        }
+        let panicked = catch_unwind(|| in_pool(7, || panic!("out of here")));
+        let message = panicked.unwrap_err();
+        assert_eq!(message.downcast_ref::<&str>(), Some(&"out of here"));
     }
 }

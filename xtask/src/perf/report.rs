@@ -181,7 +181,7 @@ fn steps_table(out: &mut String, record: &Record) {
         out,
         "\nWhole steps: drive, competition, homeostasis, STDP where neurons fire. The limit is what the machine makes of two \
          threads: two layers that know nothing of each other, for as many steps together.\n\n\
-         | layer | 1 thread: a step | 10^9 updates/s | quartiles | 2 threads: as fast | limit |\n|---|---|---|---|---|---|\n"
+         | layer | 1 thread: a step | 10^9 updates/s | quartiles | all threads: as fast | limit of 2 threads |\n|---|---|---|---|---|---|\n"
     );
     for (group, cases) in record.groups().filter(|(group, _)| group.starts_with("step")) {
         let ([one, two, limit @ ..], Some(sizes)) = (cases, step_sizes(group)) else {

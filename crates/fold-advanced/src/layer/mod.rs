@@ -114,8 +114,8 @@ pub struct Step<'a> {
     pub counts: &'a [u32],
 }
 
-/// Below this many synapses in all samples, a step has hardly a part that other threads help with.
-const SERIAL_WORK: usize = 1 << 17;
+/// Synapses in all samples that keep one more thread busy.
+const UPDATES_PER_HELPER: usize = 1 << 20;
 
 impl Layer {
     /// The layer that `config` describes, new, with one sample at rest.
@@ -143,10 +143,8 @@ impl Layer {
                 given: samples,
             });
         }
-        match self.config.shape.synapse_count() * samples {
-            ..SERIAL_WORK => self.advance(x, options),
-            _ => threads::inside_pool(|| self.advance(x, options)),
-        }?;
+        let updates = self.config.shape.synapse_count() * samples;
+        threads::in_pool(updates / UPDATES_PER_HELPER, || self.advance(x, options))?;
         Ok(Step {
             spikes: &self.work.spikes,
             potential: &self.work.potential,

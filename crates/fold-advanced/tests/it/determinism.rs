@@ -138,34 +138,39 @@ fn every_array_matters_and_is_checked() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let run_on = |threads| {
+    const SHAPE: Shape = Shape {
+        neurons: 300,
+        dendrites: 4,
+        synapses: 40,
+    };
+    const SAMPLES: usize = 24;
+    let learn = || {
         let mut config = everything(7);
-        config.shape = Shape {
-            neurons: 150,
-            dendrites: 4,
-            synapses: 40,
-        };
+        config.shape = SHAPE;
         config.lines = 160;
-        config.homeostasis.as_mut().unwrap().rate_target = 0.01;
-        config.feedback.as_mut().unwrap().threshold = 0.01;
+        config.homeostasis.as_mut().unwrap().rate_target = 0.005;
+        config.feedback.as_mut().unwrap().threshold = 0.005;
+        let mut layer = build(config, SAMPLES);
+        let spikes = run(&mut layer, 0..20);
+        let neurons = SHAPE.neuron_count();
+        let fires = |i: usize| {
+            let mut steps = spikes.iter();
+            steps.any(|step| step.iter().skip(i).step_by(neurons).any(|s| *s != 0))
+        };
+        let busy = (0..neurons).filter(|&i| fires(i)).count();
+        assert!(busy * 160 > 1 << 15, "too few rows learn to need a second thread");
+        fingerprint(&layer)
+    };
+    assert!(
+        SHAPE.synapse_count() * SAMPLES > 1 << 20,
+        "other threads help with the drive"
+    );
+    let run_on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let mut layer = build(config, 9);
-            let spikes = run(&mut layer, 0..20);
-            let busy = (0..300).filter(|i| {
-                spikes
-                    .iter()
-                    .any(|step| step.iter().skip(*i).step_by(300).any(|s| *s != 0))
-            });
-            assert!(
-                busy.count() * 160 > 1 << 15,
-                "too few rows learn to need a second thread"
-            );
-            fingerprint(&layer)
-        })
+        pool.install(learn)
     };
     let one = run_on(1);
-    assert_eq!([run_on(2), run_on(3)], [one; 2]);
+    assert_eq!([run_on(2), run_on(3), learn()], [one; 3]);
 }
 
 /// So many samples that the competition is divided among the threads.

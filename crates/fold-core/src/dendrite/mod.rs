@@ -36,7 +36,7 @@ use crate::{Wiring, math, threads};
 use walk::{Rows, Task, neurons_per_task};
 
 /// Below this many multiplications a step is not worth a second thread.
-const SERIAL_WORK: usize = 1 << 17;
+const SERIAL_WORK: usize = 1 << 20;
 
 /// The dendritic nonlinearity.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -266,16 +266,17 @@ fn neither_batch_nor_threads_change_a_bit() {
     };
     let wiring = Wiring::shared(shape).unwrap();
     let weights = numbers(1, shape.synapse_count(), 1.0);
-    let x = numbers(2, 43 * 150, 1.0);
+    let x = numbers(2, 85 * 150, 1.0);
+    assert!(shape.synapse_count() * 85 > SERIAL_WORK, "other threads help");
     for integration in MODES {
         let params = DendriteParams {
             integration,
             ..DendriteParams::default()
         };
-        let all = potential(&params, &wiring, &weights, &x, 43);
+        let all = potential(&params, &wiring, &weights, &x, 85);
         for threads in [1, 2, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            assert_eq!(pool.install(|| potential(&params, &wiring, &weights, &x, 43)), all);
+            assert_eq!(pool.install(|| potential(&params, &wiring, &weights, &x, 85)), all);
         }
         for (x, all) in x.chunks(150).zip(all.chunks(90)) {
             assert_eq!(potential(&params, &wiring, &weights, x, 1), all);
