@@ -13,6 +13,8 @@ import os
 import sys
 
 os.environ["RAYON_NUM_THREADS"] = "1"
+# Its banner would stand among the figures.
+os.environ["PYNEST_QUIET"] = "1"
 from common import *
 
 INPUTS, NEURONS, STEPS, ROUNDS = 512, 100, 1000, 5
