@@ -16,6 +16,7 @@ use fold_benches::{Running, model, tensor_name};
 use fold_core::Shape;
 use fold_format::parity::Level;
 use fold_format::{Checkpoint, Content, Disk, Durability, Encoding, Existing, Mapping, ReadAt, SaveOptions, save};
+use rayon::prelude::*;
 
 struct Beside<'b> {
     folder: PathBuf,
@@ -65,9 +66,10 @@ impl Beside<'_> {
             save(&Disk, &self.folder.join(name), &self.content, &options)?;
         } else if let Some(case) = line.strip_prefix("load mapped ") {
             let checkpoint = map(&self.folder.join(form(case)?.1))?;
-            for index in 0..self.tensors {
+            (0..self.tensors).into_par_iter().try_for_each(|index| {
                 black_box(checkpoint.tensor_view(&tensor_name(index))?);
-            }
+                anyhow::Ok(())
+            })?;
         } else if let Some(case) = line.strip_prefix("load ") {
             let path = self.folder.join(form(case)?.1);
             self.read_all(&Checkpoint::open(path)?)?;
