@@ -172,7 +172,7 @@ impl Encoder {
     /// # Errors
     /// The level is out of zstd's range, or there is no memory.
     pub(crate) fn new(level: i32) -> io::Result<Self> {
-        /// The longest shortest match, in bytes, and the least table to find matches by, as a power of two.
+        /// No match below 7 bytes, zstd's longest such bound, and its smallest table to find matches by, 2^6 places.
         const FREQUENCIES: [CParameter; 3] = [
             CParameter::CompressionLevel(1),
             CParameter::MinMatch(7),
@@ -372,6 +372,48 @@ mod tests {
     fn shuffling_helps() {
         let content = weights(1 << 18);
         assert!(round_trip(&content, 4).bytes.len() < round_trip(&content, 0).bytes.len());
+    }
+
+    #[test]
+    fn a_higher_level_finds_repeats_and_never_makes_more_of_a_frame() {
+        let len = |level, content: &[u8]| Encoder::new(level).unwrap().encode(content, 4).unwrap().bytes.len();
+        let noisy = (0..65_536_u64)
+            .map(|at| twox_hash::XxHash3_64::oneshot(&at.to_le_bytes()) as f64 / u64::MAX as f64)
+            .flat_map(|uniform| ((uniform - 0.5) as f32).to_le_bytes())
+            .collect::<Vec<_>>();
+        // Drawn with repetition: nothing is periodic.
+        let rows = (0..256_u64)
+            .map(|at| twox_hash::XxHash3_64::oneshot(&at.to_le_bytes()) as usize % 32)
+            .flat_map(|row| noisy[row * 1024..][..1024].iter().copied())
+            .collect::<Vec<_>>();
+        for content in [&noisy, &rows, &weights(1 << 18)] {
+            let first = len(1, content);
+            assert!([2, 3, 9].into_iter().all(|level| len(level, content) <= first));
+        }
+        assert!(len(3, &rows) * 2 < len(1, &rows), "{} {}", len(3, &rows), len(1, &rows));
+    }
+
+    #[test]
+    fn a_plane_of_few_values_is_not_coded_with_noise() {
+        // Three planes of noise and one of two values: a bit for each of its bytes, were nothing lost.
+        let content = (0..65_536_u64)
+            .map(|at| twox_hash::XxHash3_64::oneshot(&at.to_le_bytes()) as u32)
+            .flat_map(|noise| {
+                [
+                    noise as u8,
+                    (noise >> 8) as u8,
+                    (noise >> 16) as u8,
+                    60 + (noise >> 31) as u8,
+                ]
+            })
+            .collect::<Vec<_>>();
+        let least = content.len() * 25 / 32;
+        let encoded = round_trip(&content, 4);
+        assert!(
+            encoded.bytes.len() < least + least / 25,
+            "{} of {least}",
+            encoded.bytes.len()
+        );
     }
 
     #[test]
