@@ -53,7 +53,7 @@ impl<F: StorageFile> Encoding<'_, F> {
     fn write_at_once(&self) -> io::Result<Vec<u8>> {
         let mut held = Aligned::<PAGE>::zeroed(self.grouping.parity_len()).map_err(|fault| fault.source)?;
         self.encode(parity::ENCODE_MEMORY_BYTES, |block, column, bytes| {
-            let start = usize::try_from(self.place(block, column).saturating_sub(self.start)).unwrap_or(usize::MAX);
+            let start = usize::try_from(self.inside(block, column)).unwrap_or(usize::MAX);
             let place = start.checked_add(bytes.len()).and_then(|end| held.get_mut(start..end));
             place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(bytes);
             Ok(())
@@ -97,10 +97,15 @@ impl<F: StorageFile> Encoding<'_, F> {
         })
     }
 
+    /// In the file.
     fn place(&self, block: u64, column: usize) -> u64 {
+        self.inside(block, column).saturating_add(self.start)
+    }
+
+    /// In the parity.
+    fn inside(&self, block: u64, column: usize) -> u64 {
         len_u64(self.block_len)
             .saturating_mul(block)
-            .saturating_add(self.start)
             .saturating_add(len_u64(column))
     }
 

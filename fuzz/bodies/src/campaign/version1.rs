@@ -111,11 +111,10 @@ pub(super) fn every_bit(settings: &Settings, end: Option<Instant>) -> (usize, u6
 fn flipped(recorded: &Recorded, bytes: &[u8], context: &str, tally: &mut Tally) {
     let name = &recorded.name;
     let report = verify(bytes);
+    let named = !says_so(&report);
     if report.verdict != Verdict::Ok || report.findings.len() > recorded.findings {
         tally.detected += 1;
-    } else if recorded.payloads_are_the_same(bytes, !says_so(&report))
-        && (says_so(&report) || recorded.metadata_are_the_same(bytes))
-    {
+    } else if recorded.payloads_are_the_same(bytes, named) && (!named || recorded.metadata_are_the_same(bytes)) {
         tally.harmless += 1;
     } else {
         tally.wrong(|| format!("{name}: {context}: nothing is reported"));
