@@ -7,12 +7,13 @@
 //! Maass 2000, *On the computational power of winner-take-all*, doi:10.1162/089976600300014827 (k-WTA gates). Ours is the
 //! choice of who may compete, so that silence stays silent.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::fmt;
 
 use fold_core::invariants::{Breach, Part};
 use fold_core::params::{Parameter, Range, Violations};
 use fold_core::{Shape, threads};
+use pulp::Arch;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -93,8 +94,11 @@ impl InhibitionParams {
     }
 }
 
-/// Up to so many winners are kept in order while the contenders pass by.
+/// Up to so many winners are found one after the other.
 const FEW: usize = 16;
+
+/// Neurons among which the best is searched for at once.
+const PART: usize = 32;
 
 /// Below this many scores a second thread does not pay.
 const SERIAL_WORK: usize = 1 << 14;
@@ -108,8 +112,8 @@ pub struct Inhibition {
     params: InhibitionParams,
     winners: usize,
     shape: Shape,
-    /// The best contenders of a sample, for each of the tasks: no dynamic state.
-    rankings: Vec<Vec<u32>>,
+    /// One for each of the tasks.
+    rankings: Vec<Ranking>,
 }
 
 impl Inhibition {
@@ -124,56 +128,98 @@ impl Inhibition {
             params: *params,
             winners,
             shape,
-            rankings: vec![Vec::new(); TASKS],
+            rankings: vec![Ranking::default(); TASKS],
         }
     }
 
     /// Lets the neurons of one sample compete; `spikes` is written in full.
-    fn compete(&self, ranking: &mut Vec<u32>, score: &[f32], potential: &[f32], spikes: &mut [u8]) {
-        ranking.clear();
-        let contends = |k: usize| match self.params.contenders {
-            Contenders::AboveThreshold => score[k] >= 0.0,
-            Contenders::Driven => potential[k] > 0.0 && score[k] > f32::NEG_INFINITY,
-        };
-        let contenders = (0u32..).take(score.len()).filter(|&k| contends(k as usize));
-        let better =
-            |a: &u32, b: &u32| -> Ordering { score[*b as usize].total_cmp(&score[*a as usize]).then(a.cmp(b)) };
-        if self.winners <= FEW {
-            // Most contenders lose against the last of so few winners at once.
-            let mut bar = f32::NEG_INFINITY;
-            for k in contenders {
-                if score[k as usize] < bar {
-                    continue;
-                }
-                if ranking.len() < self.winners {
-                    ranking.push(k);
-                } else if ranking.last().is_some_and(|last| better(&k, last) == Ordering::Less) {
-                    ranking.pop();
-                    ranking.push(k);
-                } else {
-                    continue;
-                }
-                let mut at = ranking.len() - 1;
-                while at > 0 && better(&k, &ranking[at - 1]) == Ordering::Less {
-                    ranking.swap(at, at - 1);
-                    at -= 1;
-                }
-                if let Some(&last) = ranking.last().filter(|_| ranking.len() == self.winners) {
-                    bar = score[last as usize];
-                }
-            }
-        } else {
-            ranking.extend(contenders);
-            if ranking.len() > self.winners {
-                ranking.select_nth_unstable_by(self.winners, better);
-                ranking.truncate(self.winners);
-            }
-        }
+    fn compete(&self, ranking: &mut Ranking, score: &[f32], potential: &[f32], spikes: &mut [u8]) {
         spikes.fill(0);
-        for &winner in &*ranking {
+        let contenders = self.params.contenders;
+        ranking.keys.resize(score.len(), NONE);
+        if self.winners <= FEW {
+            ranking.best.resize(score.len().div_ceil(PART), NONE);
+            let (keys, best) = (ranking.keys.as_mut_slice(), ranking.best.as_mut_slice());
+            let winners = self.winners;
+            Arch::new().dispatch(
+                #[inline(always)]
+                move || {
+                    rank(keys, contenders, score, potential);
+                    for (best, keys) in best.iter_mut().zip(keys.chunks(PART)) {
+                        *best = largest(keys);
+                    }
+                    for _ in 0..winners {
+                        let Some(winner) = take_the_best(keys, best) else { break };
+                        spikes[winner] = 1;
+                    }
+                },
+            );
+            return;
+        }
+        rank(&mut ranking.keys, contenders, score, potential);
+        let keys = &ranking.keys;
+        let contends = |k: &u32| keys[*k as usize] != NONE;
+        ranking.neurons.clear();
+        ranking.neurons.extend((0u32..).take(score.len()).filter(contends));
+        if ranking.neurons.len() > self.winners {
+            let better = |k: &u32| (Reverse(keys[*k as usize]), *k);
+            ranking.neurons.select_nth_unstable_by_key(self.winners, better);
+            ranking.neurons.truncate(self.winners);
+        }
+        for &winner in &ranking.neurons {
             spikes[winner as usize] = 1;
         }
     }
+}
+
+/// What the neurons of one sample compete by: no dynamic state.
+#[derive(Debug, Clone, Default)]
+struct Ranking {
+    /// In the order of the scores, \[n\]; [`NONE`] for who does not contend.
+    keys: Vec<i32>,
+    /// The largest key of each part of [`PART`] neurons.
+    best: Vec<i32>,
+    /// Who contends.
+    neurons: Vec<u32>,
+}
+
+/// Below the key of every score but one, of a NaN that no score is.
+const NONE: i32 = i32::MIN;
+
+/// Writes the key of every neuron: keys compare as `f32::total_cmp` compares scores.
+#[inline(always)]
+fn rank(keys: &mut [i32], contenders: Contenders, score: &[f32], potential: &[f32]) {
+    for (key, (&score, &potential)) in keys.iter_mut().zip(score.iter().zip(potential)) {
+        let contends = match contenders {
+            Contenders::AboveThreshold => score >= 0.0,
+            Contenders::Driven => (potential > 0.0) & (score > f32::NEG_INFINITY),
+        };
+        let bits = score.to_bits() as i32;
+        let ordered = bits ^ ((bits >> 31) & i32::MAX);
+        *key = if contends { ordered } else { NONE };
+    }
+}
+
+#[inline(always)]
+fn largest(keys: &[i32]) -> i32 {
+    keys.iter().fold(NONE, |best, &key| best.max(key))
+}
+
+/// The first neuron with the largest key, unless nobody contends; it then contends no more.
+///
+/// - `best`: the largest key of each part of the neurons.
+#[inline(always)]
+fn take_the_best(keys: &mut [i32], best: &mut [i32]) -> Option<usize> {
+    let key = largest(best);
+    if key == NONE {
+        return None;
+    }
+    let part = best.iter().position(|&best| best == key)?;
+    let keys = keys.chunks_mut(PART).nth(part)?;
+    let at = keys.iter().position(|&other| other == key)?;
+    keys[at] = NONE;
+    best[part] = largest(keys);
+    Some(part * PART + at)
 }
 
 impl Mechanism for Inhibition {
@@ -196,7 +242,7 @@ impl Mechanism for Inhibition {
     fn act(&mut self, context: &mut StepContext<'_>) {
         let neurons = self.shape.neuron_count();
         let mut rankings = std::mem::take(&mut self.rankings);
-        let run = |ranking: &mut Vec<u32>, score: &[f32], potential: &[f32], spikes: &mut [u8]| {
+        let run = |ranking: &mut Ranking, score: &[f32], potential: &[f32], spikes: &mut [u8]| {
             let rows = score.chunks_exact(neurons).zip(potential.chunks_exact(neurons));
             for ((score, potential), spikes) in rows.zip(spikes.chunks_exact_mut(neurons)) {
                 self.compete(ranking, score, potential, spikes);
@@ -245,7 +291,7 @@ mod tests {
             contenders,
         };
         let mut spikes = vec![9; score.len()];
-        Inhibition::new(&params, shape).compete(&mut Vec::new(), score, potential, &mut spikes);
+        Inhibition::new(&params, shape).compete(&mut Ranking::default(), score, potential, &mut spikes);
         spikes
     }
 

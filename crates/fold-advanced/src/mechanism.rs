@@ -3,7 +3,7 @@
 use std::fmt;
 
 use fold_core::invariants::{Breach, Part};
-use fold_core::lanes::{Lane, Lanes};
+use fold_core::lanes::Lane;
 use fold_core::{LayerState, Wiring};
 
 use crate::Result;
@@ -125,7 +125,7 @@ pub struct StepContext<'a> {
     /// The caller's choices.
     pub options: StepOptions,
     /// Presynaptic events [B, M], each in [0, 1].
-    pub input: &'a Lanes,
+    pub input: &'a [f32],
     /// u, [B, n].
     pub potential: &'a [f32],
     /// The dendrites' activations a, [n, D, ceil(B / LANES)], in [0, 1]. Empty unless a mechanism needs them.
@@ -179,7 +179,7 @@ pub trait Mechanism: fmt::Debug + Send + Sync {
     /// Runs before the dendrites integrate, in the phase `Transmit` alone: from the events s to what is transmitted, [B, M].
     ///
     /// - `events`: in [0, 1].   - `transmitted`: holds the events; what it holds afterwards must be in [0, 1].
-    fn transmit(&mut self, _events: &Lanes, _transmitted: &mut Lanes) {}
+    fn transmit(&mut self, _events: &[f32], _transmitted: &mut [f32]) {}
 
     /// Runs after integration and before the other phases, and may lower the scores.
     fn prepare(&mut self, _context: &mut StepContext<'_>) {}

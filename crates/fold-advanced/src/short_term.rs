@@ -21,13 +21,13 @@
 
 use std::fmt;
 
-use fold_core::invariants::{Breach, Invariant, Part, Place, check_range};
-use fold_core::lanes::{LANES, Lanes};
+use fold_core::invariants::{Breach, Part, Place};
 use fold_core::math;
 use fold_core::params::{Range, Violations};
 
 use crate::Result;
 use crate::mechanism::{Mechanism, Phase, StepContext};
+use crate::per_sample::PerSample;
 use crate::stateful::{StateSlice, Stored};
 
 fold_core::parameters! {
@@ -65,8 +65,8 @@ impl ShortTermParams {
 pub struct ShortTerm {
     params: ShortTermParams,
     keep: [f32; 2],
-    facilitation: Lanes,
-    depletion: Lanes,
+    facilitation: PerSample,
+    depletion: PerSample,
 }
 
 impl ShortTerm {
@@ -79,19 +79,19 @@ impl ShortTerm {
         Self {
             params: *params,
             keep: [params.tau_facilitation_ms, params.tau_recovery_ms].map(|tau| math::decay(dt_ms, tau)),
-            facilitation: Lanes::zeros(0, lines as usize),
-            depletion: Lanes::zeros(0, lines as usize),
+            facilitation: PerSample::new("short_term.facilitation", lines as usize, 1.0 - params.u_rest),
+            depletion: PerSample::new("short_term.depletion", lines as usize, 1.0),
         }
     }
+}
 
-    /// One line in one sample: the new (e, z) and the release for the event s.
-    fn release(&self, (e, z): (f32, f32), s: f32) -> (f32, f32, f32) {
-        let [e, z] = [e * self.keep[0], z * self.keep[1]].map(|x| if x < f32::MIN_POSITIVE { 0.0 } else { x });
-        let u_rest = self.params.u_rest;
-        let e = (e + s * self.params.u_step * (1.0 - (u_rest + e)).max(0.0)).min(1.0 - u_rest);
-        let release = s * (u_rest + e).min(1.0) * (1.0 - z);
-        (e, (z + release).min(1.0), release)
-    }
+/// One line in one sample: the new (e, z) and the release for the event s.
+fn release(params: &ShortTermParams, keep: [f32; 2], (e, z): (f32, f32), s: f32) -> (f32, f32, f32) {
+    let [e, z] = [e * keep[0], z * keep[1]].map(|x| if x < f32::MIN_POSITIVE { 0.0 } else { x });
+    let u_rest = params.u_rest;
+    let e = (e + s * params.u_step * (1.0 - (u_rest + e)).max(0.0)).min(1.0 - u_rest);
+    let release = s * (u_rest + e).min(1.0) * (1.0 - z);
+    (e, (z + release).min(1.0), release)
 }
 
 impl Mechanism for ShortTerm {
@@ -111,69 +111,38 @@ impl Mechanism for ShortTerm {
         &self.params
     }
 
-    fn transmit(&mut self, events: &Lanes, transmitted: &mut Lanes) {
-        let (mut facilitation, mut depletion) = (
-            std::mem::take(&mut self.facilitation),
-            std::mem::take(&mut self.depletion),
-        );
-        let state = facilitation.values_mut().as_flattened_mut().iter_mut();
-        let state = state.zip(depletion.values_mut().as_flattened_mut());
-        let lines = events.values().as_flattened().iter();
-        let lines = lines.zip(transmitted.values_mut().as_flattened_mut());
-        for ((e, z), (&s, x)) in state.zip(lines) {
-            (*e, *z, *x) = self.release((*e, *z), s);
+    fn transmit(&mut self, events: &[f32], transmitted: &mut [f32]) {
+        let (params, keep) = (self.params, self.keep);
+        let state = self.facilitation.values_mut().iter_mut();
+        let state = state.zip(self.depletion.values_mut());
+        for ((e, z), (&s, x)) in state.zip(events.iter().zip(transmitted)) {
+            (*e, *z, *x) = release(&params, keep, (*e, *z), s);
         }
-        (self.facilitation, self.depletion) = (facilitation, depletion);
     }
 
     fn act(&mut self, _context: &mut StepContext<'_>) {}
 
     fn rest(&mut self, samples: usize) {
-        for lanes in [&mut self.facilitation, &mut self.depletion] {
-            lanes.reset(samples, lanes.width());
-        }
+        self.facilitation.rest(samples);
+        self.depletion.rest(samples);
     }
 
     fn reset_neuron(&mut self, _neuron: usize) {}
 
     fn check(&self, part: Part, found: &mut Vec<Breach>) {
-        let width = self.depletion.width();
-        let place = |k: usize| Place::SampleLine {
-            sample: k / LANES / width * LANES + k % LANES,
-            line: k / LANES % width,
-        };
-        let arrays = [
-            ("short_term.facilitation", &self.facilitation, 1.0 - self.params.u_rest),
-            ("short_term.depletion", &self.depletion, 1.0),
-        ];
-        for (name, lanes, high) in arrays {
-            let values = lanes.values().as_flattened();
-            let span = part.of_len(values.len());
-            let breach = (Invariant::Range, name);
-            check_range(breach, &values[span.clone()], (0.0, high), span.start, place, found);
-        }
+        let place = |sample, line| Place::SampleLine { sample, line };
+        self.facilitation.check(part, place, found);
+        self.depletion.check(part, place, found);
     }
 
     fn visit_state(&self, visit: &mut dyn FnMut(&'static str, &[usize], StateSlice<'_>)) {
-        let shape = [self.depletion.rows(), self.depletion.width()];
-        visit(
-            "short_term.facilitation",
-            &shape,
-            StateSlice::F32(&self.facilitation.to_rows()),
-        );
-        visit(
-            "short_term.depletion",
-            &shape,
-            StateSlice::F32(&self.depletion.to_rows()),
-        );
+        self.facilitation.visit(visit);
+        self.depletion.visit(visit);
     }
 
     fn restore(&mut self, samples: usize, stored: &mut Stored<'_>) -> Result<()> {
-        let shape = [samples, self.depletion.width()];
-        self.rest(samples);
-        self.facilitation.fill(&stored.f32s("short_term.facilitation", &shape)?);
-        self.depletion.fill(&stored.f32s("short_term.depletion", &shape)?);
-        Ok(())
+        self.facilitation.restore(samples, stored)?;
+        self.depletion.restore(samples, stored)
     }
 }
 
@@ -237,7 +206,7 @@ mod tests {
             let law = ShortTerm::new(&params, 1.0, 1);
             let mut state = (0.0, 0.0);
             sound((-1.0 / f64::from(params.tau_recovery_ms)).exp(), |s| {
-                let (e, z, release) = law.release(state, s as f32);
+                let (e, z, release) = release(&law.params, law.keep, state, s as f32);
                 state = (e, z);
                 (f64::from(params.u_rest + e), 1.0 - f64::from(z), f64::from(release))
             }, &events)
@@ -249,7 +218,7 @@ mod tests {
             let mut state = (0.0, 0.0);
             events.into_iter().all(|s| {
                 let s = f32::from(s) / 255.0;
-                let (e, z, release) = law.release(state, s);
+                let (e, z, release) = release(&law.params, law.keep, state, s);
                 state = (e, z);
                 (f64::from(release) - reference.step(&PARAMS, 0.5, s.into())).abs() < 1e-5
             })
@@ -272,11 +241,11 @@ mod tests {
     #[test]
     fn rest_is_exact_and_silence_stays_there() {
         let law = ShortTerm::new(&PARAMS, 1.0, 1);
-        assert_eq!(law.release((0.0, 0.0), 0.0), (0.0, 0.0, 0.0));
-        let (mut e, mut z, first) = law.release((0.0, 0.0), 1.0);
+        assert_eq!(release(&law.params, law.keep, (0.0, 0.0), 0.0), (0.0, 0.0, 0.0));
+        let (mut e, mut z, first) = release(&law.params, law.keep, (0.0, 0.0), 1.0);
         assert!((first - PARAMS.release_at_rest()).abs() < 1e-7);
         for _ in 0..20_000 {
-            (e, z, _) = law.release((e, z), 0.0);
+            (e, z, _) = release(&law.params, law.keep, (e, z), 0.0);
         }
         assert_eq!((e, z), (0.0, 0.0));
     }
@@ -284,9 +253,9 @@ mod tests {
     #[test]
     fn two_silent_half_steps_are_one_whole() {
         let (whole, half) = (ShortTerm::new(&PARAMS, 1.0, 1), ShortTerm::new(&PARAMS, 0.5, 1));
-        let (e, z, _) = whole.release((0.6, 0.7), 0.0);
-        let (f, y, _) = half.release((0.6, 0.7), 0.0);
-        let (f, y, _) = half.release((f, y), 0.0);
+        let (e, z, _) = release(&whole.params, whole.keep, (0.6, 0.7), 0.0);
+        let (f, y, _) = release(&half.params, half.keep, (0.6, 0.7), 0.0);
+        let (f, y, _) = release(&half.params, half.keep, (f, y), 0.0);
         assert!((e - f).abs() < 1e-6 && (z - y).abs() < 1e-6);
     }
 
@@ -299,8 +268,8 @@ mod tests {
                 ..ShortTermParams::default()
             };
             let law = ShortTerm::new(&params, 1.0, 1);
-            let (e, z, first) = law.release((0.0, 0.0), 1.0);
-            let (.., second) = law.release((e, z), 1.0);
+            let (e, z, first) = release(&law.params, law.keep, (0.0, 0.0), 1.0);
+            let (.., second) = release(&law.params, law.keep, (e, z), 1.0);
             second / first
         };
         assert!(run(0.8, 0.0) < 0.25 && run(0.02, 0.02) > 1.4);

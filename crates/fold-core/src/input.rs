@@ -4,9 +4,9 @@
 //! a rate code. Under the policy `Reject` anything else is refused before any state moves. Under `Silence` a sample with a bad
 //! value is taken as silent altogether, and counted. No value is ever clamped: 1.5 is a mistake, not a strong 1.
 
+use pulp::Arch;
 use serde::{Deserialize, Serialize};
 
-use crate::lanes::{LANES, Lanes};
 use crate::{Error, Result};
 
 /// What happens to an input that is not a number of [0, 1].
@@ -20,11 +20,28 @@ pub enum InputPolicy {
     Silence,
 }
 
-/// Checks `rows` [samples, lines] and lays it out for the step. Returns how many samples were silenced.
+/// An input that passed the check.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Accepted<'a> {
+    /// Presynaptic events [B, M], each in [0, 1].
+    pub rows: &'a [f32],
+    /// Samples that were taken as silent.
+    pub silenced: usize,
+}
+
+/// Checks `rows` [samples, lines].
+///
+/// - `cleaned`: memory for an input in which samples are silenced; what it holds does not matter.
 ///
 /// # Errors
-/// [`Error::Length`]; under [`InputPolicy::Reject`] [`Error::Input`] with the first offending [sample, line]. `into` is then unchanged.
-pub fn accept(rows: &[f32], samples: usize, lines: usize, policy: InputPolicy, into: &mut Lanes) -> Result<usize> {
+/// [`Error::Length`]; under [`InputPolicy::Reject`] [`Error::Input`] with the first offending [sample, line].
+pub fn accept<'a>(
+    rows: &'a [f32],
+    samples: usize,
+    lines: usize,
+    policy: InputPolicy,
+    cleaned: &'a mut Vec<f32>,
+) -> Result<Accepted<'a>> {
     let expected = samples.saturating_mul(lines);
     if rows.len() != expected {
         return Err(Error::Length {
@@ -33,11 +50,13 @@ pub fn accept(rows: &[f32], samples: usize, lines: usize, policy: InputPolicy, i
             given: rows.len(),
         });
     }
-    // No early exit: this loop vectorises. A NaN compares false.
-    let valid = rows.iter().fold(true, |valid, &x| valid & (0.0..=1.0).contains(&x));
     let bad = |x: &f32| !(0.0..=1.0).contains(x);
-    if !valid
-        && policy == InputPolicy::Reject
+    // No early exit: this loop vectorises. A NaN compares false.
+    let valid = Arch::new().dispatch(|| rows.iter().fold(true, |valid, &x| valid & (0.0..=1.0).contains(&x)));
+    if valid {
+        return Ok(Accepted { rows, silenced: 0 });
+    }
+    if policy == InputPolicy::Reject
         && let Some(k) = rows.iter().position(bad)
     {
         return Err(Error::Input {
@@ -46,23 +65,17 @@ pub fn accept(rows: &[f32], samples: usize, lines: usize, policy: InputPolicy, i
             value: rows[k],
         });
     }
-    if into.rows() != samples || into.width() != lines {
-        into.reset(samples, lines);
-    }
-    into.fill(rows);
+    cleaned.clear();
+    cleaned.extend_from_slice(rows);
     let mut silenced = 0;
-    if !valid {
-        for (sample, _) in rows
-            .chunks_exact(lines)
-            .enumerate()
-            .filter(|(_, row)| row.iter().any(bad))
-        {
-            let block = &mut into.values_mut()[sample / LANES * lines..][..lines];
-            block.iter_mut().for_each(|values| values[sample % LANES] = 0.0);
-            silenced += 1;
-        }
+    for row in cleaned.chunks_exact_mut(lines).filter(|row| row.iter().any(bad)) {
+        row.fill(0.0);
+        silenced += 1;
     }
-    Ok(silenced)
+    Ok(Accepted {
+        rows: cleaned,
+        silenced,
+    })
 }
 
 #[cfg(test)]
@@ -70,10 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_bad_value_is_located_and_nothing_moves() {
-        let mut lanes = Lanes::default();
-        accept(&[0.5; 6], 2, 3, InputPolicy::Reject, &mut lanes).unwrap();
-        let before = lanes.clone();
+    fn each_bad_value_is_located() {
         for bad in [
             f32::NAN,
             f32::INFINITY,
@@ -84,7 +94,7 @@ mod tests {
         ] {
             let mut rows = [0.25; 6];
             rows[4] = bad;
-            match accept(&rows, 2, 3, InputPolicy::Reject, &mut lanes) {
+            match accept(&rows, 2, 3, InputPolicy::Reject, &mut Vec::new()) {
                 Err(Error::Input {
                     sample: 1,
                     line: 1,
@@ -92,28 +102,30 @@ mod tests {
                 }) => assert_eq!(value.to_bits(), bad.to_bits()),
                 other => panic!("{other:?}"),
             }
-            assert_eq!(lanes, before);
         }
     }
 
     #[test]
-    fn the_ends_and_negative_zero_are_accepted() {
-        let mut lanes = Lanes::default();
-        accept(&[0.0, 1.0, -0.0], 1, 3, InputPolicy::Reject, &mut lanes).unwrap();
-        assert!(accept(&[0.0; 5], 2, 3, InputPolicy::Reject, &mut lanes).is_err());
+    fn the_ends_and_negative_zero_are_accepted_as_they_are() {
+        let rows = [0.0, 1.0, -0.0];
+        let mut cleaned = Vec::new();
+        let accepted = accept(&rows, 1, 3, InputPolicy::Reject, &mut cleaned).unwrap();
+        assert_eq!((accepted.rows, accepted.silenced), (rows.as_slice(), 0));
+        assert!(accept(&[0.0; 5], 2, 3, InputPolicy::Reject, &mut cleaned).is_err());
     }
 
     #[test]
     fn a_bad_sample_is_silenced_whole_and_counted_and_the_others_are_not_touched() {
         for bad in [f32::NAN, f32::NEG_INFINITY, 2.0] {
-            let mut lanes = Lanes::default();
+            let mut cleaned = vec![9.0; 7];
             let mut rows: Vec<f32> = (0..30).map(|k| k as f32 / 30.0).collect();
             (rows[4], rows[5], rows[29]) = (bad, bad, bad);
-            assert_eq!(accept(&rows, 10, 3, InputPolicy::Silence, &mut lanes), Ok(2));
-            rows[3..6].fill(0.0);
-            rows[27..].fill(0.0);
-            assert_eq!(lanes.to_rows(), rows);
+            let accepted = accept(&rows, 10, 3, InputPolicy::Silence, &mut cleaned).unwrap();
+            let mut expected = rows.clone();
+            expected[3..6].fill(0.0);
+            expected[27..].fill(0.0);
+            assert_eq!((accepted.rows, accepted.silenced), (expected.as_slice(), 2));
         }
-        assert!(accept(&[0.0; 5], 2, 3, InputPolicy::Silence, &mut Lanes::default()).is_err());
+        assert!(accept(&[0.0; 5], 2, 3, InputPolicy::Silence, &mut Vec::new()).is_err());
     }
 }

@@ -57,78 +57,33 @@ impl Lanes {
         &mut self.values
     }
 
-    /// Makes this [rows, width], keeping the allocation when it is large enough. The content is then zero.
-    pub fn reset(&mut self, rows: usize, width: usize) {
-        self.rows = rows;
-        self.width = width;
-        self.values.clear();
-        self.values.resize(rows.div_ceil(LANES) * width, [0.0; LANES]);
-    }
-
-    /// Becomes a copy of `other`, keeping the allocation when it is large enough.
-    pub fn copy_from(&mut self, other: &Self) {
-        self.rows = other.rows;
-        self.width = other.width;
-        self.values.clone_from(&other.values);
-    }
-
-    /// Takes the values of `rows` [R, K], row-major. `rows` must hold R * K values; what is missing stays as it was.
-    pub fn fill(&mut self, rows: &[f32]) {
-        if self.width == 0 {
-            return;
+    /// Takes the values of `rows` [R, K], row-major, keeping the allocation when it is large enough.
+    ///
+    /// - `width`: K, which must divide the length of `rows`.
+    pub fn lay_out(&mut self, rows: &[f32], width: usize) {
+        let count = rows.len().checked_div(width).unwrap_or(0);
+        if (self.rows, self.width) != (count, width) {
+            (self.rows, self.width) = (count, width);
+            self.values.clear();
+            self.values.resize(count.div_ceil(LANES) * width, [0.0; LANES]);
         }
-        for (block, part) in self
-            .values
-            .chunks_exact_mut(self.width)
-            .zip(rows.chunks(LANES * self.width))
-        {
-            if part.len() == LANES * self.width {
-                let (squares, rest) = block.as_chunks_mut::<LANES>();
-                let whole = self.width - rest.len();
-                for (square, k) in squares.iter_mut().zip((0..whole).step_by(LANES)) {
-                    let rows: [Lane; LANES] = std::array::from_fn(|lane| {
-                        let row = &part[lane * self.width + k..];
-                        std::array::from_fn(|at| row[at])
-                    });
-                    *square = transposed(&rows);
-                }
-                for (value, k) in rest.iter_mut().zip(whole..) {
-                    *value = std::array::from_fn(|lane| part[lane * self.width + k]);
+        let blocks = self.values.chunks_exact_mut(width.max(1));
+        let parts = rows.chunks(LANES * width.max(1));
+        for (block, part) in blocks.zip(parts) {
+            if part.len() == LANES * width {
+                let [r0, r1, r2, r3, r4, r5, r6, r7] =
+                    [0, 1, 2, 3, 4, 5, 6, 7].map(|lane| &part[lane * width..][..width]);
+                let first = r0.iter().zip(r1).zip(r2.iter().zip(r3));
+                let last = r4.iter().zip(r5).zip(r6.iter().zip(r7));
+                let columns = first.zip(last).zip(block);
+                for ((((x0, x1), (x2, x3)), ((x4, x5), (x6, x7))), value) in columns {
+                    *value = [*x0, *x1, *x2, *x3, *x4, *x5, *x6, *x7];
                 }
                 continue;
             }
-            for (lane, row) in part.chunks_exact(self.width).enumerate() {
+            for (lane, row) in part.chunks_exact(width).enumerate() {
                 for (value, &x) in block.iter_mut().zip(row) {
                     value[lane] = x;
-                }
-            }
-        }
-    }
-
-    /// The values as [R, K], row-major, into `rows` of that length.
-    pub fn copy_into(&self, rows: &mut [f32]) {
-        if self.width == 0 {
-            return;
-        }
-        for (block, part) in self.blocks().zip(rows.chunks_mut(LANES * self.width)) {
-            if part.len() == LANES * self.width {
-                let (squares, rest) = block.as_chunks::<LANES>();
-                let whole = self.width - rest.len();
-                for (square, k) in squares.iter().zip((0..whole).step_by(LANES)) {
-                    for (lane, row) in transposed(square).iter().enumerate() {
-                        part[lane * self.width + k..][..LANES].copy_from_slice(row);
-                    }
-                }
-                for (value, k) in rest.iter().zip(whole..) {
-                    for (lane, &x) in value.iter().enumerate() {
-                        part[lane * self.width + k] = x;
-                    }
-                }
-                continue;
-            }
-            for (lane, row) in part.chunks_exact_mut(self.width).enumerate() {
-                for (x, value) in row.iter_mut().zip(block) {
-                    *x = value[lane];
                 }
             }
         }
@@ -149,22 +104,8 @@ impl Lanes {
     /// The values as [R, K], row-major.
     #[must_use]
     pub fn to_rows(&self) -> Vec<f32> {
-        let mut rows = vec![0.0; self.rows * self.width];
-        self.copy_into(&mut rows);
-        rows
+        (0..self.rows).flat_map(|row| self.row(row)).collect()
     }
-}
-
-/// Rows as columns.
-#[inline(always)]
-fn transposed(square: &[Lane; LANES]) -> [Lane; LANES] {
-    let mut columns = [[0.0; LANES]; LANES];
-    for (at, column) in columns.iter_mut().enumerate() {
-        for (to, row) in column.iter_mut().zip(square) {
-            *to = row[at];
-        }
-    }
-    columns
 }
 
 #[cfg(test)]
@@ -176,8 +117,8 @@ mod tests {
         for samples in [0, 1, 7, 8, 9, 16, 17] {
             for width in [0, 1, 3, 8, 21] {
                 let rows: Vec<f32> = (0..samples * width).map(|k| k as f32 + 1.0).collect();
-                let mut lanes = Lanes::zeros(samples, width);
-                lanes.fill(&rows);
+                let mut lanes = Lanes::default();
+                lanes.lay_out(&rows, width);
                 assert_eq!(lanes.to_rows(), rows);
                 for (row, values) in rows.chunks(width.max(1)).enumerate() {
                     assert!(lanes.row(row).eq(values.iter().copied()));

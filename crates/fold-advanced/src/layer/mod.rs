@@ -66,8 +66,9 @@ impl Needs {
 /// What a step writes and the next one overwrites: no dynamic state.
 #[derive(Debug, Clone, Default)]
 struct Work {
-    input: Lanes,
-    transmitted: Lanes,
+    cleaned: Vec<f32>,
+    transmitted: Vec<f32>,
+    laid_out: Lanes,
     lanes: Vec<Lane>,
     activations: Vec<Lane>,
     potential: Vec<f32>,
@@ -156,16 +157,27 @@ impl Layer {
     fn advance(&mut self, x: &[f32], options: StepOptions) -> Result<()> {
         let samples = self.samples;
         let policy = self.monitor.input_policy();
-        let silenced = input::accept(x, samples, self.wiring.lines() as usize, policy, &mut self.work.input)?;
-        self.monitor.note_silenced(silenced);
+        let mut cleaned = std::mem::take(&mut self.work.cleaned);
+        let input = input::accept(x, samples, self.wiring.lines() as usize, policy, &mut cleaned)?;
+        self.monitor.note_silenced(input.silenced);
+        self.run(input.rows, options);
+        self.work.cleaned = cleaned;
+        self.watch(samples)?;
+        self.clock += 1;
+        Ok(())
+    }
+
+    /// One step on an accepted `input` [B, M].
+    fn run(&mut self, input: &[f32], options: StepOptions) {
+        let samples = self.samples;
         self.work.fit(self.config.shape, samples, self.needs);
-        self.integrate(samples);
+        self.integrate(input);
         let mut context = StepContext {
             wiring: &self.wiring,
             samples,
             clock: self.clock,
             options,
-            input: &self.work.input,
+            input,
             potential: &self.work.potential,
             activations: &self.work.activations,
             score: &mut self.work.score,
@@ -202,17 +214,13 @@ impl Layer {
         let (touched, rows) = context.drive.parts_mut();
         context.state.absorb_rows(touched, rows);
         run(Phase::Regulate, &mut context);
-
-        self.watch(samples)?;
-        self.clock += 1;
-        Ok(())
     }
 
-    /// From the accepted input to the potential and the score of every neuron in every sample.
-    fn integrate(&mut self, samples: usize) {
+    /// From the accepted input [B, M] to the potential and the score of every neuron in every sample.
+    fn integrate(&mut self, input: &[f32]) {
         let Work {
-            input,
             transmitted,
+            laid_out,
             lanes,
             activations,
             potential,
@@ -220,7 +228,8 @@ impl Layer {
             ..
         } = &mut self.work;
         let arriving = if self.needs.transmitted {
-            transmitted.copy_from(input);
+            transmitted.clear();
+            transmitted.extend_from_slice(input);
             for mechanism in self.mechanisms.iter_mut().filter(|m| m.phase() == Phase::Transmit) {
                 mechanism.transmit(input, transmitted);
             }
@@ -228,9 +237,10 @@ impl Layer {
         } else {
             input
         };
+        let weights = self.state.weights();
         self.dendrite
-            .integrate(&self.wiring, self.state.weights(), arriving, lanes, activations);
-        to_sample_rows(lanes, samples, potential);
+            .integrate(&self.wiring, weights, arriving, laid_out, lanes, activations);
+        to_sample_rows(lanes, self.samples, potential);
         let neurons = self.config.shape.neuron_count();
         let rows = score.chunks_exact_mut(neurons).zip(potential.chunks_exact(neurons));
         for (sample, (score, potential)) in (0u64..).zip(rows) {

@@ -24,6 +24,7 @@ pub enum Response {
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
     input: Lanes,
+    cleaned: Vec<f32>,
     lanes: Vec<Lane>,
 }
 
@@ -57,11 +58,17 @@ impl Layer {
             .into());
         }
         let lines = self.wiring.lines() as usize;
-        input::accept(x, samples, lines, InputPolicy::Reject, &mut scratch.input)?;
+        input::accept(x, samples, lines, InputPolicy::Reject, &mut scratch.cleaned)?;
         scratch.lanes.resize(neurons * samples.div_ceil(LANES), [0.0; LANES]);
         let weights = self.state.weights();
-        self.dendrite
-            .integrate(&self.wiring, weights, &scratch.input, &mut scratch.lanes, &mut []);
+        self.dendrite.integrate(
+            &self.wiring,
+            weights,
+            x,
+            &mut scratch.input,
+            &mut scratch.lanes,
+            &mut [],
+        );
         to_sample_rows(&scratch.lanes, samples, out);
         for row in out.chunks_exact_mut(neurons) {
             let neuron = row.iter_mut().zip(self.state.theta()).zip(self.state.quarantined());

@@ -8,8 +8,8 @@ use fold_core::{math, threads};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::StdpParams;
 use super::trace::on_grid;
-use super::{StdpParams, lane_of};
 use crate::mechanism::StepContext;
 
 /// Below this many synapses with something to compute a second thread does not pay.
@@ -46,6 +46,12 @@ impl Amplitudes {
     }
 }
 
+/// Sums that are kept in registers together.
+const WIDE: usize = 16;
+
+/// Neurons that are looked at together.
+const PART: usize = 16;
+
 /// Which samples each neuron fired in.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Events {
@@ -69,10 +75,16 @@ impl Events {
         self.samples.resize(total as usize, 0);
         // starts[i + 1] is where neuron i's next sample goes; at the end it is where they stop.
         for (sample, row) in (0u32..).zip(spikes.chunks_exact(counts.len())) {
-            for (neuron, _) in row.iter().enumerate().filter(|(_, s)| **s != 0) {
-                let next = &mut self.starts[neuron + 1];
-                self.samples[*next as usize] = sample;
-                *next += 1;
+            // Most neurons are silent: they are passed over several at a time.
+            for (part, first) in row.chunks(PART).zip((1..).step_by(PART)) {
+                if part.iter().fold(0, |any, s| any | s) == 0 {
+                    continue;
+                }
+                let starts = &mut self.starts[first..][..part.len()];
+                for (next, _) in starts.iter_mut().zip(part).filter(|(_, s)| **s != 0) {
+                    self.samples[*next as usize] = sample;
+                    *next += 1;
+                }
             }
         }
     }
@@ -84,11 +96,11 @@ impl Events {
 
 /// Adds this step's drive to the context's.
 ///
-/// - `pre`: x, [B, M].   - `post`: y, [n, blocks]; empty without depression.
+/// - `pre`: x, [B, M].   - `post`: y, [n, B]; empty without depression.
 pub(super) fn accumulate(
     amplitudes: &Amplitudes,
     pre: &[f32],
-    post: &[Lane],
+    post: &[f32],
     events: &Events,
     context: &mut StepContext<'_>,
 ) {
@@ -99,11 +111,10 @@ pub(super) fn accumulate(
     let rule = Rule {
         amplitudes,
         pre,
-        input: context.input.values(),
+        input: context.input,
         post,
         lines: context.wiring.lines() as usize,
-        blocks: context.samples.div_ceil(LANES),
-        samples: context.samples as f64,
+        samples: context.samples,
         plasticity: if context.credited {
             1.0
         } else {
@@ -152,12 +163,12 @@ struct Rule<'a> {
     amplitudes: &'a Amplitudes,
     /// x, [B, M].
     pre: &'a [f32],
-    input: &'a [Lane],
-    /// y, [n, blocks]; empty without depression.
-    post: &'a [Lane],
+    /// s, [B, M].
+    input: &'a [f32],
+    /// y, [n, B]; empty without depression.
+    post: &'a [f32],
     lines: usize,
-    blocks: usize,
-    samples: f64,
+    samples: usize,
     plasticity: f64,
     arrival: &'a [Lane],
     dendrites: usize,
@@ -184,16 +195,16 @@ impl WithSimd for Row<'_> {
 }
 
 impl Rule<'_> {
-    /// y of one neuron, block by block; nothing without depression.
-    fn post_of(&self, neuron: usize) -> &[Lane] {
+    /// y of one neuron, \[B\]; nothing without depression.
+    fn post_of(&self, neuron: usize) -> &[f32] {
         self.post
-            .get(neuron * self.blocks..(neuron + 1) * self.blocks)
+            .get(neuron * self.samples..(neuron + 1) * self.samples)
             .unwrap_or_default()
     }
 
     /// Whether depression can reach this neuron's synapses: it has fired lately, in any sample.
     fn has_trace(&self, neuron: usize) -> bool {
-        self.post_of(neuron).iter().any(|lanes| lanes.iter().any(|&y| y > 0.0))
+        self.post_of(neuron).iter().any(|&y| y > 0.0)
     }
 
     /// One neuron's row: `index`, `filaments` and `row` are [D * S].
@@ -201,6 +212,7 @@ impl Rule<'_> {
     fn row(&self, neuron: usize, fired: &[u32], index: &[u32], filaments: &[u8], row: &mut [f32]) {
         let depressed = self.has_trace(neuron);
         let post_trace = self.post_of(neuron);
+        let samples = self.samples as f64;
         let synapses = row.len() / self.dendrites;
         let parts = row.chunks_exact_mut(synapses).zip(index.chunks_exact(synapses));
         let parts = parts.zip(filaments.chunks_exact(synapses));
@@ -209,9 +221,10 @@ impl Rule<'_> {
             let post = self.post_events(dendrite, fired);
             let stretches = row.chunks_mut(STRETCH).zip(index.chunks(STRETCH));
             for ((row, index), filaments) in stretches.zip(filaments.chunks(STRETCH)) {
+                let lines = Stretch::of(index);
                 let mut sums = [0.0; STRETCH];
                 if !fired.is_empty() {
-                    let traces = self.pre_traces(dendrite, fired, index);
+                    let traces = self.pre_traces(dendrite, fired, &lines);
                     let (mut potentiate, mut forget) = ([0.0; STRETCH], [0.0; STRETCH]);
                     for ((p, f), &n) in potentiate.iter_mut().zip(&mut forget).zip(filaments) {
                         *p = self.amplitudes.potentiate[usize::from(n)];
@@ -219,14 +232,14 @@ impl Rule<'_> {
                     }
                     let terms = traces.iter().zip(potentiate.iter().zip(&forget));
                     for (sum, (trace, (p, f))) in sums.iter_mut().zip(terms) {
-                        let x = trace / self.samples;
+                        let x = trace / samples;
                         *sum += p * x - f * (post - x);
                     }
                 }
                 if depressed {
-                    for ((sum, &line), &n) in sums.iter_mut().zip(index).zip(filaments) {
-                        let y = self.post_trace(post_trace, line as usize);
-                        *sum -= self.amplitudes.depress[usize::from(n)] * (y / self.samples);
+                    let traces = self.post_traces(post_trace, &lines);
+                    for ((sum, y), &n) in sums.iter_mut().zip(traces).zip(filaments) {
+                        *sum -= self.amplitudes.depress[usize::from(n)] * (y / samples);
                     }
                 }
                 let sums = sums.map(|sum| (self.plasticity * sum) as f32);
@@ -237,8 +250,9 @@ impl Rule<'_> {
 
     /// How much of the spike in `sample` arrives at a dendrite, of all dendrites [n * D].
     fn arrival(&self, dendrite: usize, sample: u32) -> f64 {
-        let (block, lane) = lane_of(sample as usize);
-        f64::from(self.arrival[dendrite * self.blocks + block][lane])
+        let blocks = self.samples.div_ceil(LANES);
+        let (block, lane) = (sample as usize / LANES, sample as usize % LANES);
+        f64::from(self.arrival[dendrite * blocks + block][lane])
     }
 
     /// Mean over the batch of what arrives at a dendrite.
@@ -251,54 +265,89 @@ impl Rule<'_> {
                 .map(|&sample| on_grid(self.arrival(dendrite, sample)))
                 .sum()
         };
-        sum / self.samples
+        sum / self.samples as f64
     }
 
-    /// Sums of x, times what arrives, over the samples the neuron fired in, for a stretch of one dendrite's synapses. Exact: traces and
-    /// products are on the grid.
+    /// Sums of x, times what arrives, over the samples the neuron fired in. Exact: traces and products are on the grid.
     #[inline(always)]
-    fn pre_traces(&self, dendrite: usize, fired: &[u32], index: &[u32]) -> [f64; STRETCH] {
-        let mut sums = [0.0; STRETCH];
+    fn pre_traces(&self, dendrite: usize, fired: &[u32], lines: &Stretch<'_>) -> [f64; STRETCH] {
+        let traces = |&sample: &u32| &self.pre[sample as usize * self.lines..][..self.lines];
+        if self.arrival.is_empty() {
+            lines.sums(fired.iter().map(|sample| (traces(sample), ())), |x, ()| f64::from(x))
+        } else {
+            let arriving = fired
+                .iter()
+                .map(|sample| (traces(sample), self.arrival(dendrite, *sample)));
+            lines.sums(arriving, |x, arrival| on_grid(f64::from(x) * arrival))
+        }
+    }
+
+    /// Sums of y s_pre over all samples. Exact: each product is brought to the grid.
+    ///
+    /// - `post`: y of the neuron, \[B\].
+    #[inline(always)]
+    fn post_traces(&self, post: &[f32], lines: &Stretch<'_>) -> [f64; STRETCH] {
+        let events = self.input.chunks_exact(self.lines).zip(post);
+        lines.sums(events.filter(|(_, y)| **y > 0.0), |s, y| on_grid(f64::from(y * s)))
+    }
+}
+
+/// The lines of up to [`STRETCH`] synapses of one dendrite.
+struct Stretch<'a> {
+    index: &'a [u32],
+    /// The first line, where the others follow one by one.
+    first: Option<usize>,
+}
+
+impl<'a> Stretch<'a> {
+    #[inline(always)]
+    fn of(index: &'a [u32]) -> Self {
+        let first = index.first().copied().unwrap_or_default();
         // No early exit: this loop vectorises.
-        let in_order = (index.first().copied().unwrap_or_default()..)
+        let in_order = (first..)
             .zip(index)
             .fold(true, |in_order, (next, &line)| in_order & (line == next));
-        for &sample in fired {
-            let traces = &self.pre[sample as usize * self.lines..][..self.lines];
-            if !self.arrival.is_empty() {
-                let arrival = self.arrival(dendrite, sample);
-                for (sum, &line) in sums.iter_mut().zip(index) {
-                    *sum += on_grid(f64::from(traces[line as usize]) * arrival);
+        Self {
+            index,
+            first: in_order.then_some(first as usize),
+        }
+    }
+
+    /// For each synapse the sum, over `rows` [M] with a factor each, of `term` of its line's value and the factor.
+    #[inline(always)]
+    fn sums<'v, F: Copy>(
+        &self,
+        rows: impl Iterator<Item = (&'v [f32], F)> + Clone,
+        term: impl Fn(f32, F) -> f64,
+    ) -> [f64; STRETCH] {
+        let mut sums = [0.0; STRETCH];
+        let Some(first) = self.first else {
+            for (values, factor) in rows {
+                for (sum, &line) in sums.iter_mut().zip(self.index) {
+                    *sum += term(values[line as usize], factor);
                 }
-            } else if in_order && let Some(&first) = index.first() {
-                for (sum, &x) in sums.iter_mut().zip(&traces[first as usize..][..index.len()]) {
-                    *sum += f64::from(x);
+            }
+            return sums;
+        };
+        // As many sums as registers hold, row after row.
+        let (wholes, rest) = sums[..self.index.len()].as_chunks_mut::<WIDE>();
+        let behind = first + wholes.len() * WIDE;
+        for (part, at) in wholes.iter_mut().zip((first..).step_by(WIDE)) {
+            let mut some = *part;
+            for (values, factor) in rows.clone() {
+                for (sum, &x) in some.iter_mut().zip(&values[at..][..WIDE]) {
+                    *sum += term(x, factor);
                 }
-            } else {
-                for (sum, &line) in sums.iter_mut().zip(index) {
-                    *sum += f64::from(traces[line as usize]);
+            }
+            *part = some;
+        }
+        if !rest.is_empty() {
+            for (values, factor) in rows {
+                for (sum, &x) in rest.iter_mut().zip(&values[behind..]) {
+                    *sum += term(x, factor);
                 }
             }
         }
         sums
-    }
-
-    /// Sum of y s_pre over all samples. Exact: each product is brought to the grid.
-    ///
-    /// - `post`: y of the neuron, block by block.
-    #[inline(always)]
-    fn post_trace(&self, post: &[Lane], line: usize) -> f64 {
-        if let [y] = post {
-            // One block: lanes without a sample are not worth a product.
-            let products = y.iter().zip(&self.input[line]).take(self.samples as usize);
-            return products.map(|(y, s)| on_grid(f64::from(y * s))).sum();
-        }
-        let mut sums = [0.0; LANES];
-        for (y, block) in post.iter().zip(self.input.chunks_exact(self.lines)) {
-            for (sum, (y, s)) in sums.iter_mut().zip(y.iter().zip(&block[line])) {
-                *sum += on_grid(f64::from(y * s));
-            }
-        }
-        sums.iter().sum()
     }
 }

@@ -33,8 +33,7 @@ mod trace;
 use std::fmt;
 
 use fold_core::Shape;
-use fold_core::invariants::{Breach, Invariant, Part, Place};
-use fold_core::lanes::{LANES, Lane};
+use fold_core::invariants::{Breach, Part, Place};
 use fold_core::params::{FilamentParams, Range, Violations};
 use serde::{Deserialize, Serialize};
 
@@ -130,10 +129,8 @@ pub struct Stdp {
     pre: Trace,
     post: Trace,
     events: drive::Events,
-    /// The presynaptic traces sample by sample, [B, M], for the step's drive: no dynamic state.
-    pre_by_sample: Vec<f32>,
-    /// The postsynaptic traces neuron by neuron, [n, blocks], for the step's drive: no dynamic state.
-    post_by_neuron: Vec<Lane>,
+    /// The postsynaptic traces neuron by neuron, [n, B], for the step's drive: no dynamic state. Empty without depression.
+    post_by_neuron: Vec<f32>,
 }
 
 impl Stdp {
@@ -143,13 +140,13 @@ impl Stdp {
     /// Traces at rest, for parameters that have passed their check.
     #[must_use]
     pub fn new(params: &StdpParams, dt_ms: f32, filaments: &FilamentParams, shape: Shape, lines: u32) -> Self {
+        let trace = |name, tau_ms, width| Trace::new(name, dt_ms, tau_ms, params.pairing, width);
         Self {
             params: *params,
             amplitudes: Amplitudes::new(params, filaments),
-            pre: Trace::new(dt_ms, params.tau_plus_ms, params.pairing, lines as usize),
-            post: Trace::new(dt_ms, params.tau_minus_ms, params.pairing, shape.neuron_count()),
+            pre: trace("stdp.trace_pre", params.tau_plus_ms, lines as usize),
+            post: trace("stdp.trace_post", params.tau_minus_ms, shape.neuron_count()),
             events: drive::Events::default(),
-            pre_by_sample: Vec::new(),
             post_by_neuron: Vec::new(),
         }
     }
@@ -180,9 +177,7 @@ impl Mechanism for Stdp {
             if self.amplitudes.depresses {
                 self.post.by_unit(&mut self.post_by_neuron);
             }
-            self.pre_by_sample.resize(context.samples * self.pre.shape()[1], 0.0);
-            self.pre.lanes().copy_into(&mut self.pre_by_sample);
-            let (pre, post) = (&self.pre_by_sample, &self.post_by_neuron);
+            let (pre, post) = (self.pre.values(), &self.post_by_neuron);
             drive::accumulate(&self.amplitudes, pre, post, &self.events, context);
         }
         self.post.add_spikes(context.spikes);
@@ -200,38 +195,17 @@ impl Mechanism for Stdp {
     fn check(&self, part: Part, found: &mut Vec<Breach>) {
         let line = |sample, line| Place::SampleLine { sample, line };
         let neuron = |sample, neuron| Place::SampleNeuron { sample, neuron };
-        self.pre.check((Invariant::Range, "stdp.trace_pre"), part, line, found);
-        self.post
-            .check((Invariant::Range, "stdp.trace_post"), part, neuron, found);
+        self.pre.check(part, line, found);
+        self.post.check(part, neuron, found);
     }
 
     fn visit_state(&self, visit: &mut dyn FnMut(&'static str, &[usize], StateSlice<'_>)) {
-        visit(
-            "stdp.trace_pre",
-            &self.pre.shape(),
-            StateSlice::F32(&self.pre.to_rows()),
-        );
-        visit(
-            "stdp.trace_post",
-            &self.post.shape(),
-            StateSlice::F32(&self.post.to_rows()),
-        );
+        self.pre.visit(visit);
+        self.post.visit(visit);
     }
 
     fn restore(&mut self, samples: usize, stored: &mut Stored<'_>) -> Result<()> {
-        self.pre.set_rows(
-            samples,
-            &stored.f32s("stdp.trace_pre", &[samples, self.pre.shape()[1]])?,
-        );
-        self.post.set_rows(
-            samples,
-            &stored.f32s("stdp.trace_post", &[samples, self.post.shape()[1]])?,
-        );
-        Ok(())
+        self.pre.restore(samples, stored)?;
+        self.post.restore(samples, stored)
     }
-}
-
-/// The block and the lane of a sample.
-fn lane_of(sample: usize) -> (usize, usize) {
-    (sample / LANES, sample % LANES)
 }

@@ -3,18 +3,24 @@
 //! On the grid a sum over up to 2^12 samples is exact in double precision, hence the same in any order; and no trace ever
 //! becomes subnormal: a decaying one ends at exactly zero.
 
-use fold_core::invariants::{Breach, Invariant, Part, Place, check_range};
-use fold_core::lanes::{LANES, Lane, Lanes};
+use fold_core::invariants::{Breach, Part, Place};
 use fold_core::math;
 use pulp::Arch;
 
-use super::{Pairing, lane_of};
+use super::Pairing;
+use crate::Result;
+use crate::per_sample::PerSample;
+use crate::stateful::{StateSlice, Stored};
 
 /// Adding and subtracting this in double precision rounds a number of [-1, 1] to a multiple of 2^-40.
 const TO_GRID: f64 = 1.5 * 4096.0;
 
+/// 2^-17: from here on every number of single precision is on the grid. Adding and subtracting it rounds a smaller one, >= 0, to
+/// the grid.
+const FINE: f32 = 1.0 / 131_072.0;
+
 /// Half a step of the grid, 2^-41: taken off before rounding it makes a decaying trace fall until it is zero.
-const HALF: f64 = 1.0 / 2_199_023_255_552.0;
+const HALF: f32 = FINE / 16_777_216.0;
 
 /// Rounds `value`, in [-1, 1], to the nearest multiple of 2^-40.
 #[inline(always)]
@@ -25,131 +31,111 @@ pub(super) fn on_grid(value: f64) -> f64 {
 /// Traces [B, K].
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Trace {
-    keep: f64,
+    /// 1 - exp(-dt / tau): what a trace loses in a step, and what an event adds.
     gain: f32,
     pairing: Pairing,
     width: usize,
-    lanes: Lanes,
+    values: PerSample,
 }
 
 impl Trace {
-    /// At rest, without samples. `tau_ms` = 0 keeps nothing: the trace is this step's events.
-    pub(super) fn new(dt_ms: f32, tau_ms: f32, pairing: Pairing, width: usize) -> Self {
-        let keep = math::exp(-f64::from(dt_ms) / f64::from(tau_ms));
+    /// At rest, without samples, under the name it has in a checkpoint. `tau_ms` = 0 keeps nothing: the trace is this step's events.
+    pub(super) fn new(name: &'static str, dt_ms: f32, tau_ms: f32, pairing: Pairing, width: usize) -> Self {
         Self {
-            keep,
-            gain: (1.0 - keep) as f32,
+            gain: (1.0 - math::exp(-f64::from(dt_ms) / f64::from(tau_ms))) as f32,
             pairing,
             width,
-            lanes: Lanes::zeros(0, width),
+            values: PerSample::new(name, width, 1.0),
         }
     }
 
-    pub(super) fn lanes(&self) -> &Lanes {
-        &self.lanes
-    }
-
-    pub(super) fn shape(&self) -> [usize; 2] {
-        [self.lanes.rows(), self.width]
+    /// Row-major.
+    pub(super) fn values(&self) -> &[f32] {
+        self.values.values()
     }
 
     pub(super) fn rest(&mut self, samples: usize) {
-        self.lanes.reset(samples, self.width);
+        self.values.rest(samples);
     }
 
     pub(super) fn decay(&mut self) {
-        let (values, keep) = (self.lanes.values_mut().as_flattened_mut(), self.keep);
-        Arch::new().dispatch(move || values.iter_mut().for_each(|x| *x = decayed(*x, keep)));
+        let (values, gain) = (self.values.values_mut(), self.gain);
+        Arch::new().dispatch(move || values.iter_mut().for_each(|x| *x = decayed(*x, gain)));
     }
 
-    /// Decays, and adds one event of weight s in [0, 1] per unit and sample.
-    pub(super) fn decay_and_add(&mut self, events: &Lanes) {
-        let (keep, gain, pairing) = (self.keep, self.gain, self.pairing);
-        let values = self.lanes.values_mut().as_flattened_mut();
-        let events = values.iter_mut().zip(events.values().as_flattened());
+    /// Decays, and adds `events` [B, K], each of weight s in [0, 1].
+    pub(super) fn decay_and_add(&mut self, events: &[f32]) {
+        let (gain, pairing) = (self.gain, self.pairing);
+        let events = self.values.values_mut().iter_mut().zip(events);
         Arch::new().dispatch(move || match pairing {
-            Pairing::AllToAll => events.for_each(|(x, s)| *x = raised(decayed(*x, keep), gain * s)),
-            Pairing::Nearest => events.for_each(|(x, s)| *x = replaced(decayed(*x, keep), gain, *s)),
+            Pairing::AllToAll => events.for_each(|(x, s)| *x = raised(decayed(*x, gain), gain * s)),
+            Pairing::Nearest => events.for_each(|(x, s)| *x = replaced(decayed(*x, gain), gain, *s)),
         });
     }
 
     /// Adds the spikes [B, K].
     pub(super) fn add_spikes(&mut self, spikes: &[u8]) {
-        for (sample, row) in spikes.chunks_exact(self.width).enumerate() {
-            let (block, lane) = lane_of(sample);
-            let values = &mut self.lanes.values_mut()[block * self.width..][..self.width];
-            for (x, _) in values.iter_mut().zip(row).filter(|(_, s)| **s != 0) {
-                x[lane] = match self.pairing {
-                    Pairing::AllToAll => raised(x[lane], self.gain),
-                    Pairing::Nearest => replaced(x[lane], self.gain, 1.0),
-                };
-            }
+        let values = self.values.values_mut().iter_mut();
+        for (x, _) in values.zip(spikes).filter(|(_, s)| **s != 0) {
+            *x = match self.pairing {
+                Pairing::AllToAll => raised(*x, self.gain),
+                Pairing::Nearest => replaced(*x, self.gain, 1.0),
+            };
         }
     }
 
     pub(super) fn reset_unit(&mut self, unit: usize) {
-        for block in self.lanes.values_mut().chunks_exact_mut(self.width) {
-            block[unit].fill(0.0);
-        }
+        self.values.reset_unit(unit);
     }
 
-    /// Every unit's traces block by block, [K, blocks], into `lanes`.
-    pub(super) fn by_unit(&self, lanes: &mut Vec<Lane>) {
-        let blocks = self.lanes.blocks().len();
-        lanes.clear();
-        lanes.resize(self.width * blocks, [0.0; LANES]);
-        for (at, block) in self.lanes.blocks().enumerate() {
-            for (to, from) in lanes.iter_mut().skip(at).step_by(blocks).zip(block) {
+    /// The traces unit by unit, [K, B], into `units`.
+    pub(super) fn by_unit(&self, units: &mut Vec<f32>) {
+        let samples = self.values().len() / self.width;
+        units.resize(self.values().len(), 0.0);
+        for (sample, row) in self.values().chunks_exact(self.width).enumerate() {
+            for (to, from) in units.iter_mut().skip(sample).step_by(samples).zip(row) {
                 *to = *from;
             }
         }
     }
 
-    pub(super) fn to_rows(&self) -> Vec<f32> {
-        self.lanes.to_rows()
+    pub(super) fn visit(&self, visit: &mut dyn FnMut(&'static str, &[usize], StateSlice<'_>)) {
+        self.values.visit(visit);
     }
 
-    /// Takes `rows` \[samples, K\].
-    pub(super) fn set_rows(&mut self, samples: usize, rows: &[f32]) {
-        self.lanes.reset(samples, self.width);
-        self.lanes.fill(rows);
+    pub(super) fn restore(&mut self, samples: usize, stored: &mut Stored<'_>) -> Result<()> {
+        self.values.restore(samples, stored)
     }
 
     /// Notes every value outside [0, 1] in `part`.
-    pub(super) fn check(
-        &self,
-        breach: (Invariant, &'static str),
-        part: Part,
-        place: impl Fn(usize, usize) -> Place,
-        found: &mut Vec<Breach>,
-    ) {
-        let values = self.lanes.values().as_flattened();
-        let span = part.of_len(values.len());
-        let at = |k: usize| {
-            let (cell, lane) = (k / LANES, k % LANES);
-            place(cell / self.width * LANES + lane, cell % self.width)
-        };
-        check_range(breach, &values[span.clone()], (0.0, 1.0), span.start, at, found);
+    pub(super) fn check(&self, part: Part, place: impl Fn(usize, usize) -> Place, found: &mut Vec<Breach>) {
+        self.values.check(part, place, found);
     }
+}
+
+/// `value`, in [0, 1], on the grid.
+#[inline(always)]
+fn rounded(value: f32) -> f32 {
+    let small = (value + FINE) - FINE;
+    if value < FINE { small } else { value }
 }
 
 /// What is left of `trace` after a step, on the grid.
 #[inline(always)]
-fn decayed(trace: f32, keep: f64) -> f32 {
-    on_grid(f64::from(trace) * keep - HALF) as f32
+fn decayed(trace: f32, gain: f32) -> f32 {
+    rounded((trace - gain * trace - HALF).max(0.0))
 }
 
 /// `trace` + `event`, at most 1 and on the grid.
 #[inline(always)]
 fn raised(trace: f32, event: f32) -> f32 {
-    on_grid(f64::from((trace + event).min(1.0))) as f32
+    rounded((trace + event).min(1.0))
 }
 
 /// The share `s` of `trace` replaced by a lone event's `height`, on the grid.
 #[inline(always)]
 fn replaced(trace: f32, height: f32, s: f32) -> f32 {
-    let (trace, height, s) = (f64::from(trace), f64::from(height), f64::from(s));
-    on_grid(trace * (1.0 - s) + height * s) as f32
+    rounded(trace - s * trace + s * height)
 }
 
 #[cfg(test)]
@@ -162,7 +148,7 @@ mod tests {
     }
 
     fn paired(tau_ms: f32, pairing: Pairing) -> Trace {
-        let mut trace = Trace::new(1.0, tau_ms, pairing, 1);
+        let mut trace = Trace::new("trace", 1.0, tau_ms, pairing, 1);
         trace.rest(1);
         trace
     }
@@ -171,10 +157,8 @@ mod tests {
         fn a_trace_stays_in_the_unit_interval_and_on_the_grid(events: Vec<u8>, tau: u8, nearest: bool) -> bool {
             let mut trace = paired(f32::from(tau), if nearest { Pairing::Nearest } else { Pairing::AllToAll });
             events.into_iter().all(|s| {
-                let mut lanes = Lanes::zeros(1, 1);
-                lanes.fill(&[f32::from(s) / 255.0]);
-                trace.decay_and_add(&lanes);
-                let x = f64::from(trace.to_rows()[0]);
+                trace.decay_and_add(&[f32::from(s) / 255.0]);
+                let x = f64::from(trace.values()[0]);
                 (0.0..=1.0).contains(&x) && (x * 1_099_511_627_776.0).fract() == 0.0
             })
         }
@@ -191,7 +175,7 @@ mod tests {
                 once.add_spikes(&[1]);
             }
         }
-        assert_eq!(often.to_rows(), once.to_rows());
+        assert_eq!(often.values(), once.values());
     }
 
     #[test]
@@ -201,8 +185,23 @@ mod tests {
         for step in 1..100 {
             trace.decay();
             let exact = (1.0 - (-1.0f64 / 20.0).exp()) * (-f64::from(step) / 20.0).exp();
-            assert!((f64::from(trace.to_rows()[0]) / exact - 1.0).abs() < 2e-6);
+            assert!((f64::from(trace.values()[0]) / exact - 1.0).abs() < 2e-6);
         }
+    }
+
+    /// The longest time constant and a weak rate: each step adds less than the finest trace of f32 that is on the grid by itself.
+    #[test]
+    fn a_slow_trace_of_a_weak_rate_comes_to_the_rate() {
+        let mut trace = one(100_000.0);
+        let gain = 1.0 - (-1.0f64 / 100_000.0).exp();
+        let mut exact = 0.0;
+        for step in 0..600_000 {
+            trace.decay_and_add(&[0.3]);
+            exact += gain * (0.3 - exact);
+            let error = f64::from(trace.values()[0]) - exact;
+            assert!(error.abs() < 1e-9 + 5e-3 * exact, "step {step}: {error} off {exact}");
+        }
+        assert!((trace.values()[0] - 0.3).abs() < 1e-3);
     }
 
     #[test]
@@ -214,9 +213,9 @@ mod tests {
                 trace.add_spikes(&[1]);
             }
             assert!(
-                (trace.to_rows()[0] - 1.0).abs() < 1e-4,
+                (trace.values()[0] - 1.0).abs() < 1e-4,
                 "tau {tau}: {:?}",
-                trace.to_rows()
+                trace.values()
             );
         }
     }
@@ -227,9 +226,10 @@ mod tests {
         trace.add_spikes(&[1]);
         for _ in 0..2000 {
             trace.decay();
-            let x = trace.to_rows()[0];
+            let x = trace.values()[0];
             assert!(x == 0.0 || x.is_normal());
+            assert_eq!((f64::from(x) * 1_099_511_627_776.0).fract(), 0.0, "on the grid");
         }
-        assert_eq!(trace.to_rows(), [0.0]);
+        assert_eq!(trace.values(), [0.0]);
     }
 }

@@ -33,7 +33,7 @@ use rayon::prelude::*;
 use crate::lanes::{LANES, Lane, Lanes};
 use crate::params::{DendriteParams, Integration};
 use crate::{Wiring, math, threads};
-use walk::{Rows, Task, neurons_per_task};
+use walk::{Input, Rows, Task, neurons_per_task};
 
 /// Below this many multiplications a step is not worth a second thread.
 const SERIAL_WORK: usize = 1 << 20;
@@ -75,14 +75,16 @@ impl Dendrite {
 
     /// Computes the potential of every neuron for every sample.
     ///
-    /// - `weights`: [n, D * S], finite, >= 0.   - `input`: B samples over M lines, in [0, 1].
+    /// - `weights`: [n, D * S], finite, >= 0.   - `input`: [B, M], in [0, 1].
+    /// - `scratch`: memory for an input that is laid out; what it holds does not matter.
     /// - `potential`: [n, ceil(B / LANES)], written in full; lanes beyond B get u(0) = 0.
     /// - `activations`: [n, D, ceil(B / LANES)], gets every a_d; empty when nobody asks.
     pub fn integrate(
         &self,
         wiring: &Wiring,
         weights: &Lanes,
-        input: &Lanes,
+        input: &[f32],
+        scratch: &mut Lanes,
         potential: &mut [Lane],
         activations: &mut [Lane],
     ) {
@@ -90,8 +92,16 @@ impl Dendrite {
             return;
         }
         let shape = wiring.shape();
-        let blocks = input.rows().div_ceil(LANES);
+        let lines = wiring.lines() as usize;
+        let samples = input.len() / lines;
+        let blocks = samples.div_ceil(LANES);
         let row = shape.row_len();
+        let input = if walk::reads_rows(samples, wiring.is_uniform()) {
+            Input::Rows { rows: input, lines }
+        } else {
+            scratch.lay_out(input, lines);
+            Input::Lanes(scratch)
+        };
         // What is not asked for has rows of length 0.
         let local = activations.len() / shape.neuron_count();
         let run = |first: usize, potential: &mut [Lane], activations: &mut [Lane]| {
@@ -113,7 +123,7 @@ impl Dendrite {
             task.run();
         };
         let neurons = neurons_per_task(shape.neuron_count());
-        if !threads::pay(shape.synapse_count() * input.rows(), SERIAL_WORK) {
+        if !threads::pay(shape.synapse_count() * samples, SERIAL_WORK) {
             run(0, potential, activations);
         } else if local == 0 {
             let tasks = potential.par_chunks_mut(neurons * blocks).enumerate();

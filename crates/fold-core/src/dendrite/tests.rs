@@ -49,18 +49,23 @@ fn numbers(seed: u64, count: usize, scale: f32) -> Vec<f32> {
 }
 
 fn potential(params: &DendriteParams, wiring: &Wiring, weights: &[f32], x: &[f32], samples: usize) -> Vec<f32> {
-    let mut lanes = Lanes::zeros(samples, wiring.lines() as usize);
-    lanes.fill(x);
     let mut u = vec![[9.0; LANES]; wiring.shape().neuron_count() * samples.div_ceil(LANES)];
-    Dendrite::new(params).integrate(wiring, &side_by_side(wiring, weights), &lanes, &mut u, &mut []);
+    Dendrite::new(params).integrate(
+        wiring,
+        &side_by_side(wiring, weights),
+        x,
+        &mut Lanes::default(),
+        &mut u,
+        &mut [],
+    );
     let mut rows = vec![0.0; samples * wiring.shape().neuron_count()];
     to_sample_rows(&u, samples, &mut rows);
     rows
 }
 
 fn side_by_side(wiring: &Wiring, weights: &[f32]) -> Lanes {
-    let mut lanes = Lanes::zeros(wiring.shape().neuron_count(), wiring.shape().row_len());
-    lanes.fill(weights);
+    let mut lanes = Lanes::default();
+    lanes.lay_out(weights, wiring.shape().row_len());
     lanes
 }
 
@@ -211,12 +216,17 @@ fn the_soft_maximum_lies_between_the_sum_and_the_hard_one() {
 fn the_activations_that_are_asked_for_are_those_of_the_equation() {
     let (wiring, weights) = drawn(8, [3, 2, 11]);
     let x = numbers(9, 11 * 17, 1.0);
-    let mut lanes = Lanes::zeros(11, 17);
-    lanes.fill(&x);
     let [n, d, s] = wiring.shape().dims();
     let (mut u, mut a) = (vec![[0.0; LANES]; n * 2], vec![[9.0; LANES]; n * d * 2]);
     let dendrite = Dendrite::new(&DendriteParams::default());
-    dendrite.integrate(&wiring, &side_by_side(&wiring, &weights), &lanes, &mut u, &mut a);
+    dendrite.integrate(
+        &wiring,
+        &side_by_side(&wiring, &weights),
+        &x,
+        &mut Lanes::default(),
+        &mut u,
+        &mut a,
+    );
     for (sample, x) in x.chunks(17).enumerate() {
         for row in 0..n * d {
             let synapses = row * s..(row + 1) * s;

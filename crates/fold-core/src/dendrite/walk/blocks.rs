@@ -4,10 +4,10 @@ use pulp::{Simd, WithSimd};
 
 use super::{GROUP, TILE, Task};
 use crate::dendrite::Dendrite;
-use crate::lanes::{LANES, Lane};
+use crate::lanes::{LANES, Lane, Lanes};
 
 /// The blocks of a task that make no whole tile.
-pub(super) struct Blocks<'a, 't>(pub(super) &'a mut Task<'t>);
+pub(super) struct Blocks<'a, 't>(pub(super) &'a mut Task<'t>, pub(super) &'t Lanes);
 
 impl WithSimd for Blocks<'_, '_> {
     type Output = ();
@@ -21,32 +21,40 @@ impl WithSimd for Blocks<'_, '_> {
 impl Blocks<'_, '_> {
     #[inline(always)]
     pub(super) fn run(self) {
-        let task = self.0;
-        let blocks = task.blocks();
+        let Self(task, input) = self;
+        let blocks = input.blocks().len();
         let tiled = blocks / TILE * TILE;
         let potential = std::mem::take(&mut task.potential);
         for (neuron, u) in potential.chunks_exact_mut(blocks).enumerate() {
-            for (at, u) in u.iter_mut().enumerate().skip(tiled) {
-                match task.input.rows() {
-                    1 => one::<1>(task, neuron, at, u),
-                    2..=4 => one::<4>(task, neuron, at, u),
-                    _ => one::<LANES>(task, neuron, at, u),
+            for (at, (u, block)) in u.iter_mut().zip(input.blocks()).enumerate().skip(tiled) {
+                let at = Place { neuron, at, blocks };
+                match input.rows() {
+                    1 => one::<1>(task, block, at, u),
+                    2..=4 => one::<4>(task, block, at, u),
+                    _ => one::<LANES>(task, block, at, u),
                 }
             }
         }
     }
 }
 
-/// One block with samples in its first `LIVE` lanes.
+/// A neuron, and which one of the blocks.
+#[derive(Clone, Copy)]
+struct Place {
+    neuron: usize,
+    at: usize,
+    blocks: usize,
+}
+
+/// One block of the input, \[M\], with samples in its first `LIVE` lanes.
 #[inline(always)]
-fn one<const LIVE: usize>(task: &mut Task<'_>, neuron: usize, at: usize, u: &mut Lane) {
-    let blocks = task.blocks();
+fn one<const LIVE: usize>(task: &mut Task<'_>, block: &[Lane], at: Place, u: &mut Lane) {
+    let Place { neuron, at, blocks } = at;
     let dendrites = task.rows.dendrites;
     let dendrite: &Dendrite = task.dendrite;
     let lane = neuron % LANES;
     for first in (0..dendrites).step_by(GROUP) {
         let count = GROUP.min(dendrites - first);
-        let block = task.block(at);
         let rows = &task.rows;
         let mut v = [[0.0; LIVE]; GROUP];
         let pairs = |d: usize| {

@@ -7,13 +7,13 @@ use std::ops::Range;
 use pulp::{Scalar256b, Simd, WithSimd};
 
 use super::{GROUP, Rows, STRETCH, Task, accumulate};
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::LANES;
 
 /// Groups of neurons that share what is laid out.
 const TOGETHER: usize = 8;
 
-/// A task with less than a block of samples.
-pub(super) struct Few<'a, 't>(pub(super) &'a mut Task<'t>);
+/// A task with less than a block of samples: events [B, M], and M.
+pub(super) struct Few<'a, 't>(pub(super) &'a mut Task<'t>, pub(super) &'t [f32], pub(super) usize);
 
 impl WithSimd for Few<'_, '_> {
     type Output = ();
@@ -32,16 +32,17 @@ impl Few<'_, '_> {
     /// `R`: registers that hold a group's value.
     #[inline(always)]
     fn visit<S: Simd, const R: usize>(self, simd: S) {
+        let Self(task, events, lines) = self;
         let Task {
             dendrite,
             ref rows,
-            input,
             ref mut potential,
             ref mut activations,
-        } = *self.0;
+            ..
+        } = *task;
         for (part, potential) in potential.chunks_mut(TOGETHER * LANES).enumerate() {
             let groups = potential.len().div_ceil(LANES);
-            for sample in 0..input.rows() {
+            for (sample, events) in events.chunks_exact(lines).enumerate() {
                 let mut u = [[0.0; LANES]; TOGETHER];
                 for first in (0..rows.dendrites).step_by(GROUP) {
                     let count = GROUP.min(rows.dendrites - first);
@@ -49,7 +50,7 @@ impl Few<'_, '_> {
                     let some = std::array::from_fn(|at| first + at.min(count - 1));
                     let mut v = [[[simd.splat_f32s(0.0); R]; GROUP]; TOGETHER];
                     let span = part * TOGETHER..part * TOGETHER + groups;
-                    drives(simd, rows, input, sample, some, span, &mut v);
+                    drives(simd, rows, events, some, span, &mut v);
                     for (group, (v, u)) in v.iter().zip(&mut u).enumerate().take(groups) {
                         let mut a = [[0.0; LANES]; GROUP];
                         for (a, v) in a.iter_mut().zip(v) {
@@ -75,14 +76,13 @@ impl Few<'_, '_> {
     }
 }
 
-/// v of the dendrites `some` of the `groups`, in one sample; `v` holds zeros. Two groups share what is read; a last one by itself is computed
-/// twice.
+/// v of the dendrites `some` of the `groups` for the `events` of one sample, \[M\]; `v` holds zeros. Two groups share what is read, where
+/// there are two.
 #[inline(always)]
 fn drives<S: Simd, const R: usize>(
     simd: S,
     rows: &Rows<'_>,
-    input: &Lanes,
-    sample: usize,
+    events: &[f32],
     some: [usize; GROUP],
     groups: Range<usize>,
     v: &mut [[[S::f32s; R]; GROUP]; TOGETHER],
@@ -90,17 +90,17 @@ fn drives<S: Simd, const R: usize>(
     let mut laid_out = [[0.0; GROUP]; STRETCH];
     for start in (0..rows.synapses).step_by(STRETCH) {
         let len = STRETCH.min(rows.synapses - start);
-        for (at, d) in some.into_iter().enumerate() {
-            for (x, &line) in laid_out.iter_mut().zip(&rows.lines(0, d)[start..][..len]) {
-                x[at] = input.values()[line as usize][sample];
-            }
+        let [l0, l1, l2, l3] = some.map(|d| &rows.lines(0, d)[start..][..len]);
+        let lines = l0.iter().zip(l1).zip(l2.iter().zip(l3));
+        for (x, ((l0, l1), (l2, l3))) in laid_out.iter_mut().zip(lines) {
+            *x = [l0, l1, l2, l3].map(|line| events[*line as usize]);
         }
-        let (pairs, _) = v.as_chunks_mut::<2>();
-        for (v, group) in pairs.iter_mut().zip(groups.clone().step_by(2)) {
-            let weights = |group: usize| some.map(|d| &rows.weights(group, d)[start..][..len]);
+        let weights = |group: usize| some.map(|d| &rows.weights(group, d)[start..][..len]);
+        let (pairs, single) = v[..groups.len()].as_chunks_mut::<2>();
+        for ([v, u], group) in pairs.iter_mut().zip(groups.clone().step_by(2)) {
             let [a0, a1, a2, a3] = weights(group);
-            let [b0, b1, b2, b3] = weights((group + 1).min(groups.end - 1));
-            let [[mut v0, mut v1, mut v2, mut v3], [mut u0, mut u1, mut u2, mut u3]] = *v;
+            let [b0, b1, b2, b3] = weights(group + 1);
+            let ([mut v0, mut v1, mut v2, mut v3], [mut u0, mut u1, mut u2, mut u3]) = (*v, *u);
             let some = a0.iter().zip(a1).zip(a2.iter().zip(a3));
             let others = b0.iter().zip(b1).zip(b2.iter().zip(b3));
             for ((x, ((a0, a1), (a2, a3))), ((b0, b1), (b2, b3))) in laid_out.iter().zip(some).zip(others) {
@@ -113,7 +113,20 @@ fn drives<S: Simd, const R: usize>(
                 accumulate(simd, &mut v3, x[3], a3);
                 accumulate(simd, &mut u3, x[3], b3);
             }
-            *v = [[v0, v1, v2, v3], [u0, u1, u2, u3]];
+            *v = [v0, v1, v2, v3];
+            *u = [u0, u1, u2, u3];
+        }
+        for v in single {
+            let [a0, a1, a2, a3] = weights(groups.end - 1);
+            let [mut v0, mut v1, mut v2, mut v3] = *v;
+            let some = a0.iter().zip(a1).zip(a2.iter().zip(a3));
+            for (x, ((a0, a1), (a2, a3))) in laid_out.iter().zip(some) {
+                accumulate(simd, &mut v0, x[0], a0);
+                accumulate(simd, &mut v1, x[1], a1);
+                accumulate(simd, &mut v2, x[2], a2);
+                accumulate(simd, &mut v3, x[3], a3);
+            }
+            *v = [v0, v1, v2, v3];
         }
     }
 }

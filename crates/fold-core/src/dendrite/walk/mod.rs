@@ -50,7 +50,7 @@ pub(super) fn neurons_per_task(neurons: usize) -> usize {
 pub(super) struct Task<'t> {
     pub(super) dendrite: &'t Dendrite,
     pub(super) rows: Rows<'t>,
-    pub(super) input: &'t Lanes,
+    pub(super) input: Input<'t>,
     /// [neurons, blocks].
     pub(super) potential: &'t mut [Lane],
     /// [neurons, D, blocks], or empty.
@@ -61,38 +61,44 @@ impl Task<'_> {
     /// Computes the neurons.
     pub(super) fn run(mut self) {
         self.potential.fill([0.0; LANES]);
-        let samples = self.input.rows();
-        if samples < FEW {
+        let input = match self.input {
+            Input::Rows { rows, lines } => return up_to_a_lane(few::Few(&mut self, rows, lines)),
+            Input::Lanes(input) => input,
+        };
+        let blocks = input.blocks().len();
+        if blocks >= TILE {
             if self.rows.uniform {
-                up_to_a_lane(few::Few(&mut self));
+                Arch::new().dispatch(tiles::Tiles(&mut self, input));
             } else {
-                // To gather what does not lie side by side for wide registers takes longer than one after the other.
-                blocks::Blocks(&mut self).run();
-            }
-            return;
-        }
-        if self.blocks() >= TILE {
-            if self.rows.uniform {
-                Arch::new().dispatch(tiles::Tiles(&mut self));
-            } else {
-                up_to_a_lane(tiles::Tiles(&mut self));
+                up_to_a_lane(tiles::Tiles(&mut self, input));
             }
         }
-        if !self.blocks().is_multiple_of(TILE) {
-            up_to_a_lane(blocks::Blocks(&mut self));
+        if input.rows() < FEW {
+            // To gather what does not lie side by side for wide registers takes longer than one after the other.
+            blocks::Blocks(&mut self, input).run();
+        } else if !blocks.is_multiple_of(TILE) {
+            up_to_a_lane(blocks::Blocks(&mut self, input));
         }
     }
+}
 
-    /// Blocks of samples.
-    fn blocks(&self) -> usize {
-        self.input.rows().div_ceil(LANES)
-    }
+/// Presynaptic events [B, M] as a task reads them.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Input<'t> {
+    /// Sample by sample, where [`reads_rows`] says so.
+    Rows {
+        /// [B, M].
+        rows: &'t [f32],
+        /// M.
+        lines: usize,
+    },
+    /// Samples side by side.
+    Lanes(&'t Lanes),
+}
 
-    /// One block of the input, \[M\].
-    fn block(&self, at: usize) -> &[Lane] {
-        let lines = self.input.width();
-        &self.input.values()[at * lines..][..lines]
-    }
+/// Whether a task reads its input sample by sample.
+pub(super) fn reads_rows(samples: usize, uniform: bool) -> bool {
+    samples < FEW && uniform
 }
 
 /// Runs `operation` by the widest instructions of the processor whose registers hold no more than a [`Lane`].
@@ -153,22 +159,23 @@ mod tests {
     }
 
     fn lanes(rows: usize, width: usize, seed: u64) -> Lanes {
-        let mut lanes = Lanes::zeros(rows, width);
-        lanes.fill(&numbers(seed, rows * width));
+        let mut lanes = Lanes::default();
+        lanes.lay_out(&numbers(seed, rows * width), width);
         lanes
     }
 
     /// Every way of a task by the instructions `simd`.
     fn by<S: Simd>(simd: S, task: &mut Task<'_>) {
-        if task.input.rows() < FEW && task.rows.uniform {
-            Simd::vectorize(simd, few::Few(task));
-            return;
+        let input = match task.input {
+            Input::Rows { rows, lines } => return Simd::vectorize(simd, few::Few(task, rows, lines)),
+            Input::Lanes(input) => input,
+        };
+        let blocks = input.blocks().len();
+        if blocks >= TILE {
+            Simd::vectorize(simd, tiles::Tiles(task, input));
         }
-        if task.blocks() >= TILE {
-            Simd::vectorize(simd, tiles::Tiles(task));
-        }
-        if !task.blocks().is_multiple_of(TILE) {
-            Simd::vectorize(simd, blocks::Blocks(task));
+        if !blocks.is_multiple_of(TILE) {
+            Simd::vectorize(simd, blocks::Blocks(task, input));
         }
     }
 
@@ -211,7 +218,14 @@ mod tests {
         let weights = lanes(n, shape.row_len(), 2);
         for wiring in [Wiring::shared(shape).unwrap(), Wiring::new(shape, 420, own).unwrap()] {
             for samples in [1, 3, 4, 5, 8, 32, 45] {
-                let input = lanes(samples, wiring.lines() as usize, 3);
+                let lines = wiring.lines() as usize;
+                let input = lanes(samples, lines, 3);
+                let rows = input.to_rows();
+                let input = if reads_rows(samples, wiring.is_uniform()) {
+                    Input::Rows { rows: &rows, lines }
+                } else {
+                    Input::Lanes(&input)
+                };
                 let blocks = samples.div_ceil(LANES);
                 for (name, run) in ways() {
                     let mut potential = vec![[0.0; LANES]; n * blocks];
@@ -225,13 +239,13 @@ mod tests {
                             dendrites,
                             synapses,
                         },
-                        input: &input,
+                        input,
                         potential: &mut potential,
                         activations: &mut activations,
                     });
                     for (sample, neuron) in (0..samples).flat_map(|sample| (0..n).map(move |neuron| (sample, neuron))) {
                         let (block, lane) = (sample / LANES, sample % LANES);
-                        let x: Vec<f32> = input.row(sample).collect();
+                        let x = &rows[sample * lines..][..lines];
                         let w: Vec<f32> = weights.row(neuron).collect();
                         let mut u = 0.0;
                         for d in 0..dendrites {

@@ -6,13 +6,13 @@
 use pulp::{Scalar256b, Simd, WithSimd};
 
 use super::{MOST_NEURONS, Rows, STRETCH, TILE, Task, accumulate};
-use crate::lanes::{LANES, Lane};
+use crate::lanes::{LANES, Lane, Lanes};
 
 /// One value of a tile's samples.
 type Tile = [Lane; TILE];
 
 /// The whole tiles of a task with at least one.
-pub(super) struct Tiles<'a, 't>(pub(super) &'a mut Task<'t>);
+pub(super) struct Tiles<'a, 't>(pub(super) &'a mut Task<'t>, pub(super) &'t Lanes);
 
 impl WithSimd for Tiles<'_, '_> {
     type Output = ();
@@ -33,16 +33,18 @@ impl Tiles<'_, '_> {
     /// - `R`: registers that hold a tile's value.   - `N`: neurons that share what is read.
     #[inline(always)]
     fn visit<S: Simd, const R: usize, const N: usize>(self, simd: S) {
-        let blocks = self.0.blocks();
+        let Self(task, input) = self;
+        let blocks = input.blocks().len();
         let Task {
             dendrite,
             ref rows,
-            input,
             ref mut potential,
             ref mut activations,
-        } = *self.0;
+            ..
+        } = *task;
         let lines = input.width();
         let mut drives = [[[0.0; LANES]; TILE]; MOST_NEURONS];
+        let mut room = [[[0.0; LANES]; TILE]; STRETCH];
         for first in (0..=blocks - TILE).step_by(TILE) {
             let tile = std::array::from_fn(|at| &input.values()[(first + at) * lines..][..lines]);
             for d in 0..rows.dendrites {
@@ -52,7 +54,7 @@ impl Tiles<'_, '_> {
                     let drives = &mut drives[..neurons.next_multiple_of(LANES)];
                     drives.fill([[0.0; LANES]; TILE]);
                     if rows.uniform {
-                        laid_out::<S, R, N>(simd, rows, from, d, tile, drives, neurons);
+                        laid_out::<S, R, N>(simd, rows, (from, d), tile, &mut room, drives, neurons);
                     } else {
                         for (v, neuron) in drives.iter_mut().zip(from..from + neurons) {
                             let weights = rows.weights(neuron / LANES, d);
@@ -86,15 +88,14 @@ impl Tiles<'_, '_> {
 fn laid_out<S: Simd, const R: usize, const N: usize>(
     simd: S,
     rows: &Rows<'_>,
-    from: usize,
-    d: usize,
+    (from, d): (usize, usize),
     tile: [&[Lane]; TILE],
+    room: &mut [Tile; STRETCH],
     drives: &mut [Tile],
     neurons: usize,
 ) {
-    let mut laid_out = [[[0.0; LANES]; TILE]; STRETCH];
     for (stretch, lines) in rows.lines(from, d).chunks(STRETCH).enumerate() {
-        let laid_out = &mut laid_out[..lines.len()];
+        let laid_out = &mut room[..lines.len()];
         for (at, block) in tile.into_iter().enumerate() {
             for (x, &line) in laid_out.iter_mut().zip(lines) {
                 x[at] = block[line as usize];
@@ -105,7 +106,12 @@ fn laid_out<S: Simd, const R: usize, const N: usize>(
             let weights = &rows.weights(from / LANES + group, d)[stretch * STRETCH..][..lines.len()];
             let (shares, _) = drives.as_chunks_mut::<N>();
             for (share, first) in shares.iter_mut().zip((0..neurons - group * LANES).step_by(N)) {
-                add::<S, R, N>(simd, weights, first, laid_out, share);
+                if neurons - group * LANES - first == 1 {
+                    let (one, _) = share.as_chunks_mut::<1>();
+                    add::<S, R, 1>(simd, weights, first, laid_out, &mut one[0]);
+                } else {
+                    add::<S, R, N>(simd, weights, first, laid_out, share);
+                }
             }
         }
     }
