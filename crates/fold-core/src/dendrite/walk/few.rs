@@ -90,12 +90,15 @@ fn drives<S: Simd, const R: usize>(
     let mut laid_out = [[0.0; GROUP]; STRETCH];
     for start in (0..rows.synapses).step_by(STRETCH) {
         let len = STRETCH.min(rows.synapses - start);
-        let [l0, l1, l2, l3] = some.map(|d| &rows.lines(0, d)[start..][..len]);
+        let lines = |d: usize| &rows.lines(0, some[d])[start..][..len];
+        let [l0, l1, l2, l3] = [lines(0), lines(1), lines(2), lines(3)];
         let lines = l0.iter().zip(l1).zip(l2.iter().zip(l3));
         for (x, ((l0, l1), (l2, l3))) in laid_out.iter_mut().zip(lines) {
-            *x = [l0, l1, l2, l3].map(|line| events[*line as usize]);
+            let event = |line: u32| events[line as usize];
+            *x = [event(*l0), event(*l1), event(*l2), event(*l3)];
         }
-        let weights = |group: usize| some.map(|d| &rows.weights(group, d)[start..][..len]);
+        let of = |group: usize, d: usize| &rows.weights(group, some[d])[start..][..len];
+        let weights = |group: usize| [of(group, 0), of(group, 1), of(group, 2), of(group, 3)];
         let (pairs, single) = v[..groups.len()].as_chunks_mut::<2>();
         for ([v, u], group) in pairs.iter_mut().zip(groups.clone().step_by(2)) {
             let [a0, a1, a2, a3] = weights(group);
