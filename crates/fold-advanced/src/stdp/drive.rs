@@ -212,7 +212,6 @@ impl Rule<'_> {
     fn row(&self, neuron: usize, fired: &[u32], index: &[u32], filaments: &[u8], row: &mut [f32]) {
         let depressed = self.has_trace(neuron);
         let post_trace = self.post_of(neuron);
-        let samples = self.samples as f64;
         let synapses = row.len() / self.dendrites;
         let parts = row.chunks_exact_mut(synapses).zip(index.chunks_exact(synapses));
         let parts = parts.zip(filaments.chunks_exact(synapses));
@@ -231,15 +230,14 @@ impl Rule<'_> {
                         *f = self.amplitudes.forget[usize::from(n)];
                     }
                     let terms = traces.iter().zip(potentiate.iter().zip(&forget));
-                    for (sum, (trace, (p, f))) in sums.iter_mut().zip(terms) {
-                        let x = trace / samples;
+                    for (sum, (x, (p, f))) in sums.iter_mut().zip(terms) {
                         *sum += p * x - f * (post - x);
                     }
                 }
                 if depressed {
                     let traces = self.post_traces(post_trace, &lines);
                     for ((sum, y), &n) in sums.iter_mut().zip(traces).zip(filaments) {
-                        *sum -= self.amplitudes.depress[usize::from(n)] * (y / samples);
+                        *sum -= self.amplitudes.depress[usize::from(n)] * y;
                     }
                 }
                 let sums = sums.map(|sum| (self.plasticity * sum) as f32);
@@ -268,27 +266,42 @@ impl Rule<'_> {
         sum / self.samples as f64
     }
 
-    /// Sums of x, times what arrives, over the samples the neuron fired in. Exact: traces and products are on the grid.
+    /// Mean over the batch of x, times what arrives, where the neuron fired. The sums are exact: traces and products are on the grid.
     #[inline(always)]
     fn pre_traces(&self, dendrite: usize, fired: &[u32], lines: &Stretch<'_>) -> [f64; STRETCH] {
         let traces = |&sample: &u32| &self.pre[sample as usize * self.lines..][..self.lines];
-        if self.arrival.is_empty() {
+        let sums = if self.arrival.is_empty() {
             lines.sums(fired.iter().map(|sample| (traces(sample), ())), |x, ()| f64::from(x))
         } else {
             let arriving = fired
                 .iter()
                 .map(|sample| (traces(sample), self.arrival(dendrite, *sample)));
             lines.sums(arriving, |x, arrival| on_grid(f64::from(x) * arrival))
-        }
+        };
+        self.means(sums)
     }
 
-    /// Sums of y s_pre over all samples. Exact: each product is brought to the grid.
+    /// Mean over the batch of y s_pre. The sums are exact: each product is brought to the grid.
     ///
     /// - `post`: y of the neuron, \[B\].
     #[inline(always)]
     fn post_traces(&self, post: &[f32], lines: &Stretch<'_>) -> [f64; STRETCH] {
         let events = self.input.chunks_exact(self.lines).zip(post);
-        lines.sums(events.filter(|(_, y)| **y > 0.0), |s, y| on_grid(f64::from(y * s)))
+        self.means(lines.sums(events.filter(|(_, y)| **y > 0.0), |s, y| on_grid(f64::from(y * s))))
+    }
+
+    /// Sums over the batch, divided by its size.
+    #[inline(always)]
+    fn means(&self, mut sums: [f64; STRETCH]) -> [f64; STRETCH] {
+        let samples = self.samples as f64;
+        if self.samples.is_power_of_two() {
+            // The same bits without a division for each.
+            let share = 1.0 / samples;
+            sums.iter_mut().for_each(|sum| *sum *= share);
+        } else {
+            sums.iter_mut().for_each(|sum| *sum /= samples);
+        }
+        sums
     }
 }
 
