@@ -14,7 +14,7 @@ use fold_format::{
 use memmap2::Mmap;
 use rayon::prelude::*;
 
-use crate::{Case, Scale, measure};
+use crate::{Case, Scale, measure, measure_saves};
 
 /// Bytes of one tensor of the large model.
 const TENSOR_BYTES: usize = 1 << 20;
@@ -316,7 +316,7 @@ pub(crate) fn saving(dir: &Path, scale: Scale) -> anyhow::Result<()> {
             }),
         ));
     }
-    measure("save", scale.large as u64, scale.rounds, &mut cases)
+    measure_saves("save", scale.large as u64, scale.rounds, &mut cases)
 }
 
 /// Every form of the file: written (not durable), verified, read; what it takes beside the raw content; what repairing all
@@ -346,7 +346,7 @@ pub(crate) fn forms(dir: &Path, scale: Scale) -> anyhow::Result<()> {
         let (path, content) = (path(name), &content);
         cases.push((*name, Box::new(move || Ok(save(&Disk, &path, content, options)?.bytes))));
     }
-    measure("form: save", scale.forms as u64, scale.rounds, &mut cases)?;
+    measure_saves("form: save", scale.forms as u64, scale.rounds, &mut cases)?;
     drop(cases);
     let mut cases: Vec<Case<'_>> = Vec::new();
     for (name, _) in &forms {

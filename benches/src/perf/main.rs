@@ -52,6 +52,28 @@ fn measure(group: &str, amount: u64, rounds: usize, cases: &mut [Case<'_>]) -> a
     measure_after(group, amount, rounds, cases, || Ok(()))
 }
 
+/// As [`measure`], for saves of `amount` bytes, each of which finds the disk idle and memory free.
+fn measure_saves(group: &str, amount: u64, rounds: usize, cases: &mut [Case<'_>]) -> anyhow::Result<()> {
+    let room = usize::try_from(amount + amount / 4)?;
+    measure_after(group, amount, rounds, cases, || {
+        written_back();
+        // A virtual machine may give free memory back to its host after some seconds, and then gets it again page by page, ten
+        // times as slowly as it writes to it.
+        black_box(vec![1u8; room]);
+        Ok(())
+    })
+}
+
+/// Waits until nothing of the page cache is left to be written.
+#[cfg(target_os = "linux")]
+fn written_back() {
+    rustix::fs::sync();
+}
+
+/// Elsewhere nothing is known to do that: what one case leaves may be written during the next.
+#[cfg(not(target_os = "linux"))]
+fn written_back() {}
+
 /// As [`measure`], with something done before each run of a case that is not timed.
 fn measure_after(
     group: &str,

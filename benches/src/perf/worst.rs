@@ -14,7 +14,7 @@ use fold_format::{
 use crate::container::{
     map, map_checkpoint, map_one_of_safetensors, open_one, options, read_at_a_time, read_through, touch,
 };
-use crate::{Case, Scale, measure, measure_after};
+use crate::{Case, Scale, measure, measure_after, measure_saves};
 
 /// Bytes of one tensor.
 const EACH: usize = 1 << 20;
@@ -74,7 +74,7 @@ pub(crate) fn incompressible(dir: &Path, scale: Scale) -> anyhow::Result<()> {
         let (path, content) = (path(name), &content);
         cases.push((*name, Box::new(move || Ok(save(&Disk, &path, content, options)?.bytes))));
     }
-    measure(
+    measure_saves(
         "worst: save incompressible",
         scale.forms as u64,
         scale.rounds,
@@ -186,7 +186,7 @@ pub(crate) fn one_thread(dir: &Path, scale: Scale) -> anyhow::Result<()> {
         ("shuffle-zstd, all threads", Box::new(&packed)),
         ("shuffle-zstd, one thread", Box::new(|| one.install(&packed))),
     ];
-    measure(
+    measure_saves(
         "worst: save on one thread",
         scale.forms as u64,
         scale.rounds,
