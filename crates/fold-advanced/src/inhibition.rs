@@ -95,7 +95,7 @@ impl InhibitionParams {
 }
 
 /// Up to so many winners are found one after the other.
-const FEW: usize = 16;
+const FEW: usize = 64;
 
 /// Neurons among which the best is searched for at once.
 const PART: usize = 32;
@@ -306,8 +306,9 @@ mod tests {
 
     quickcheck! {
         fn agrees_with_sorting_also_on_ties(score: Vec<i8>, k: u8) -> bool {
-            let score: Vec<f32> = score.into_iter().map(|s| f32::from(s % 4)).collect();
-            let k = u32::from(k % 24) + 1;
+            // Long enough for several parts, and for both ways of finding the winners.
+            let score: Vec<f32> = score.repeat(3).into_iter().map(|s| f32::from(s % 4)).collect();
+            let k = u32::from(k % 128) + 1;
             score.is_empty()
                 || winners(k, Contenders::AboveThreshold, &score, &vec![1.0; score.len()]) == reference(k as usize, &score)
         }
