@@ -316,7 +316,7 @@ pub(crate) fn saving(dir: &Path, scale: Scale) -> anyhow::Result<()> {
             }),
         ));
     }
-    measure_saves("save", scale.large as u64, scale.rounds, &mut cases)
+    measure("save", scale.large as u64, scale.rounds, &mut cases)
 }
 
 /// Every form of the file: written (not durable), verified, read; what it takes beside the raw content; what repairing all

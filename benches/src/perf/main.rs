@@ -52,7 +52,7 @@ fn measure(group: &str, amount: u64, rounds: usize, cases: &mut [Case<'_>]) -> a
     measure_after(group, amount, rounds, cases, || Ok(()))
 }
 
-/// As [`measure`], for saves of `amount` bytes, each of which finds the disk idle and memory free.
+/// As [`measure`], for saves of `amount` bytes that take less than a second, each of which finds the disk idle and memory free.
 fn measure_saves(group: &str, amount: u64, rounds: usize, cases: &mut [Case<'_>]) -> anyhow::Result<()> {
     let room = usize::try_from(amount + amount / 4)?;
     measure_after(group, amount, rounds, cases, || {
