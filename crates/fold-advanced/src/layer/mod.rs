@@ -196,8 +196,11 @@ impl Layer {
         for (spike, &score) in context.spikes.iter_mut().zip(context.score.iter()) {
             *spike = u8::from(score >= 0.0);
         }
+        // They lie in the order of their phases; those of the first have acted.
+        let mut rest = self.mechanisms.iter_mut().peekable();
+        while rest.next_if(|m| m.phase() == Phase::Transmit).is_some() {}
         let mut run = |phase, context: &mut StepContext<'_>| {
-            for mechanism in self.mechanisms.iter_mut().filter(|m| m.phase() == phase) {
+            while let Some(mechanism) = rest.next_if(|m| m.phase() == phase) {
                 mechanism.act(context);
             }
         };
