@@ -165,6 +165,41 @@ pub(super) const PEERS: &[Goal] = &[
         other: "blosc2 bitshuffle zstd 1 (unverified)",
         most: 1.0,
     },
+    Goal {
+        claim: "one neuron with one sample steps a hundred times as fast as compiled PyTorch",
+        group: "peers: step n=1 D=8 S=64 B=1",
+        case: "fold",
+        other: "PyTorch torch.compile",
+        most: 0.01,
+    },
+    Goal {
+        claim: "with 32 samples, eight times",
+        group: "peers: step n=1 D=8 S=64 B=32",
+        case: "fold",
+        other: "PyTorch torch.compile",
+        most: 0.125,
+    },
+    Goal {
+        claim: "100 neurons with one sample step ten times as fast as compiled PyTorch",
+        group: "peers: step n=100 D=8 S=64 B=1",
+        case: "fold",
+        other: "PyTorch torch.compile",
+        most: 0.1,
+    },
+    Goal {
+        claim: "with 32 samples, as fast",
+        group: "peers: step n=100 D=8 S=64 B=32",
+        case: "fold",
+        other: "PyTorch torch.compile",
+        most: 1.0,
+    },
+    Goal {
+        claim: "with 256 samples, as fast",
+        group: "peers: step n=100 D=8 S=64 B=256",
+        case: "fold",
+        other: "PyTorch torch.compile",
+        most: 1.0,
+    },
 ];
 
 impl Goal {
