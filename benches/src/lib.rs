@@ -3,6 +3,10 @@
 //! The benches are `container.rs` and `layer_step.rs` beside this folder; `cargo bench --package fold-benches -- --test`
 //! runs each once. Nothing here measures.
 
+#[cfg(target_os = "linux")]
+use std::fs::File;
+use std::path::Path;
+
 use fold_advanced::homeostasis::HomeostasisParams;
 use fold_advanced::inhibition::{Contenders, InhibitionParams, Winners};
 use fold_advanced::stdp::StdpParams;
@@ -60,6 +64,26 @@ pub fn model(bytes: &[u8], tensors: usize) -> anyhow::Result<Content<'_>> {
         .map(|(index, data)| TensorSource::new(tensor_name(index), Dtype::F32, &[each as u64 / 4], data))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Content::new().tensors("state", sources))
+}
+
+/// Tells the system to forget what it holds of a file; what is not on the disk yet is written first.
+///
+/// # Errors
+/// What the system says.
+#[cfg(target_os = "linux")]
+pub fn forget(path: &Path) -> anyhow::Result<()> {
+    let file = File::open(path)?;
+    file.sync_all()?;
+    Ok(rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?)
+}
+
+/// Elsewhere nothing is known to do that.
+///
+/// # Errors
+/// Always.
+#[cfg(not(target_os = "linux"))]
+pub fn forget(_: &Path) -> anyhow::Result<()> {
+    anyhow::bail!("a cold cache is measured on Linux only")
 }
 
 /// The layer that the step benches start from: k-winner competition, potentiation at post spikes, homeostasis.

@@ -2,14 +2,16 @@
 //!
 //! Writes FILE with tensors of 1 MiB up to the size asked for (default 1024 MiB), maps it, and verifies and reads one
 //! tensor. Prints time, minor and major page faults (Linux, from /proc/self/stat) of each part, and the same for a
-//! safe open with positioned reads. The file is removed at the end.
+//! safe open with positioned reads; with nothing of the file in the page cache, then with all of it there. The file is
+//! removed at the end.
 
+use std::fs::File;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use fold_benches::{model, noise, tensor_name};
+use fold_benches::{forget, model, noise, tensor_name};
 use fold_format::{Checkpoint, Disk, Durability, Existing, SaveOptions, save};
 
 const TENSOR_BYTES: usize = 1 << 20;
@@ -29,34 +31,48 @@ fn main() -> anyhow::Result<()> {
     )?;
     drop(bytes);
     let name = tensor_name(mebibytes / 2);
-
-    let mut meter = Meter::start()?;
-    // SAFETY: this program has just written the file under a name that did not exist, and changes it no more.
-    #[allow(unsafe_code, reason = "mapping is what is measured")]
-    let mapped = unsafe { Checkpoint::map(&path)? };
-    meter.lap("map and open")?;
-    let sum: u64 = mapped
-        .tensor_view(&name)?
-        .as_bytes()
-        .iter()
-        .map(|&byte| u64::from(byte))
-        .sum();
-    meter.lap("verify and read one tensor")?;
-    drop(mapped);
-    let opened = Checkpoint::open(&path)?;
-    meter.lap("open for positioned reads")?;
-    let copied: u64 = opened
-        .tensor(&name)?
-        .as_bytes()
-        .iter()
-        .map(|&byte| u64::from(byte))
-        .sum();
-    meter.lap("read and verify one tensor")?;
-    if sum != copied {
-        bail!("the two ways of reading differ");
+    let forgotten = || forget(&path);
+    let read = || {
+        std::io::copy(&mut File::open(&path)?, &mut std::io::sink())?;
+        Ok(())
+    };
+    let prepared: [(&str, &dyn Fn() -> anyhow::Result<()>); 2] =
+        [("not in the page cache", &forgotten), ("in the page cache", &read)];
+    for (state, prepare) in prepared {
+        writeln!(std::io::stdout(), "{state}")?;
+        prepare()?;
+        let sum = mapped(&path, &name)?;
+        prepare()?;
+        if sum != copied(&path, &name)? {
+            bail!("the two ways of reading differ");
+        }
     }
     std::fs::remove_file(&path)?;
     Ok(())
+}
+
+fn mapped(path: &Path, name: &str) -> anyhow::Result<u64> {
+    let mut meter = Meter::start()?;
+    // SAFETY: this program has just written the file under a name that did not exist, and changes it no more.
+    #[allow(unsafe_code, reason = "mapping is what is measured")]
+    let checkpoint = unsafe { Checkpoint::map(path)? };
+    meter.lap("map and open")?;
+    let sum = sum(checkpoint.tensor_view(name)?.as_bytes());
+    meter.lap("verify and read one tensor")?;
+    Ok(sum)
+}
+
+fn copied(path: &Path, name: &str) -> anyhow::Result<u64> {
+    let mut meter = Meter::start()?;
+    let checkpoint = Checkpoint::open(path)?;
+    meter.lap("open for positioned reads")?;
+    let sum = sum(checkpoint.tensor(name)?.as_bytes());
+    meter.lap("read and verify one tensor")?;
+    Ok(sum)
+}
+
+fn sum(bytes: &[u8]) -> u64 {
+    bytes.iter().map(|&byte| u64::from(byte)).sum()
 }
 
 /// Time and page faults since the last lap.

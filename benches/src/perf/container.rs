@@ -84,7 +84,7 @@ fn views<'b>(bytes: &'b [u8], each: usize) -> anyhow::Result<Vec<(String, safete
         .collect()
 }
 
-fn save_safetensors(bytes: &[u8], each: usize, path: &Path) -> anyhow::Result<()> {
+pub(crate) fn save_safetensors(bytes: &[u8], each: usize, path: &Path) -> anyhow::Result<()> {
     Ok(safetensors::serialize_to_file(views(bytes, each)?, None, path)?)
 }
 

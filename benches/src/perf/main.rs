@@ -121,6 +121,7 @@ fn main() -> anyhow::Result<()> {
     worst::one_byte(dir.path(), scale)?;
     worst::incompressible(dir.path(), scale)?;
     worst::cold(dir.path(), scale)?;
+    worst::one_cold(dir.path(), scale)?;
     worst::one_thread(dir.path(), scale)?;
     step::steps(scale)
 }
@@ -145,6 +146,7 @@ mod tests {
         worst::one_byte(dir.path(), scale).unwrap();
         worst::incompressible(dir.path(), scale).unwrap();
         worst::cold(dir.path(), scale).unwrap();
+        worst::one_cold(dir.path(), scale).unwrap();
         worst::one_thread(dir.path(), scale).unwrap();
     }
 }

@@ -1,10 +1,9 @@
 //! Worst cases: tensors of one byte, content that does not compress, a cold page cache, one thread.
 
-use std::fs::File;
 use std::path::Path;
 
 use anyhow::ensure;
-use fold_benches::{model, noise, tensor_name, weights};
+use fold_benches::{forget, model, noise, tensor_name, weights};
 use fold_format::parity::Level;
 use fold_format::{
     Checkpoint, Content, Depth, Disk, Dtype, Durability, Encoding, SaveOptions, TensorSource, Verdict, VerifyOptions,
@@ -12,7 +11,8 @@ use fold_format::{
 };
 
 use crate::container::{
-    map, map_checkpoint, map_one_of_safetensors, open_one, options, read_at_a_time, read_through, touch,
+    map, map_checkpoint, map_one_of_safetensors, open_one, options, read_at_a_time, read_through, save_safetensors,
+    touch,
 };
 use crate::{Case, Scale, measure, measure_after, measure_saves};
 
@@ -98,20 +98,6 @@ pub(crate) fn incompressible(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     )
 }
 
-/// Tells the system to forget what it holds of a file; what is not on the disk yet is written first.
-#[cfg(target_os = "linux")]
-fn forget(path: &Path) -> anyhow::Result<()> {
-    let file = File::open(path)?;
-    file.sync_all()?;
-    Ok(rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?)
-}
-
-/// Elsewhere nothing is known to do that.
-#[cfg(not(target_os = "linux"))]
-fn forget(_: &Path) -> anyhow::Result<()> {
-    anyhow::bail!("a cold cache is measured on Linux only")
-}
-
 /// Loading with nothing of the file in the page cache.
 pub(crate) fn cold(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     let count = scale.forms / EACH;
@@ -160,6 +146,38 @@ pub(crate) fn cold(dir: &Path, scale: Scale) -> anyhow::Result<()> {
         scale.rounds,
         &mut cases,
         || forget(&path),
+    )
+}
+
+/// One tensor of a large file of which nothing is in the page cache.
+pub(crate) fn one_cold(dir: &Path, scale: Scale) -> anyhow::Result<()> {
+    let count = scale.forms / EACH;
+    let (fold, peer) = (dir.join("one-cold.fold"), dir.join("one-cold.safetensors"));
+    let bytes = weights(scale.forms);
+    save(&Disk, &fold, &model(&bytes, count)?, &options(Durability::Full))?;
+    save_safetensors(&bytes, EACH, &peer)?;
+    let forgotten = || forget(&fold).and_then(|()| forget(&peer));
+    if forgotten().is_err() {
+        return Ok(());
+    }
+    let name = tensor_name(count / 2);
+    let mut cases: Vec<Case<'_>> = vec![
+        (
+            "fold: map, one tensor verified",
+            Box::new(|| Ok(touch(map_checkpoint(&fold)?.tensor_view(&name)?.as_bytes()))),
+        ),
+        ("fold: open, one tensor verified", Box::new(|| open_one(&fold, &name))),
+        (
+            "safetensors: map, one tensor (unverified)",
+            Box::new(|| map_one_of_safetensors(&peer, &name)),
+        ),
+    ];
+    measure_after(
+        "worst: one tensor, cold cache",
+        EACH as u64,
+        scale.rounds * 3,
+        &mut cases,
+        forgotten,
     )
 }
 

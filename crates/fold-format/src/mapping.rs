@@ -20,7 +20,7 @@ use crate::digest::STRIDE;
 use crate::directory::Directory;
 use crate::error::{Error, IoFault, Misuse, Operation};
 use crate::finding::{Cause, Finding};
-use crate::source::ReadAt;
+use crate::source::{ReadAt, looking_ahead};
 use crate::tensor::TensorView;
 use crate::wire::len_u64;
 
@@ -116,7 +116,21 @@ impl ReadAt for Mapping {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let end = offset
+            .saturating_add(len_u64(buffer.len()))
+            .min(len_u64(self.map.len()));
+        self.will_read(&(offset..end));
         self.map[..].read_at(buffer, offset)
+    }
+
+    /// Left to itself the system reads a few pages around each one that is touched, one after the other.
+    #[cfg(unix)]
+    fn will_read(&self, range: &Range<u64>) {
+        if let Some(bytes) = self.bytes(range).filter(|_| range.start < range.end) {
+            let start = usize::try_from(range.start).unwrap_or(0);
+            // Where it is refused, pages are read when they are touched.
+            let _ = self.map.advise_range(memmap2::Advice::WillNeed, start, bytes.len());
+        }
     }
 }
 
@@ -199,7 +213,8 @@ impl Checkpoint<Mapping> {
             verified.err().map(|finding| (number, finding))
         };
         let bad = if entry.len < PARALLEL_VIEW_LEN {
-            blocks.find_map(verify)
+            self.first_block(reading, &range, &mut blocks, verify)
+                .or_else(|| blocks.find_map(verify))
         } else {
             let count = usize::try_from(blocks.end.saturating_sub(blocks.start)).unwrap_or(usize::MAX);
             (0..count)
@@ -219,5 +234,20 @@ impl Checkpoint<Mapping> {
             reading.finding(chunk.first_block, range.clone(), cause)
         })?;
         Ok(TensorView::new(entry.dtype, entry.shape, bytes))
+    }
+
+    /// Verifies the first of the `blocks` of a `range` of the file that is not; if it comes from a device, the others are asked for.
+    fn first_block<F>(
+        &self,
+        reading: Reading<'_>,
+        range: &Range<u64>,
+        blocks: &mut Range<u64>,
+        verify: impl Fn(u64) -> Option<F>,
+    ) -> Option<F> {
+        let number = blocks.find(|&number| !self.source.is_verified(number))?;
+        let first = reading.chunk.block_bytes(number, self.directory.superblock.block_len());
+        self.source.will_read(&first);
+        let len = first.end.saturating_sub(first.start);
+        looking_ahead(&self.source, &(first.start..range.end), len, || verify(number))
     }
 }

@@ -17,7 +17,7 @@ use crate::frames::{Decoder, FrameFault, FramePlace, Framing, places};
 use crate::layout::FRAME_ENTRY_LEN;
 use crate::memory::{Aligned, PAGE, out_of_memory};
 use crate::restore::restore_group;
-use crate::source::ReadAt;
+use crate::source::{ReadAt, looking_ahead};
 use crate::wire::len_u64;
 
 /// Bytes of content that are decoded together.
@@ -92,15 +92,21 @@ impl<S: ReadAt> Checkpoint<S> {
                 .err()
                 .map(|finding| (number, finding))
         };
-        let bad = if buffer.len() < PARALLEL_LEN {
-            buffer.chunks_mut(step).enumerate().find_map(read)
-        } else {
-            buffer
-                .par_chunks_mut(step)
-                .enumerate()
-                .filter_map(read)
-                .min_by_key(|(number, _)| *number)
-        };
+        let start = reading.chunk.block_bytes(first, block_len).start;
+        let range = start..start.saturating_add(len_u64(buffer.len()));
+        let (one, others) = buffer.split_at_mut(step.min(buffer.len()));
+        let bad = looking_ahead(&self.source, &range, block_len, || read((0, one))).or_else(|| {
+            let read = |(position, block): (usize, &mut [u8])| read((position.saturating_add(1), block));
+            if others.len() < PARALLEL_LEN {
+                others.chunks_mut(step).enumerate().find_map(read)
+            } else {
+                others
+                    .par_chunks_mut(step)
+                    .enumerate()
+                    .filter_map(read)
+                    .min_by_key(|(number, _)| *number)
+            }
+        });
         bad.map_or(Ok(()), |(_, finding)| Err(finding.into()))
     }
 

@@ -4,7 +4,11 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 #[cfg(unix)]
 use crate::memory::{Aligned, PAGE};
@@ -32,6 +36,9 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// What the system says; `Interrupted` may be returned and is tried again by the reader.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Says that a place will be read next: what waits for a device may fetch all of it at once. A hint, which may do nothing.
+    fn will_read(&self, _range: &Range<u64>) {}
 }
 
 impl ReadAt for File {
@@ -51,6 +58,37 @@ impl ReadAt for File {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         std::os::windows::fs::FileExt::seek_read(self, buffer, offset)
     }
+
+    #[cfg(target_os = "linux")]
+    fn will_read(&self, range: &Range<u64>) {
+        if let Some(len) = NonZeroU64::new(range.end.saturating_sub(range.start)) {
+            // Where it is refused, the file is read when it is asked for.
+            let _ = rustix::fs::fadvise(self, range.start, Some(len), rustix::fs::Advice::WillNeed);
+        }
+    }
+}
+
+/// Ranges from this length on are left to the system, which reads ahead by itself; it would be told of more than memory may hold.
+const AHEAD_MOST: u64 = 8 << 20;
+
+/// Nanoseconds per byte: what takes longer comes from a device. From memory it takes a small part of that, hashing included.
+const COLD: u64 = 1;
+
+/// Runs `read`, which reads the first `first` bytes of a range, and says that the others will be read if those came from a device.
+pub(crate) fn looking_ahead<T>(
+    source: &(impl ReadAt + ?Sized),
+    range: &Range<u64>,
+    first: u64,
+    read: impl FnOnce() -> T,
+) -> T {
+    let started = Instant::now();
+    let done = read();
+    let rest = range.start.saturating_add(first)..range.end;
+    let is_short = range.end.saturating_sub(range.start) < AHEAD_MOST;
+    if is_short && rest.start < rest.end && started.elapsed() > Duration::from_nanos(first.saturating_mul(COLD)) {
+        source.will_read(&rest);
+    }
+    done
 }
 
 /// Bytes that are read by way of aligned memory at a time: they stay in the second-level cache.
@@ -129,6 +167,10 @@ impl<S: ReadAt + ?Sized> ReadAt for &S {
         (**self).len()
     }
 
+    fn will_read(&self, range: &Range<u64>) {
+        (**self).will_read(range);
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         (**self).read_at(buffer, offset)
     }
@@ -137,6 +179,10 @@ impl<S: ReadAt + ?Sized> ReadAt for &S {
 impl<S: ReadAt + ?Sized> ReadAt for Arc<S> {
     fn len(&self) -> io::Result<u64> {
         (**self).len()
+    }
+
+    fn will_read(&self, range: &Range<u64>) {
+        (**self).will_read(range);
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -247,6 +293,36 @@ mod tests {
             }
         }
         assert!(!read_full(&file, &mut memory, 1).unwrap(), "more than there is");
+    }
+
+    /// Keeps what it is told of.
+    struct Told(std::sync::Mutex<Vec<Range<u64>>>);
+
+    impl ReadAt for Told {
+        fn len(&self) -> io::Result<u64> {
+            Ok(u64::MAX)
+        }
+
+        fn read_at(&self, buffer: &mut [u8], _: u64) -> io::Result<usize> {
+            Ok(buffer.len())
+        }
+
+        fn will_read(&self, range: &Range<u64>) {
+            self.0.lock().unwrap().push(range.clone());
+        }
+    }
+
+    #[test]
+    fn a_source_that_answers_slowly_is_told_of_the_rest_of_a_short_range() {
+        let told = |range: Range<u64>, first| {
+            let source = Arc::new(Told(std::sync::Mutex::default()));
+            let slowly = || std::thread::sleep(Duration::from_nanos(2 * first * COLD));
+            looking_ahead(&source, &range, first, slowly);
+            source.0.lock().unwrap().clone()
+        };
+        assert_eq!(told(1000..9000, 3000), [4000..9000]);
+        assert!(told(1000..4000, 3000).is_empty(), "nothing is left");
+        assert!(told(0..AHEAD_MOST, 3000).is_empty(), "long enough for the system");
     }
 
     #[test]
