@@ -173,7 +173,7 @@ pub(crate) fn one_cold(dir: &Path, scale: Scale) -> anyhow::Result<()> {
         ),
     ];
     measure_after(
-        "worst: one tensor, cold cache",
+        "worst: one tensor of a cold file",
         EACH as u64,
         scale.rounds * 3,
         &mut cases,

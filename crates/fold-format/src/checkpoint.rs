@@ -24,7 +24,7 @@ use crate::memory::{Aligned, PAGE, Spares, zeros};
 use crate::restore::RestoredBlocks;
 use crate::seal::PublicKey;
 use crate::sign::signature_finding;
-use crate::source::ReadAt;
+use crate::source::{Ahead, ReadAt};
 use crate::tensor::Tensor;
 use crate::tensor_records::TensorEntry;
 use crate::wire::len_u64;
@@ -94,6 +94,7 @@ pub struct Checkpoint<S = File> {
     pub(crate) batches: Spares<Aligned<PAGE>>,
     /// By parity group: the lost blocks that were restored for a read; none where the group lost too many.
     pub(crate) restored: Mutex<BTreeMap<u32, Option<RestoredBlocks>>>,
+    pub(crate) ahead: Ahead,
 }
 
 /// The facts; neither the source nor the index' bytes.
@@ -203,6 +204,7 @@ impl<S: ReadAt> Checkpoint<S> {
             decoders: Spares::new(),
             batches: Spares::new(),
             restored: Mutex::new(BTreeMap::new()),
+            ahead: Ahead::default(),
         }
     }
 

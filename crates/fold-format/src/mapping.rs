@@ -20,7 +20,7 @@ use crate::digest::STRIDE;
 use crate::directory::Directory;
 use crate::error::{Error, IoFault, Misuse, Operation};
 use crate::finding::{Cause, Finding};
-use crate::source::{ReadAt, looking_ahead};
+use crate::source::{Ahead, ReadAt};
 use crate::tensor::TensorView;
 use crate::wire::len_u64;
 
@@ -123,7 +123,7 @@ impl ReadAt for Mapping {
         self.map[..].read_at(buffer, offset)
     }
 
-    /// Left to itself the system reads a few pages around each one that is touched, one after the other.
+    /// Left to itself the system reads around a page that is touched as much as the device is set to, however long the range is.
     #[cfg(unix)]
     fn will_read(&self, range: &Range<u64>) {
         if let Some(bytes) = self.bytes(range).filter(|_| range.start < range.end) {
@@ -244,10 +244,13 @@ impl Checkpoint<Mapping> {
         blocks: &mut Range<u64>,
         verify: impl Fn(u64) -> Option<F>,
     ) -> Option<F> {
+        if !self.ahead.is_due(range) {
+            return None;
+        }
         let number = blocks.find(|&number| !self.source.is_verified(number))?;
         let first = reading.chunk.block_bytes(number, self.directory.superblock.block_len());
         self.source.will_read(&first);
         let len = first.end.saturating_sub(first.start);
-        looking_ahead(&self.source, &(first.start..range.end), len, || verify(number))
+        Ahead::look(&self.source, &(first.start..range.end), len, || verify(number))
     }
 }

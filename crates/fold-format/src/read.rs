@@ -17,7 +17,7 @@ use crate::frames::{Decoder, FrameFault, FramePlace, Framing, places};
 use crate::layout::FRAME_ENTRY_LEN;
 use crate::memory::{Aligned, PAGE, out_of_memory};
 use crate::restore::restore_group;
-use crate::source::{ReadAt, looking_ahead};
+use crate::source::{Ahead, ReadAt};
 use crate::wire::len_u64;
 
 /// Bytes of content that are decoded together.
@@ -86,27 +86,33 @@ impl<S: ReadAt> Checkpoint<S> {
     fn read_whole_blocks(&self, reading: Reading<'_>, first: u64, buffer: &mut [u8]) -> Result<(), Error> {
         let block_len = self.directory.superblock.block_len();
         let step = usize::try_from(block_len).unwrap_or(usize::MAX);
-        let read = |(position, block): (usize, &mut [u8])| {
-            let number = first.saturating_add(len_u64(position));
-            self.read_block(reading, number, block)
-                .err()
-                .map(|finding| (number, finding))
-        };
+        let in_parallel = buffer.len() >= PARALLEL_LEN;
         let start = reading.chunk.block_bytes(first, block_len).start;
         let range = start..start.saturating_add(len_u64(buffer.len()));
-        let (one, others) = buffer.split_at_mut(step.min(buffer.len()));
-        let bad = looking_ahead(&self.source, &range, block_len, || read((0, one))).or_else(|| {
-            let read = |(position, block): (usize, &mut [u8])| read((position.saturating_add(1), block));
-            if others.len() < PARALLEL_LEN {
-                others.chunks_mut(step).enumerate().find_map(read)
-            } else {
-                others
+        let read = |first: u64, buffer: &mut [u8]| {
+            let read = |(position, block): (usize, &mut [u8])| {
+                let number = first.saturating_add(len_u64(position));
+                self.read_block(reading, number, block)
+                    .err()
+                    .map(|finding| (number, finding))
+            };
+            match in_parallel {
+                false => buffer.chunks_mut(step).enumerate().find_map(read),
+                true => buffer
                     .par_chunks_mut(step)
                     .enumerate()
                     .filter_map(read)
-                    .min_by_key(|(number, _)| *number)
+                    .min_by_key(|(number, _)| *number),
             }
-        });
+        };
+        let bad = match self.ahead.is_due(&range) {
+            false => read(first, buffer),
+            true => {
+                let (one, others) = buffer.split_at_mut(step.min(buffer.len()));
+                Ahead::look(&self.source, &range, block_len, || read(first, one))
+                    .or_else(|| read(first.saturating_add(1), others))
+            }
+        };
         bad.map_or(Ok(()), |(_, finding)| Err(finding.into()))
     }
 

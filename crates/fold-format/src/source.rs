@@ -8,6 +8,7 @@ use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 #[cfg(unix)]
@@ -71,24 +72,42 @@ impl ReadAt for File {
 /// Ranges from this length on are left to the system, which reads ahead by itself; it would be told of more than memory may hold.
 const AHEAD_MOST: u64 = 8 << 20;
 
+/// A range that begins this near to the end of the one before goes on from there.
+const NEAR: u64 = 1 << 20;
+
 /// Nanoseconds per byte: what takes longer comes from a device. From memory it takes a small part of that, hashing included.
 const COLD: u64 = 1;
 
-/// Runs `read`, which reads the first `first` bytes of a range, and says that the others will be read if those came from a device.
-pub(crate) fn looking_ahead<T>(
-    source: &(impl ReadAt + ?Sized),
-    range: &Range<u64>,
-    first: u64,
-    read: impl FnOnce() -> T,
-) -> T {
-    let started = Instant::now();
-    let done = read();
-    let rest = range.start.saturating_add(first)..range.end;
-    let is_short = range.end.saturating_sub(range.start) < AHEAD_MOST;
-    if is_short && rest.start < rest.end && started.elapsed() > Duration::from_nanos(first.saturating_mul(COLD)) {
-        source.will_read(&rest);
+/// Says what will be read where the system would not find out by itself: not for what goes on where the last range ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// Where the last range ended.
+    reached: AtomicU64,
+}
+
+impl Ahead {
+    /// Whether a source may be told of a range that is read next.
+    pub(crate) fn is_due(&self, range: &Range<u64>) -> bool {
+        let reached = self.reached.swap(range.end, Ordering::Relaxed);
+        range.start.abs_diff(reached) > NEAR && range.end.saturating_sub(range.start) < AHEAD_MOST
     }
-    done
+
+    /// Runs `read`, which reads the first `first` bytes of a range of which the source may be told, and tells it of the others
+    /// if those came from a device.
+    pub(crate) fn look<T>(
+        source: &(impl ReadAt + ?Sized),
+        range: &Range<u64>,
+        first: u64,
+        read: impl FnOnce() -> T,
+    ) -> T {
+        let started = Instant::now();
+        let done = read();
+        let rest = range.start.saturating_add(first)..range.end;
+        if rest.start < rest.end && started.elapsed() > Duration::from_nanos(first.saturating_mul(COLD)) {
+            source.will_read(&rest);
+        }
+        done
+    }
 }
 
 /// Bytes that are read by way of aligned memory at a time: they stay in the second-level cache.
@@ -232,7 +251,7 @@ pub(crate) fn read_or_zeros(file: &(impl ReadAt + ?Sized), buffer: &mut [u8], of
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     /// Interrupts every other call and delivers three bytes at a time.
     struct Slow(Vec<u8>, AtomicU32);
@@ -313,16 +332,27 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_answers_slowly_is_told_of_the_rest_of_a_short_range() {
+    fn a_source_that_answers_slowly_is_told_of_the_rest() {
         let told = |range: Range<u64>, first| {
             let source = Arc::new(Told(std::sync::Mutex::default()));
-            let slowly = || std::thread::sleep(Duration::from_nanos(2 * first * COLD));
-            looking_ahead(&source, &range, first, slowly);
+            Ahead::look(&source, &range, first, || {
+                std::thread::sleep(Duration::from_nanos(2 * first * COLD));
+            });
             source.0.lock().unwrap().clone()
         };
-        assert_eq!(told(1000..9000, 3000), [4000..9000]);
+        assert_eq!(told(1000..9000, 3000).as_slice(), std::slice::from_ref(&(4000..9000)));
         assert!(told(1000..4000, 3000).is_empty(), "nothing is left");
-        assert!(told(0..AHEAD_MOST, 3000).is_empty(), "long enough for the system");
+    }
+
+    #[test]
+    fn the_system_finds_out_about_long_ranges_and_about_one_behind_the_other() {
+        let ahead = Ahead::default();
+        let mebibyte = |at: u64| at << 20..(at + 1) << 20;
+        assert!(ahead.is_due(&mebibyte(7)));
+        assert!(!ahead.is_due(&mebibyte(8)));
+        assert!(!ahead.is_due(&mebibyte(9)));
+        assert!(ahead.is_due(&mebibyte(12)));
+        assert!(!ahead.is_due(&(100 << 20..108 << 20)), "long enough for the system");
     }
 
     #[test]
