@@ -5,10 +5,11 @@
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether there are other threads, and `work` is at least `least`, what waking them costs.
+/// Whether this is inside a pool with other threads, and `work` is at least `least`, what sharing it costs. Outside of a pool a part
+/// by itself does not pay: see [`in_pool`].
 #[must_use]
 pub fn pay(work: usize, least: usize) -> bool {
-    work >= least && rayon::current_num_threads() > 1
+    work >= least && rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1
 }
 
 /// Runs `work`, which has several parts for several threads, inside the pool, with up to `helpers` of its other threads awake.
@@ -65,6 +66,8 @@ mod tests {
         assert!(!pool(1).install(|| pay(100, 10)));
         assert!(pool(2).install(|| pay(10, 10)));
         assert!(!pool(2).install(|| pay(9, 10)));
+        assert!(!pay(100, 10), "outside of a pool");
+        assert!(in_pool(1, || pay(100, 10)) || rayon::current_num_threads() == 1);
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub struct Step<'a> {
 }
 
 /// Synapses in all samples that keep one more thread busy.
-const UPDATES_PER_HELPER: usize = 1 << 20;
+const UPDATES_PER_HELPER: usize = 1 << 21;
 
 impl Layer {
     /// The layer that `config` describes, new, with one sample at rest.
@@ -144,13 +144,17 @@ impl Layer {
                 given: samples,
             });
         }
-        let updates = self.config.shape.synapse_count() * samples;
-        threads::in_pool(updates / UPDATES_PER_HELPER, || self.advance(x, options))?;
+        threads::in_pool(self.helpers(samples), || self.advance(x, options))?;
         Ok(Step {
             spikes: &self.work.spikes,
             potential: &self.work.potential,
             counts: &self.work.counts,
         })
+    }
+
+    /// How many more threads `samples` samples keep busy.
+    fn helpers(&self, samples: usize) -> usize {
+        self.config.shape.synapse_count().saturating_mul(samples) / UPDATES_PER_HELPER
     }
 
     /// One step of checked options.
@@ -265,11 +269,13 @@ impl Layer {
             });
         }
         check_option("duration_ms", duration_ms, f32::MIN_POSITIVE, 1e9)?;
+        let helpers = self.helpers(1);
         for mechanism in &mut self.mechanisms {
             mechanism.sleep(duration_ms, &mut self.work.drive);
         }
         let (touched, rows) = self.work.drive.parts_mut();
-        let moved = self.state.absorb_rows(touched, rows);
+        let state = &mut self.state;
+        let moved = threads::in_pool(helpers, || state.absorb_rows(touched, rows));
         self.rest();
         Ok(moved)
     }

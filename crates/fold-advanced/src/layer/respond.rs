@@ -3,7 +3,7 @@
 use fold_core::dendrite::to_sample_rows;
 use fold_core::input::{self, InputPolicy};
 use fold_core::lanes::{LANES, Lane, Lanes};
-use fold_core::spike;
+use fold_core::{spike, threads};
 
 use super::{Layer, check_option};
 use crate::Result;
@@ -61,14 +61,10 @@ impl Layer {
         input::accept(x, samples, lines, InputPolicy::Reject, &mut scratch.cleaned)?;
         scratch.lanes.resize(neurons * samples.div_ceil(LANES), [0.0; LANES]);
         let weights = self.state.weights();
-        self.dendrite.integrate(
-            &self.wiring,
-            weights,
-            x,
-            &mut scratch.input,
-            &mut scratch.lanes,
-            &mut [],
-        );
+        let Scratch { input, lanes, .. } = scratch;
+        threads::in_pool(self.helpers(samples), || {
+            self.dendrite.integrate(&self.wiring, weights, x, input, lanes, &mut []);
+        });
         to_sample_rows(&scratch.lanes, samples, out);
         for row in out.chunks_exact_mut(neurons) {
             let neuron = row.iter_mut().zip(self.state.theta()).zip(self.state.quarantined());
