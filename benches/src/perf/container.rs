@@ -56,6 +56,24 @@ pub(crate) fn map_one_of_safetensors(path: &Path, name: &str) -> anyhow::Result<
     Ok(touch(safetensors::SafeTensors::deserialize(&map)?.tensor(name)?.data()))
 }
 
+/// The ways to one tensor of a model that is in a file of each kind.
+pub(crate) fn one_tensor<'c>(fold: &'c Path, peer: &'c Path, name: &'c str) -> Vec<Case<'c>> {
+    vec![
+        (
+            "fold: map, one tensor verified",
+            Box::new(move || Ok(touch(map_checkpoint(fold)?.tensor_view(name)?.as_bytes()))),
+        ),
+        (
+            "fold: open, one tensor verified",
+            Box::new(move || open_one(fold, name)),
+        ),
+        (
+            "safetensors: map, one tensor (unverified)",
+            Box::new(move || map_one_of_safetensors(peer, name)),
+        ),
+    ]
+}
+
 /// Reads a file through one buffer of a mebibyte.
 pub(crate) fn read_through(path: &Path, buffer: &mut [u8]) -> anyhow::Result<u64> {
     let mut file = File::open(path)?;
@@ -172,17 +190,7 @@ pub(crate) fn loading(dir: &Path, scale: Scale) -> anyhow::Result<()> {
     drop(cases);
 
     let name = tensor_name(count / 2);
-    let mut cases: Vec<Case<'_>> = vec![
-        (
-            "fold: map, one tensor verified",
-            Box::new(|| Ok(touch(map_checkpoint(&fold)?.tensor_view(&name)?.as_bytes()))),
-        ),
-        ("fold: open, one tensor verified", Box::new(|| open_one(&fold, &name))),
-        (
-            "safetensors: map, one tensor (unverified)",
-            Box::new(|| map_one_of_safetensors(&tensors, &name)),
-        ),
-    ];
+    let mut cases = one_tensor(&fold, &tensors, &name);
     measure("load one tensor", TENSOR_BYTES as u64, scale.rounds * 5, &mut cases)?;
     drop(cases);
     std::fs::remove_file(&fold)?;

@@ -11,8 +11,8 @@ use fold_format::{
 };
 
 use crate::container::{
-    map, map_checkpoint, map_one_of_safetensors, open_one, options, read_at_a_time, read_through, save_safetensors,
-    touch,
+    map, map_checkpoint, map_one_of_safetensors, one_tensor, open_one, options, read_at_a_time, read_through,
+    save_safetensors, touch,
 };
 use crate::{Case, Scale, measure, measure_after, measure_saves};
 
@@ -161,17 +161,7 @@ pub(crate) fn one_cold(dir: &Path, scale: Scale) -> anyhow::Result<()> {
         return Ok(());
     }
     let name = tensor_name(count / 2);
-    let mut cases: Vec<Case<'_>> = vec![
-        (
-            "fold: map, one tensor verified",
-            Box::new(|| Ok(touch(map_checkpoint(&fold)?.tensor_view(&name)?.as_bytes()))),
-        ),
-        ("fold: open, one tensor verified", Box::new(|| open_one(&fold, &name))),
-        (
-            "safetensors: map, one tensor (unverified)",
-            Box::new(|| map_one_of_safetensors(&peer, &name)),
-        ),
-    ];
+    let mut cases = one_tensor(&fold, &peer, &name);
     measure_after(
         "worst: one tensor of a cold file",
         EACH as u64,

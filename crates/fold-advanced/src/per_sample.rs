@@ -42,6 +42,16 @@ impl PerSample {
         self.values.chunks_exact_mut(self.width)
     }
 
+    /// The values unit by unit, [K, B], into `units`.
+    pub(crate) fn by_unit(&self, units: &mut Vec<f32>) {
+        units.resize(self.values.len(), 0.0);
+        for (sample, row) in self.values.chunks_exact(self.width).enumerate() {
+            for (to, from) in units.iter_mut().skip(sample).step_by(self.samples).zip(row) {
+                *to = *from;
+            }
+        }
+    }
+
     /// Multiplies every value by `keep`. What becomes too small to be a normal number becomes zero.
     pub(crate) fn decay(&mut self, keep: f32) {
         for x in &mut self.values {

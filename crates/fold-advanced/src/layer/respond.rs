@@ -24,7 +24,6 @@ pub enum Response {
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
     input: Lanes,
-    cleaned: Vec<f32>,
     lanes: Vec<Lane>,
 }
 
@@ -58,7 +57,7 @@ impl Layer {
             .into());
         }
         let lines = self.wiring.lines() as usize;
-        input::accept(x, samples, lines, InputPolicy::Reject, &mut scratch.cleaned)?;
+        input::accept(x, samples, lines, InputPolicy::Reject, &mut Vec::new())?;
         scratch.lanes.resize(neurons * samples.div_ceil(LANES), [0.0; LANES]);
         let weights = self.state.weights();
         let Scratch { input, lanes, .. } = scratch;

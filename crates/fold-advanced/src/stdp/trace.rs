@@ -34,7 +34,6 @@ pub(super) struct Trace {
     /// 1 - exp(-dt / tau): what a trace loses in a step, and what an event adds.
     gain: f32,
     pairing: Pairing,
-    width: usize,
     values: PerSample,
 }
 
@@ -44,7 +43,6 @@ impl Trace {
         Self {
             gain: (1.0 - math::exp(-f64::from(dt_ms) / f64::from(tau_ms))) as f32,
             pairing,
-            width,
             values: PerSample::new(name, width, 1.0),
         }
     }
@@ -90,13 +88,7 @@ impl Trace {
 
     /// The traces unit by unit, [K, B], into `units`.
     pub(super) fn by_unit(&self, units: &mut Vec<f32>) {
-        let samples = self.values().len() / self.width;
-        units.resize(self.values().len(), 0.0);
-        for (sample, row) in self.values().chunks_exact(self.width).enumerate() {
-            for (to, from) in units.iter_mut().skip(sample).step_by(samples).zip(row) {
-                *to = *from;
-            }
-        }
+        self.values.by_unit(units);
     }
 
     pub(super) fn visit(&self, visit: &mut dyn FnMut(&'static str, &[usize], StateSlice<'_>)) {
