@@ -133,8 +133,8 @@ def pyfolds_load(compress):
 
 def settled():
     """Nothing is left to write, so that no case waits for what another left in the page cache; and there is free memory. A virtual
-    machine may give free memory back to its host after some seconds, and then gets it again page by page, ten times as slowly as
-    it writes to it."""
+    machine may give free memory back to its host after some seconds, and then gets it again page by page, many times as slowly
+    as it writes to it."""
     os.sync()
     np.ones(2 * SIZE, dtype="u1")
 

@@ -57,8 +57,8 @@ fn measure_saves(group: &str, amount: u64, rounds: usize, cases: &mut [Case<'_>]
     let room = usize::try_from(amount + amount / 4)?;
     measure_after(group, amount, rounds, cases, || {
         written_back();
-        // A virtual machine may give free memory back to its host after some seconds, and then gets it again page by page, ten
-        // times as slowly as it writes to it.
+        // A virtual machine may give free memory back to its host after some seconds, and then gets it again page by page,
+        // many times as slowly as it writes to it.
         black_box(vec![1u8; room]);
         Ok(())
     })

@@ -94,6 +94,7 @@ pub struct Checkpoint<S = File> {
     pub(crate) batches: Spares<Aligned<PAGE>>,
     /// By parity group: the lost blocks that were restored for a read; none where the group lost too many.
     pub(crate) restored: Mutex<BTreeMap<u32, Option<RestoredBlocks>>>,
+    /// Which reads the source is told of before.
     pub(crate) ahead: Ahead,
 }
 
