@@ -1,13 +1,13 @@
-//! Zip archives, as numpy and torch write them: members by name, bounded, checksums checked.
+//! Zip archives, as numpy and torch write them: members by name and place, bounded, checksums checked.
 //!
 //! The central directory alone is believed; the local headers that torch writes hold neither sizes nor checksums.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::io::{Cursor, Read, Seek};
 use std::ops::Range;
 
+use indexmap::IndexSet;
 use zip::read::ZipReadOptions;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
@@ -21,10 +21,8 @@ pub(crate) const MAX_MEMBERS: usize = 1 << 20;
 /// An archive whose directory has been read: no name twice, no two members on the same bytes.
 pub(crate) struct Archive<R> {
     zip: ZipArchive<R>,
-    /// Name -> position in the directory.
-    members: HashMap<Box<str>, usize>,
     /// Names in the order of the directory.
-    names: Vec<Box<str>>,
+    members: IndexSet<Box<str>>,
 }
 
 fn broken(error: &ZipError) -> Fault {
@@ -51,39 +49,36 @@ impl<R: Read + Seek> Archive<R> {
                 what: "two members lie on the same bytes",
             });
         }
-        let mut names = Vec::new();
+        let mut members = IndexSet::with_capacity(zip.len());
         for name in zip.file_names() {
-            names.push(Box::<str>::from(name.map_err(|error| broken(&error))?));
+            members.insert(Box::from(name.map_err(|error| broken(&error))?));
         }
-        let members = names.iter().cloned().zip(0..).collect::<HashMap<_, _>>();
         // The same bytes twice, or different ones that mean the same in their encodings.
-        if zip.has_duplicate_names() || members.len() != names.len() {
+        if zip.has_duplicate_names() || members.len() != zip.len() {
             return Err(Fault::Zip {
                 what: "two members have the same name",
             });
         }
-        Ok(Self { zip, members, names })
+        Ok(Self { zip, members })
     }
 
     /// The members' names, in the order of the directory.
-    pub(crate) fn names(&self) -> &[Box<str>] {
-        &self.names
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|name| &**name)
     }
 
-    /// Bytes of a member when decompressed, as the directory says. None where there is no such member.
-    pub(crate) fn size(&mut self, name: &str) -> Result<Option<u64>, Fault> {
-        let Some(&at) = self.members.get(name) else {
-            return Ok(None);
-        };
-        Ok(Some(self.zip.by_index_raw(at).map_err(|error| broken(&error))?.size()))
+    /// A member's place in the directory. None where there is no such member.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.members.get_index_of(name)
     }
 
-    /// Where a member's bytes lie in the archive, where they are stored without compression. None where there is no such
-    /// member, or it has to be decoded.
-    pub(crate) fn place(&mut self, name: &str) -> Result<Option<Range<u64>>, Fault> {
-        let Some(&at) = self.members.get(name) else {
-            return Ok(None);
-        };
+    /// Bytes of a member when decompressed, as the directory says.
+    pub(crate) fn size(&self, at: usize) -> Result<u64, Fault> {
+        Ok(self.zip.by_index_data(at).map_err(|error| broken(&error))?.size())
+    }
+
+    /// Where a member's bytes lie in the archive, where they are stored without compression. None where it has to be decoded.
+    pub(crate) fn place(&mut self, at: usize) -> Result<Option<Range<u64>>, Fault> {
         let member = self.zip.by_index_raw(at).map_err(|error| broken(&error))?;
         let as_is = member.compression() == CompressionMethod::Stored && !member.encrypted();
         let (start, len) = (member.data_start(), member.size());
@@ -92,16 +87,14 @@ impl<R: Read + Seek> Archive<R> {
     }
 
     /// Reads a member to its end in bounded memory, its checksum checked, and hands its pieces to `each`.
-    pub(crate) fn walk(&mut self, name: &str, max: u64, mut each: impl FnMut(&[u8])) -> Result<(), Fault> {
-        let Some(&at) = self.members.get(name) else {
-            return Ok(());
-        };
+    pub(crate) fn walk(&mut self, at: usize, max: u64, mut each: impl FnMut(&[u8])) -> Result<(), Fault> {
+        let wrong = self.wrong_size(at);
         let mut member = self.zip.by_index(at).map_err(|error| broken(&error))?;
         let size = member.size();
         if size > max {
             return Err(Fault::over("bytes of a zip member", size, max));
         }
-        let mut buffer = vec![0; 1 << 16];
+        let mut buffer = [0; 1 << 13];
         let mut left = size;
         loop {
             let count = match member.read(&mut buffer) {
@@ -113,10 +106,6 @@ impl<R: Read + Seek> Archive<R> {
                     });
                 }
             };
-            let wrong = Fault::Member {
-                member: name.into(),
-                what: "it does not have the size that the directory says",
-            };
             match left.checked_sub(len_u64(count)) {
                 Some(0) if count == 0 => return Ok(()),
                 Some(_) if count == 0 => return Err(wrong),
@@ -127,13 +116,17 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
-    /// A member's bytes, its checksum checked. None where there is no such member.
+    fn wrong_size(&self, at: usize) -> Fault {
+        Fault::Member {
+            member: self.members.get_index(at).cloned().unwrap_or_default(),
+            what: "it does not have the size that the directory says",
+        }
+    }
+
+    /// A member's bytes, its checksum checked.
     ///
     /// - `max`: more bytes than these are refused before any is decompressed.
-    pub(crate) fn read(&mut self, name: &str, max: u64) -> Result<Option<Vec<u8>>, Fault> {
-        let Some(&at) = self.members.get(name) else {
-            return Ok(None);
-        };
+    pub(crate) fn read(&mut self, at: usize, max: u64) -> Result<Vec<u8>, Fault> {
         let mut member = self.zip.by_index(at).map_err(|error| broken(&error))?;
         let size = member.size();
         if size > max {
@@ -143,11 +136,11 @@ impl<R: Read + Seek> Archive<R> {
         // One byte more than was claimed is enough to notice that there are more; the buffer grows with what is there.
         let read = member.by_ref().take(size.saturating_add(1)).read_to_end(&mut bytes);
         match read {
-            Ok(count) if len_u64(count) == size => Ok(Some(bytes)),
-            Ok(_) => Err(Fault::Member {
-                member: name.into(),
-                what: "it does not have the size that the directory says",
-            }),
+            Ok(count) if len_u64(count) == size => Ok(bytes),
+            Ok(_) => {
+                drop(member);
+                Err(self.wrong_size(at))
+            }
             Err(_) => Err(Fault::Zip {
                 what: "a member is cut off, or its checksum does not match",
             }),
@@ -159,10 +152,7 @@ impl<'a> Archive<Cursor<&'a [u8]>> {
     /// A member's bytes: borrowed where they are stored without compression.
     ///
     /// - `whole`: the archive's bytes. A checksum of zero counts as none: torch can be told to write none.
-    pub(crate) fn view(&mut self, whole: &'a [u8], name: &str, max: u64) -> Result<Option<Cow<'a, [u8]>>, Fault> {
-        let Some(&at) = self.members.get(name) else {
-            return Ok(None);
-        };
+    pub(crate) fn view(&mut self, whole: &'a [u8], at: usize, max: u64) -> Result<Cow<'a, [u8]>, Fault> {
         let options = ZipReadOptions::new().ignore_crc32(true);
         let member = self
             .zip
@@ -170,7 +160,7 @@ impl<'a> Archive<Cursor<&'a [u8]>> {
             .map_err(|error| broken(&error))?;
         if member.compression() != CompressionMethod::Stored || member.encrypted() {
             drop(member);
-            return Ok(self.read(name, max)?.map(Cow::Owned));
+            return Ok(Cow::Owned(self.read(at, max)?));
         }
         let range = member
             .data_start()
@@ -184,7 +174,7 @@ impl<'a> Archive<Cursor<&'a [u8]>> {
                         what: "a member's checksum does not match",
                     });
                 }
-                Ok(Some(Cow::Borrowed(bytes)))
+                Ok(Cow::Borrowed(bytes))
             }
             _ => Err(Fault::Zip {
                 what: "a member lies outside of it",
@@ -223,21 +213,19 @@ mod tests {
             ("b", &[7; 5000], CompressionMethod::Deflated),
         ]);
         let mut archive = Archive::open(Cursor::new(bytes.as_slice())).unwrap();
-        assert_eq!(*archive.names(), [Box::from("a"), Box::from("b")]);
+        assert_eq!(archive.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!([archive.find("b"), archive.find("c")], [Some(1), None]);
+        assert_eq!([archive.size(0).unwrap(), archive.size(1).unwrap()], [6, 5000]);
+        assert_eq!(archive.view(&bytes, 0, 0).unwrap(), Cow::Borrowed(&b"stored"[..]));
+        assert_eq!(archive.read(1, 5000).unwrap(), [7; 5000]);
         assert_eq!(
-            archive.view(&bytes, "a", 0).unwrap().unwrap(),
-            Cow::Borrowed(&b"stored"[..])
-        );
-        assert_eq!(archive.read("b", 5000).unwrap().unwrap(), [7; 5000]);
-        assert_eq!(
-            archive.view(&bytes, "b", 5000).unwrap().unwrap(),
+            archive.view(&bytes, 1, 5000).unwrap(),
             Cow::<[u8]>::Owned(vec![7; 5000])
         );
         assert!(matches!(
-            archive.read("b", 4999),
+            archive.read(1, 4999),
             Err(Fault::OverLimit { value: 5000, .. })
         ));
-        assert_eq!(archive.read("c", 1).unwrap(), None);
     }
 
     #[test]
@@ -248,10 +236,8 @@ mod tests {
         ]);
         let all = |bytes: &[u8]| -> Result<Vec<Vec<u8>>, Fault> {
             let mut archive = Archive::open(Cursor::new(bytes))?;
-            let names = archive.names().to_vec();
-            names
-                .iter()
-                .map(|name| Ok(archive.view(bytes, name, 1 << 20)?.unwrap().into_owned()))
+            (0..archive.names().count())
+                .map(|at| Ok(archive.view(bytes, at, 1 << 20)?.into_owned()))
                 .collect()
         };
         assert_eq!(all(&whole).unwrap(), [b"stored bytes".to_vec(), vec![7; 300]]);

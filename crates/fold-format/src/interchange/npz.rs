@@ -50,7 +50,7 @@ impl<R: Read + Seek> Npz<R> {
         let mut names = Vec::new();
         for member in archive.names() {
             let name = member.strip_suffix(SUFFIX).ok_or_else(|| Fault::Member {
-                member: member.clone(),
+                member: member.into(),
                 what: "a member of an npz archive is called .npy",
             })?;
             names.push(name.into());
@@ -73,19 +73,19 @@ impl<R: Read + Seek> Npz<R> {
     /// # Errors
     /// What is wrong with the member: [`Fault`].
     pub fn check(&mut self, name: &str) -> Result<Option<Located>, Fault> {
-        let member = format!("{name}{SUFFIX}");
-        let Some(size) = self.archive.size(&member)? else {
+        let Some(member) = self.archive.find(&format!("{name}{SUFFIX}")) else {
             return Ok(None);
         };
+        let size = self.archive.size(member)?;
         let mut start = Vec::new();
-        self.archive.walk(&member, self.max_array_bytes, |piece| {
+        self.archive.walk(member, self.max_array_bytes, |piece| {
             let wanted = npy::MAX_START_LEN.saturating_sub(start.len()).min(piece.len());
             start.extend_from_slice(piece.get(..wanted).unwrap_or_default());
         })?;
         let described = npy::describe(&start)?;
         let header_len = len_u64(described.header_len);
         npy::check_len(&described, size.saturating_sub(header_len))?;
-        let place = self.archive.place(&member)?.filter(|_| described.as_is());
+        let place = self.archive.place(member)?.filter(|_| described.as_is());
         Ok(Some(Located {
             name: name.into(),
             dtype: described.dtype,
@@ -99,9 +99,10 @@ impl<R: Read + Seek> Npz<R> {
     /// # Errors
     /// What is wrong with the member: [`Fault`].
     pub fn array(&mut self, name: &str) -> Result<Option<Array<'static>>, Fault> {
-        let Some(bytes) = self.archive.read(&format!("{name}{SUFFIX}"), self.max_array_bytes)? else {
+        let Some(member) = self.archive.find(&format!("{name}{SUFFIX}")) else {
             return Ok(None);
         };
+        let bytes = self.archive.read(member, self.max_array_bytes)?;
         let npy = npy::read(&bytes)?;
         let (dtype, shape) = (npy.dtype, npy.shape);
         let bytes = match npy.bytes {

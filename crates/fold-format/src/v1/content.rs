@@ -80,14 +80,9 @@ pub(crate) fn check<S: ReadAt + ?Sized>(
     match payload {
         Payload::Memory(bytes) => check_reader(ctype, Cursor::new(bytes.as_slice()), len_u64(bytes.len()), max_bytes),
         Payload::InFile(range) => {
-            let section = Section {
-                source,
-                start: range.start,
-                len: range.end.saturating_sub(range.start),
-                at: 0,
-            };
+            let section = Section::new(source, range);
             let len = section.len;
-            check_reader(ctype, io::BufReader::new(section), len, max_bytes)
+            check_reader(ctype, section, len, max_bytes)
         }
     }
 }
@@ -137,13 +132,8 @@ pub(crate) fn locate<S: ReadAt + ?Sized>(
     place: &Range<u64>,
     source: &S,
 ) -> Result<Option<Located>, Fault> {
-    let len = place.end.saturating_sub(place.start);
-    let mut reader = io::BufReader::new(Section {
-        source,
-        start: place.start,
-        len,
-        at: 0,
-    });
+    let mut reader = Section::new(source, place);
+    let len = reader.len;
     let in_file = |range: &Range<u64>| {
         let at = |position: u64| place.start.saturating_add(position);
         at(range.start)..at(range.end)
@@ -185,17 +175,64 @@ struct Section<'a, S: ?Sized> {
     start: u64,
     len: u64,
     at: u64,
+    /// Bytes that were read ahead, and where they begin. They outlast a seek: an archive's headers are visited one by one.
+    window: Vec<u8>,
+    window_at: u64,
+}
+
+/// Bytes that are read at once.
+const WINDOW_LEN: usize = 1 << 15;
+
+impl<'a, S: ReadAt + ?Sized> Section<'a, S> {
+    fn new(source: &'a S, range: &Range<u64>) -> Self {
+        Self {
+            source,
+            start: range.start,
+            len: range.end.saturating_sub(range.start),
+            at: 0,
+            window: Vec::new(),
+            window_at: 0,
+        }
+    }
+
+    /// Reads from the source at the current position, at most up to the section's end.
+    fn read_through(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let wanted = left.min(buffer.len());
+        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = self.source.read_at(buffer, self.start.saturating_add(self.at))?;
+        Ok(read.min(wanted))
+    }
+
+    /// The bytes of the window from the current position on.
+    fn ahead(&self) -> &[u8] {
+        let skipped = self.at.checked_sub(self.window_at);
+        let skipped = skipped.and_then(|skipped| usize::try_from(skipped).ok());
+        skipped
+            .and_then(|skipped| self.window.get(skipped..))
+            .unwrap_or_default()
+    }
 }
 
 impl<S: ReadAt + ?Sized> Read for Section<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let wanted = left.min(buffer.len());
-        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
-        let read = self
-            .source
-            .read_at(buffer, self.start.saturating_add(self.at))?
-            .min(wanted);
+        let read = if self.ahead().is_empty() && buffer.len() >= WINDOW_LEN {
+            self.read_through(buffer)?
+        } else {
+            if self.ahead().is_empty() {
+                let mut window = std::mem::take(&mut self.window);
+                window.resize(WINDOW_LEN, 0);
+                let read = self.read_through(&mut window)?;
+                window.truncate(read);
+                (self.window, self.window_at) = (window, self.at);
+            }
+            let ahead = self.ahead();
+            let count = ahead.len().min(buffer.len());
+            if let (Some(to), Some(from)) = (buffer.get_mut(..count), ahead.get(..count)) {
+                to.copy_from_slice(from);
+            }
+            count
+        };
         self.at = self.at.saturating_add(len_u64(read));
         Ok(read)
     }
@@ -210,5 +247,46 @@ impl<S: ReadAt + ?Sized> Seek for Section<'_, S> {
         };
         self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.at)
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "tests may panic"
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_reads_what_its_range_holds_wherever_it_was_moved_to() {
+        let bytes: Vec<u8> = (0..200_000_u32).map(|number| (number % 251) as u8).collect();
+        let (source, range) = (bytes.as_slice(), 1000..150_000_u64);
+        let inside = &bytes[1000..150_000];
+        let mut section = Section::new(source, &range);
+        let mut random = 1_u64;
+        for _ in 0..2000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = (random >> 33) % 160_000;
+            // Mostly short reads, near to each other, sometimes more than the window.
+            let at = if random.is_multiple_of(3) { at } else { at % 50_000 };
+            let len = if random.is_multiple_of(7) {
+                40_000
+            } else {
+                (random >> 40) as usize % 100
+            };
+            assert_eq!(section.seek(SeekFrom::Start(at)).unwrap(), at);
+            let mut read = Vec::new();
+            section.by_ref().take(len as u64).read_to_end(&mut read).unwrap();
+            let start = (at as usize).min(inside.len());
+            assert_eq!(read, inside[start..(start + len).min(inside.len())], "{at} {len}");
+        }
+        assert_eq!(section.seek(SeekFrom::End(-5)).unwrap(), 148_995);
+        assert_eq!(section.seek(SeekFrom::Current(2)).unwrap(), 148_997);
+        let mut rest = Vec::new();
+        section.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, &inside[148_997..]);
     }
 }

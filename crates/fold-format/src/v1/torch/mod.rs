@@ -7,11 +7,12 @@ mod pickle;
 mod save;
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Read, Seek};
 use std::ops::Range;
 
-use self::pickle::{Id, MAX_KEY_LEN, Node, Unpickled, View, unpickle};
+use self::pickle::{MAX_KEY_LEN, Node, Unpickled, View, unpickle};
 use crate::archive::Archive;
 use crate::dtype::{Dtype, Shape};
 use crate::interchange::{Array, Fault};
@@ -63,28 +64,22 @@ struct Tensor {
     shape: Shape,
     /// Bytes when row-major.
     len: u64,
-    /// The member that holds its storage.
-    member: Box<str>,
+    /// The member that holds its storage, by its place in the directory.
+    member: usize,
     /// In elements.
     offset: u64,
-    strides: Vec<u64>,
+    /// In elements, by dimension; none where the elements lie one behind the other, row-major.
+    strides: Option<Vec<u64>>,
 }
 
-impl Tensor {
-    /// Whether its elements lie one behind the other, row-major.
-    fn is_contiguous(&self) -> bool {
-        let mut stride = 1_u64;
-        self.shape
-            .extents()
-            .iter()
-            .zip(&self.strides)
-            .rev()
-            .all(|(&extent, &own)| {
-                let matches = extent == 1 || own == stride;
-                stride = stride.saturating_mul(extent);
-                matches
-            })
-    }
+/// Whether elements lie one behind the other, row-major.
+fn are_contiguous(shape: &[u64], strides: &[u64]) -> bool {
+    let mut stride = 1_u64;
+    shape.iter().zip(strides).rev().all(|(&extent, &own)| {
+        let matches = extent == 1 || own == stride;
+        stride = stride.saturating_mul(extent);
+        matches
+    })
 }
 
 /// Everything that an archive describes, with not a byte of a tensor read yet.
@@ -121,11 +116,11 @@ pub(crate) fn locate<R: Read + Seek>(reader: R, len: u64) -> Result<Option<Locat
             let offset = tensor.offset.checked_mul(tensor.dtype.size_bytes())?;
             let start = storage.start.checked_add(offset)?;
             let end = start.checked_add(tensor.len).filter(|&end| end <= storage.end)?;
-            tensor.is_contiguous().then_some(start..end)
+            tensor.strides.is_none().then_some(start..end)
         };
         let place = match tensor.len {
             0 => Some(0..0),
-            _ => archive.place(&tensor.member)?.and_then(within),
+            _ => archive.place(tensor.member)?.and_then(within),
         };
         let Some(place) = place else { return Ok(None) };
         tensors.push((tensor.name, tensor.dtype, tensor.shape, place));
@@ -144,25 +139,17 @@ pub(crate) fn locate<R: Read + Seek>(reader: R, len: u64) -> Result<Option<Locat
 pub fn read(bytes: &[u8]) -> Result<TorchState<'_>, Fault> {
     let mut archive = Archive::open(Cursor::new(bytes))?;
     let described = describe(&mut archive, len_u64(bytes.len()))?;
-    let mut storages: HashMap<Box<str>, Cow<'_, [u8]>> = HashMap::new();
+    let most = len_u64(bytes.len()).saturating_mul(MAX_EXPANSION);
+    let mut storages: HashMap<usize, Cow<'_, [u8]>> = HashMap::new();
     let mut tensors = Vec::with_capacity(described.tensors.len());
     for tensor in described.tensors {
-        if !storages.contains_key(&tensor.member) {
-            let storage = archive.view(
-                bytes,
-                &tensor.member,
-                len_u64(bytes.len()).saturating_mul(MAX_EXPANSION),
-            )?;
-            let storage = storage.ok_or(Fault::StorageMissing {
-                key: tensor.member.clone(),
-            })?;
-            storages.insert(tensor.member.clone(), storage);
-        }
-        let storage = storages.get(&tensor.member);
+        let storage = match storages.entry(tensor.member) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(archive.view(bytes, tensor.member, most)?),
+        };
         let materialised = match storage {
-            Some(Cow::Borrowed(storage)) => materialise(&tensor, storage),
-            Some(Cow::Owned(storage)) => materialise(&tensor, storage).map(|bytes| Cow::Owned(bytes.into_owned())),
-            None => None,
+            Cow::Borrowed(storage) => materialise(&tensor, storage),
+            Cow::Owned(storage) => materialise(&tensor, storage).map(|bytes| Cow::Owned(bytes.into_owned())),
         };
         let outside = || Fault::TensorBounds {
             tensor: tensor.name.clone(),
@@ -182,49 +169,57 @@ pub fn read(bytes: &[u8]) -> Result<TorchState<'_>, Fault> {
 
 fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Described, Fault> {
     let layout = |what| Fault::TorchLayout { what };
-    let names = archive.names();
-    let root = names
-        .iter()
+    let root = archive
+        .names()
         .find_map(|name| name.strip_suffix("/data.pkl"))
         .filter(|root| root.len() <= MAX_KEY_LEN)
         .ok_or(layout("it has no data.pkl"))?
         .to_owned();
-    if let Some(order) = archive.read(&format!("{root}/byteorder"), 16)?
-        && order.as_slice() != b"little"
+    if let Some(order) = archive.find(&format!("{root}/byteorder"))
+        && archive.read(order, 16)? != b"little"
     {
         return Err(layout("its byte order is not little"));
     }
-    let pickle = archive.read(&format!("{root}/data.pkl"), MAX_PICKLE_BYTES)?;
-    let pickle = pickle.ok_or(layout("it has no data.pkl"))?;
-    let unpickled = unpickle(&pickle)?;
-    let Node::Dict(entries) = unpickled.node(unpickled.root) else {
+    let pickle = archive.find(&format!("{root}/data.pkl"));
+    let pickle = archive.read(pickle.ok_or(layout("it has no data.pkl"))?, MAX_PICKLE_BYTES)?;
+    let (made, top) = unpickle(&pickle)?;
+    let Node::Dict(entries) = top else {
         return Err(layout("the pickle is no dict"));
     };
     let mut state = None;
     let mut others = Vec::new();
     let mut budget = pickle.len().saturating_mul(PLAIN_EXPANSION);
-    for &(key, value) in entries {
-        let Node::Text(key) = unpickled.node(key) else {
+    for &(key, value) in made.entries(entries) {
+        let Node::Text(key) = key else {
             return Err(layout("a key is no text"));
         };
-        match unpickled.node(value) {
-            Node::Ordered(tensors) | Node::Dict(tensors) if &**key == "state_dict" => state = Some(tensors),
-            _ => others.push((key.clone(), plain(&unpickled, value, 0, &mut budget)?)),
+        match value {
+            Node::Ordered(tensors) | Node::Dict(tensors) if key == "state_dict" => state = Some(tensors),
+            _ => others.push((key.into(), plain(&made, value, 0, &mut budget)?)),
         }
     }
-    let state = state.ok_or(layout("it has no state_dict"))?;
-    let mut seen = HashSet::new();
+    let state = made.entries(state.ok_or(layout("it has no state_dict"))?);
+    let mut seen = HashSet::with_capacity(state.len());
     let mut left = len.saturating_mul(MAX_EXPANSION).saturating_add(FREE_BYTES);
     let mut tensors = Vec::with_capacity(state.len());
+    let mut member = format!("{root}/data/");
+    let folder_len = member.len();
     for &(name, value) in state {
-        let (Node::Text(name), Node::Tensor(view)) = (unpickled.node(name), unpickled.node(value)) else {
+        let (Node::Text(name), Node::Tensor(view)) = (name, value) else {
             return Err(layout("the state_dict holds more than tensors under names"));
         };
-        if !seen.insert(&**name) {
+        if !seen.insert(name) {
             return Err(layout("two tensors have the same name"));
         }
-        let member = format!("{root}/data/{}", view.storage.key);
-        let tensor = place(name, view, member.into(), archive)?;
+        let outside = || Fault::TensorBounds { tensor: name.into() };
+        let view = made.tensor(view).ok_or_else(outside)?;
+        let key = view.storage.key;
+        member.truncate(folder_len);
+        member.push_str(key);
+        let member = archive
+            .find(&member)
+            .ok_or_else(|| Fault::StorageMissing { key: key.into() })?;
+        let tensor = place(&made, name, view, member, archive.size(member)?)?;
         left = left
             .checked_sub(tensor.len)
             .ok_or_else(|| Fault::over("bytes of all tensors", tensor.len, left))?;
@@ -233,27 +228,24 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
     Ok(Described { tensors, others })
 }
 
-/// Holds a view against its storage.
-fn place<R: Read + Seek>(name: &str, view: &View, member: Box<str>, archive: &mut Archive<R>) -> Result<Tensor, Fault> {
+/// Holds a view against its storage, a member of `actual` bytes.
+fn place(made: &Unpickled<'_>, name: &str, view: &View<'_>, member: usize, actual: u64) -> Result<Tensor, Fault> {
     let outside = || Fault::TensorBounds { tensor: name.into() };
-    let key = &view.storage.key;
-    let actual = archive
-        .size(&member)?
-        .ok_or_else(|| Fault::StorageMissing { key: key.clone() })?;
     let dtype = view.storage.dtype;
     let numel = view.storage.numel.ok_or_else(outside)?;
     let expected = numel.checked_mul(dtype.size_bytes());
     if expected != Some(actual) {
         return Err(Fault::StorageSize {
-            key: key.clone(),
+            key: view.storage.key.into(),
             expected,
             actual,
         });
     }
-    let numbers = |numbers: &[Option<u64>]| numbers.iter().copied().collect::<Option<Vec<u64>>>();
     let offset = view.offset.ok_or_else(outside)?;
-    let size = numbers(&view.size).ok_or_else(outside)?;
-    let strides = numbers(&view.stride).ok_or_else(outside)?;
+    let size = made.numbers(view.size).collect::<Option<Vec<_>>>();
+    let size = size.ok_or_else(outside)?;
+    let strides = made.numbers(view.stride).collect::<Option<Vec<_>>>();
+    let strides = strides.ok_or_else(outside)?;
     let shape = Shape::new(&size).ok_or_else(|| Fault::Rank {
         name: name.into(),
         rank: size.len(),
@@ -277,7 +269,7 @@ fn place<R: Read + Seek>(name: &str, view: &View, member: Box<str>, archive: &mu
         len,
         member,
         offset,
-        strides,
+        strides: (!are_contiguous(&size, &strides)).then_some(strides),
     })
 }
 
@@ -290,18 +282,15 @@ fn materialise<'a>(tensor: &Tensor, storage: &'a [u8]) -> Option<Cow<'a, [u8]>> 
     let start = usize::try_from(tensor.offset).ok()?.checked_mul(size)?;
     let len = usize::try_from(tensor.len).ok()?;
     let extents = tensor.shape.extents();
-    if tensor.is_contiguous() {
+    let Some(strides) = &tensor.strides else {
         return Some(Cow::Borrowed(storage.get(start..start.checked_add(len)?)?));
-    }
+    };
     let mut bytes = Vec::with_capacity(len);
     let mut index = vec![0_u64; extents.len()];
     while bytes.len() < len {
-        let element = index
-            .iter()
-            .zip(&tensor.strides)
-            .try_fold(tensor.offset, |sum, (at, stride)| {
-                sum.checked_add(at.checked_mul(*stride)?)
-            })?;
+        let element = index.iter().zip(strides).try_fold(tensor.offset, |sum, (at, stride)| {
+            sum.checked_add(at.checked_mul(*stride)?)
+        })?;
         let at = usize::try_from(element).ok()?.checked_mul(size)?;
         bytes.extend_from_slice(storage.get(at..at.checked_add(size)?)?);
         for (at, extent) in index.iter_mut().zip(extents).rev() {
@@ -318,47 +307,47 @@ fn materialise<'a>(tensor: &Tensor, storage: &'a [u8]) -> Option<Cow<'a, [u8]>> 
 /// A plain value of the pickle; tuples become arrays, keys that are no text their text.
 ///
 /// - `budget`: how many values and bytes of text may still be copied. A pickle can say one value many times over.
-fn plain(unpickled: &Unpickled, id: Id, depth: u32, budget: &mut usize) -> Result<Value, Fault> {
+fn plain(made: &Unpickled<'_>, node: Node<'_>, depth: u32, budget: &mut usize) -> Result<Value, Fault> {
     let over = |limit, max: u64| Fault::over(limit, max.saturating_add(1), max);
     let mut spend = |cost: usize| {
         *budget = budget.checked_sub(cost).ok_or(over("copies of a pickle's values", 0))?;
         Ok::<(), Fault>(())
     };
     spend(1)?;
-    if let Node::Text(text) | Node::Int(text) = unpickled.node(id) {
+    if let Node::Text(text) = node {
         spend(text.len())?;
     }
     if depth >= MAX_DEPTH {
         return Err(over("depth of a pickle", u64::from(MAX_DEPTH)));
     }
     let deeper = depth.saturating_add(1);
-    Ok(match unpickled.node(id) {
+    let digits = |node: Node<'_>| -> Option<Box<str>> { Some(node.integer()?.to_string().into()) };
+    let mut array = |items: &[Node<'_>]| {
+        let values = items.iter().map(|&item| plain(made, item, deeper, budget));
+        Ok::<_, Fault>(Value::Array(values.collect::<Result<_, _>>()?))
+    };
+    Ok(match node {
         Node::None => Value::Null,
-        Node::Bool(value) => Value::Bool(*value),
-        Node::Int(digits) => Value::Int(digits.clone()),
-        Node::Float(value) => Value::Float(*value),
-        Node::Text(text) => Value::String(text.clone()),
-        Node::Tuple(items) | Node::List(items) => {
-            let values = items.iter().map(|&item| plain(unpickled, item, deeper, budget));
-            Value::Array(values.collect::<Result<_, _>>()?)
-        }
-        Node::Dict(entries) | Node::Ordered(entries) => {
+        Node::Bool(value) => Value::Bool(value),
+        Node::Int(_) | Node::Long(_) => Value::Int(digits(node).unwrap_or_default()),
+        Node::Float(value) => Value::Float(value),
+        Node::Text(text) => Value::String(text.into()),
+        Node::Tuple(items) => array(made.items(items))?,
+        Node::List(id) => array(made.list(id))?,
+        Node::Dict(id) | Node::Ordered(id) => {
+            let entries = made.entries(id);
             let mut object = Vec::with_capacity(entries.len());
             for &(key, value) in entries {
-                let key = match unpickled.node(key) {
-                    Node::Text(text) | Node::Int(text) => {
-                        *budget = budget
-                            .checked_sub(text.len())
-                            .ok_or(over("copies of a pickle's values", 0))?;
-                        text.clone()
-                    }
-                    _ => {
-                        return Err(Fault::TorchLayout {
-                            what: "a key is no text",
-                        });
-                    }
+                let key = match key {
+                    Node::Text(text) => text.into(),
+                    _ => digits(key).ok_or(Fault::TorchLayout {
+                        what: "a key is no text",
+                    })?,
                 };
-                object.push((key, plain(unpickled, value, deeper, budget)?));
+                *budget = budget
+                    .checked_sub(key.len())
+                    .ok_or(over("copies of a pickle's values", 0))?;
+                object.push((key, plain(made, value, deeper, budget)?));
             }
             Value::Object(object)
         }

@@ -1,17 +1,15 @@
 //! A restricted unpickler: protocol 2, the instructions that saved tensors consist of, six kinds of names.
 //!
 //! It is no virtual machine for objects: a name is an entry of a fixed list or an error, and a call is recognised by its
-//! shape or refused. Nothing is imported, looked up or run. Values live in an arena, so that a pickle that refers to
-//! itself costs nothing; memory is a constant times the pickle's length.
+//! shape or refused. Nothing is imported, looked up or run. Values are small and copied: text stays in the pickle, what
+//! has parts has them in an arena, so that a pickle that refers to itself costs nothing. Memory is a constant times the
+//! pickle's length. States of PyFolds hold some hundred thousand tensors of one element each.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::dtype::Dtype;
 use crate::interchange::Fault;
-
-/// A value's place in the arena.
-pub(super) type Id = usize;
 
 /// The longest storage key. Bounded, like the rank, since a pickle can say one value many times over.
 pub(super) const MAX_KEY_LEN: usize = 255;
@@ -48,73 +46,123 @@ impl Global {
 }
 
 /// A storage, as a persistent id describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Storage {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Storage<'a> {
     pub(super) dtype: Dtype,
     /// At most [`MAX_KEY_LEN`] bytes.
-    pub(super) key: Box<str>,
-    /// Elements, as stated.
+    pub(super) key: &'a str,
+    /// Elements, as stated; none for a number that is negative or beyond 64 bits.
     pub(super) numel: Option<u64>,
 }
 
-/// A view of a storage; none for a number that is negative or beyond 64 bits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct View {
-    pub(super) storage: Storage,
+/// A view of a storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct View<'a> {
+    pub(super) storage: Storage<'a>,
+    /// In elements; none as for [`Storage::numel`].
     pub(super) offset: Option<u64>,
-    pub(super) size: Vec<Option<u64>>,
-    pub(super) stride: Vec<Option<u64>>,
+    /// At most [`MAX_EXTENTS`] integers.
+    pub(super) size: Items,
+    /// As `size`.
+    pub(super) stride: Items,
 }
+
+/// A tuple's items, by their place in [`Unpickled::items`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Items {
+    start: usize,
+    len: usize,
+}
+
+/// The place of a value with parts in the arena of its kind.
+pub(super) type Id = usize;
 
 /// A value.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Node<'a> {
     None,
     Bool(bool),
-    /// In decimal.
-    Int(Box<str>),
+    Int(i64),
+    /// An integer of up to 16 bytes, little-endian two's complement.
+    Long(&'a [u8]),
     Float(f64),
-    Text(Box<str>),
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    Ordered(Vec<(Id, Id)>),
+    Text(&'a str),
+    Tuple(Items),
+    List(Id),
+    Dict(Id),
+    Ordered(Id),
     Global(Global),
-    Storage(Storage),
-    Tensor(Box<View>),
+    Storage(Id),
+    Tensor(Id),
 }
 
-/// What a pickle described.
-pub(super) struct Unpickled {
-    pub(super) nodes: Vec<Node>,
-    pub(super) root: Id,
-}
-
-impl Unpickled {
-    pub(super) fn node(&self, id: Id) -> &Node {
-        self.nodes.get(id).unwrap_or(&Node::None)
+impl Node<'_> {
+    /// The number, where it is an integer.
+    pub(super) fn integer(self) -> Option<i128> {
+        match self {
+            Self::Int(value) => Some(value.into()),
+            Self::Long(bytes) => wide(bytes),
+            _ => None,
+        }
     }
 }
 
-/// Reads a pickle. Any bytes may be passed. Never panics; time and memory stay within a small constant of their number.
-pub(super) fn unpickle(bytes: &[u8]) -> Result<Unpickled, Fault> {
+/// What a pickle described.
+#[derive(Default)]
+pub(super) struct Unpickled<'a> {
+    /// The items of all tuples.
+    items: Vec<Node<'a>>,
+    lists: Vec<Vec<Node<'a>>>,
+    /// The entries of dicts, ordered ones as well.
+    dicts: Vec<Vec<(Node<'a>, Node<'a>)>>,
+    storages: Vec<Storage<'a>>,
+    tensors: Vec<View<'a>>,
+}
+
+impl<'a> Unpickled<'a> {
+    /// A tuple's items.
+    pub(super) fn items(&self, items: Items) -> &[Node<'a>] {
+        let Items { start, len } = items;
+        self.items.get(start..start.saturating_add(len)).unwrap_or_default()
+    }
+
+    /// The integers of a tuple that holds nothing else; none for one that is negative or beyond 64 bits.
+    pub(super) fn numbers(&self, items: Items) -> impl Iterator<Item = Option<u64>> {
+        let integers = self.items(items).iter().filter_map(|item| item.integer());
+        integers.map(|integer| u64::try_from(integer).ok())
+    }
+
+    pub(super) fn list(&self, id: Id) -> &[Node<'a>] {
+        self.lists.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The entries of a dict, ordered or not, in their order.
+    pub(super) fn entries(&self, id: Id) -> &[(Node<'a>, Node<'a>)] {
+        self.dicts.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn tensor(&self, id: Id) -> Option<&View<'a>> {
+        self.tensors.get(id)
+    }
+}
+
+/// Reads a pickle: what it described, and its root. Any bytes may be passed. Never panics; time and memory stay within a
+/// small constant of their number.
+pub(super) fn unpickle(bytes: &[u8]) -> Result<(Unpickled<'_>, Node<'_>), Fault> {
     let mut machine = Machine {
         bytes,
         at: 0,
-        nodes: Vec::new(),
+        made: Unpickled::default(),
         stack: Vec::new(),
         marks: Vec::new(),
-        memo: HashMap::new(),
+        memo: Vec::new(),
     };
     if machine.take::<2>()? != [0x80, 2] {
         return Err(Fault::PickleProtocol);
     }
     loop {
         if let Some(root) = machine.step()? {
-            return Ok(Unpickled {
-                nodes: machine.nodes,
-                root,
-            });
+            return Ok((machine.made, root));
         }
     }
 }
@@ -122,11 +170,12 @@ pub(super) fn unpickle(bytes: &[u8]) -> Result<Unpickled, Fault> {
 struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
-    nodes: Vec<Node>,
-    stack: Vec<Id>,
+    made: Unpickled<'a>,
+    stack: Vec<Node<'a>>,
     /// Heights of the stack at the open marks.
     marks: Vec<usize>,
-    memo: HashMap<u32, Id>,
+    /// By slot. Picklers number the slots as they fill them.
+    memo: Vec<Option<Node<'a>>>,
 }
 
 impl<'a> Machine<'a> {
@@ -157,12 +206,11 @@ impl<'a> Machine<'a> {
         std::str::from_utf8(line).map_err(|_| self.truncated())
     }
 
-    fn push(&mut self, node: Node) {
-        self.stack.push(self.nodes.len());
-        self.nodes.push(node);
+    fn push(&mut self, node: Node<'a>) {
+        self.stack.push(node);
     }
 
-    fn pop(&mut self) -> Result<Id, Fault> {
+    fn pop(&mut self) -> Result<Node<'a>, Fault> {
         // Nothing is taken from below a mark.
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.len() > floor {
@@ -171,95 +219,137 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn top(&self) -> Result<Id, Fault> {
+    fn top(&self) -> Result<Node<'a>, Fault> {
         self.stack.last().copied().ok_or(self.truncated())
     }
 
-    /// Everything above the last mark.
-    fn marked(&mut self) -> Result<Vec<Id>, Fault> {
+    /// Where everything above the last mark lies on the stack, to be taken off it.
+    fn marked(&mut self) -> Result<Range<usize>, Fault> {
         let mark = self.marks.pop().ok_or(self.truncated())?;
-        Ok(self.stack.split_off(mark.min(self.stack.len())))
+        let len = self.stack.len();
+        Ok(mark.min(len)..len)
     }
 
-    fn node(&self, id: Id) -> &Node {
-        self.nodes.get(id).unwrap_or(&Node::None)
+    /// Where the topmost values lie, none of them below a mark, to be taken off the stack.
+    fn topmost(&self, count: usize) -> Result<Range<usize>, Fault> {
+        let len = self.stack.len();
+        let floor = self.marks.last().copied().unwrap_or(0);
+        let start = len.checked_sub(count).filter(|&start| start >= floor);
+        Ok(start.ok_or(self.truncated())?..len)
     }
 
-    fn tuple(&mut self, count: usize) -> Result<(), Fault> {
-        let mut items = Vec::with_capacity(count);
-        for _ in 0..count {
-            items.push(self.pop()?);
-        }
-        items.reverse();
+    fn tuple(&mut self, place: Range<usize>) {
+        let items = Items {
+            start: self.made.items.len(),
+            len: place.len(),
+        };
+        self.made.items.extend(self.stack.drain(place));
         self.push(Node::Tuple(items));
-        Ok(())
+    }
+
+    fn dict(&mut self) -> Id {
+        self.made.dicts.push(Vec::new());
+        self.made.dicts.len().saturating_sub(1)
     }
 
     fn remember(&mut self, slot: u32) -> Result<(), Fault> {
         let top = self.top()?;
-        self.memo.insert(slot, top);
+        let index = usize::try_from(slot).unwrap_or(usize::MAX);
+        if index >= self.memo.len() {
+            // A slot takes at least two bytes to fill, so that no pickler comes to a number beyond these.
+            if index > self.bytes.len().saturating_add(usize::from(u8::MAX)) {
+                return Err(Fault::PickleMemo { slot });
+            }
+            self.memo.resize(index.saturating_add(1), None);
+        }
+        if let Some(place) = self.memo.get_mut(index) {
+            *place = Some(top);
+        }
         Ok(())
     }
 
     fn recall(&mut self, slot: u32) -> Result<(), Fault> {
-        let id = self.memo.get(&slot).copied().ok_or(Fault::PickleMemo { slot })?;
-        self.stack.push(id);
+        let index = usize::try_from(slot).unwrap_or(usize::MAX);
+        let node = self.memo.get(index).copied().flatten();
+        self.push(node.ok_or(Fault::PickleMemo { slot })?);
         Ok(())
     }
 
-    /// Adds to the dict that is on top, once the items are off the stack.
-    fn set_items(&mut self, items: &[Id]) -> Result<(), Fault> {
-        let target = self.top()?;
-        if !items.len().is_multiple_of(2) {
+    /// Takes the items off the stack and adds them to the dict below them.
+    fn set_items(&mut self, place: Range<usize>) -> Result<(), Fault> {
+        if !place.len().is_multiple_of(2) {
             return Err(self.truncated());
         }
+        let target = self.below(&place)?;
+        let items = self.stack.get(place.clone()).unwrap_or_default();
         let pairs = items.chunks(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?)));
-        match self.nodes.get_mut(target) {
-            Some(Node::Dict(entries) | Node::Ordered(entries)) => entries.extend(pairs),
+        match target {
+            Node::Dict(id) | Node::Ordered(id) => self.made.dicts.get_mut(id).ok_or(Fault::PickleCall)?.extend(pairs),
             _ => return Err(Fault::PickleCall),
         }
+        self.stack.truncate(place.start);
         Ok(())
     }
 
-    fn append(&mut self, items: &[Id]) -> Result<(), Fault> {
-        let target = self.top()?;
-        match self.nodes.get_mut(target) {
-            Some(Node::List(list)) => list.extend_from_slice(items),
+    /// Takes the items off the stack and adds them to the list below them.
+    fn append(&mut self, place: Range<usize>) -> Result<(), Fault> {
+        let target = self.below(&place)?;
+        let items = self.stack.get(place.clone()).unwrap_or_default();
+        match target {
+            Node::List(id) => self
+                .made
+                .lists
+                .get_mut(id)
+                .ok_or(Fault::PickleCall)?
+                .extend_from_slice(items),
             _ => return Err(Fault::PickleCall),
         }
+        self.stack.truncate(place.start);
         Ok(())
+    }
+
+    /// What lies on the stack below a place.
+    fn below(&self, place: &Range<usize>) -> Result<Node<'a>, Fault> {
+        let below = self.stack.get(..place.start).and_then(<[_]>::last);
+        below.copied().ok_or(self.truncated())
     }
 
     /// One instruction; the root at the end of the pickle.
-    fn step(&mut self) -> Result<Option<Id>, Fault> {
+    fn step(&mut self) -> Result<Option<Node<'a>>, Fault> {
         let offset = self.at;
         let [opcode] = self.take()?;
         match opcode {
             b'.' => return self.pop().map(Some),
             b'(' => self.marks.push(self.stack.len()),
-            b'}' => self.push(Node::Dict(Vec::new())),
-            b']' => self.push(Node::List(Vec::new())),
-            b')' => self.push(Node::Tuple(Vec::new())),
+            b'}' => {
+                let id = self.dict();
+                self.push(Node::Dict(id));
+            }
+            b']' => {
+                self.push(Node::List(self.made.lists.len()));
+                self.made.lists.push(Vec::new());
+            }
+            b')' => self.tuple(self.topmost(0)?),
             b'N' => self.push(Node::None),
             0x88 => self.push(Node::Bool(true)),
             0x89 => self.push(Node::Bool(false)),
             b'K' => {
                 let [value] = self.take()?;
-                self.push(Node::Int(value.to_string().into()));
+                self.push(Node::Int(value.into()));
             }
             b'M' => {
                 let value = u16::from_le_bytes(self.take()?);
-                self.push(Node::Int(value.to_string().into()));
+                self.push(Node::Int(value.into()));
             }
             b'J' => {
                 let value = i32::from_le_bytes(self.take()?);
-                self.push(Node::Int(value.to_string().into()));
+                self.push(Node::Int(value.into()));
             }
             0x8a => {
                 let [len] = self.take()?;
                 let bytes = self.bytes(usize::from(len))?;
-                let value = integer(bytes).ok_or(Fault::PickleOpcode { opcode, offset })?;
-                self.push(Node::Int(value.to_string().into()));
+                wide(bytes).ok_or(Fault::PickleOpcode { opcode, offset })?;
+                self.push(Node::Long(bytes));
             }
             b'G' => {
                 let value = f64::from_be_bytes(self.take()?);
@@ -268,7 +358,7 @@ impl<'a> Machine<'a> {
             b'X' => {
                 let len = usize::try_from(u32::from_le_bytes(self.take()?)).unwrap_or(usize::MAX);
                 let text = std::str::from_utf8(self.bytes(len)?).map_err(|_| self.truncated())?;
-                self.push(Node::Text(text.into()));
+                self.push(Node::Text(text));
             }
             b'q' => {
                 let [slot] = self.take()?;
@@ -287,28 +377,27 @@ impl<'a> Machine<'a> {
                 self.recall(slot)?;
             }
             b't' => {
-                let items = self.marked()?;
-                self.push(Node::Tuple(items));
+                let place = self.marked()?;
+                self.tuple(place);
             }
-            0x85 => self.tuple(1)?,
-            0x86 => self.tuple(2)?,
-            0x87 => self.tuple(3)?,
+            0x85 => self.tuple(self.topmost(1)?),
+            0x86 => self.tuple(self.topmost(2)?),
+            0x87 => self.tuple(self.topmost(3)?),
             b's' => {
-                let value = self.pop()?;
-                let key = self.pop()?;
-                self.set_items(&[key, value])?;
+                let place = self.topmost(2)?;
+                self.set_items(place)?;
             }
             b'u' => {
-                let items = self.marked()?;
-                self.set_items(&items)?;
+                let place = self.marked()?;
+                self.set_items(place)?;
             }
             b'a' => {
-                let item = self.pop()?;
-                self.append(&[item])?;
+                let place = self.topmost(1)?;
+                self.append(place)?;
             }
             b'e' => {
-                let items = self.marked()?;
-                self.append(&items)?;
+                let place = self.marked()?;
+                self.append(place)?;
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
@@ -321,7 +410,8 @@ impl<'a> Machine<'a> {
             b'Q' => {
                 let id = self.pop()?;
                 let storage = self.storage(id).ok_or(Fault::PickleCall)?;
-                self.push(Node::Storage(storage));
+                self.push(Node::Storage(self.made.storages.len()));
+                self.made.storages.push(storage);
             }
             b'R' => {
                 let arguments = self.pop()?;
@@ -341,88 +431,80 @@ impl<'a> Machine<'a> {
     }
 
     /// `('storage', <class>, key, device, numel)`.
-    fn storage(&self, id: Id) -> Option<Storage> {
-        let Node::Tuple(parts) = self.node(id) else { return None };
-        let &[kind, class, key, device, numel] = parts.as_slice() else {
-            return None;
-        };
-        match (
-            self.node(kind),
-            self.node(class),
-            self.node(key),
-            self.node(device),
-            self.node(numel),
-        ) {
-            (
-                Node::Text(kind),
+    fn storage(&self, id: Node<'a>) -> Option<Storage<'a>> {
+        let Node::Tuple(parts) = id else { return None };
+        match *self.made.items(parts) {
+            [
+                Node::Text("storage"),
                 Node::Global(Global::Storage(dtype)),
                 Node::Text(key),
                 Node::Text(_),
-                Node::Int(numel),
-            ) if &**kind == "storage" && key.len() <= MAX_KEY_LEN => Some(Storage {
-                dtype: *dtype,
-                key: key.clone(),
-                numel: numel.parse().ok(),
+                numel,
+            ] if key.len() <= MAX_KEY_LEN => Some(Storage {
+                dtype,
+                key,
+                numel: u64::try_from(numel.integer()?).ok(),
             }),
             _ => None,
         }
     }
 
     /// The two calls that there are: an empty ordered dict, and a tensor.
-    fn call(&self, callee: Id, arguments: Id) -> Option<Node> {
-        let Node::Tuple(arguments) = self.node(arguments) else {
-            return None;
-        };
-        match self.node(callee) {
-            Node::Global(Global::OrderedDict) if arguments.is_empty() => Some(Node::Ordered(Vec::new())),
+    fn call(&mut self, callee: Node<'a>, arguments: Node<'a>) -> Option<Node<'a>> {
+        let Node::Tuple(arguments) = arguments else { return None };
+        match callee {
+            Node::Global(Global::OrderedDict) if arguments.len == 0 => Some(Node::Ordered(self.dict())),
             Node::Global(Global::RebuildTensor) => {
-                let (&[storage, offset, size, stride, grad, hooks], metadata) = arguments.split_first_chunk::<6>()?;
-                if metadata.len() > 1 {
-                    return None;
-                }
-                let number = |id| match self.node(id) {
-                    Node::Int(digits) => Some(digits.parse().ok()),
-                    _ => None,
-                };
-                let numbers = |id| match self.node(id) {
-                    Node::Tuple(items) if items.len() <= MAX_EXTENTS => {
-                        items.iter().map(|&item| number(item)).collect::<Option<Vec<_>>>()
-                    }
-                    _ => None,
-                };
-                match (self.node(storage), self.node(grad), self.node(hooks)) {
-                    (Node::Storage(storage), Node::Bool(_), Node::Ordered(hooks)) if hooks.is_empty() => {
-                        Some(Node::Tensor(Box::new(View {
-                            storage: storage.clone(),
-                            offset: number(offset)?,
-                            size: numbers(size)?,
-                            stride: numbers(stride)?,
-                        })))
-                    }
-                    _ => None,
-                }
+                let view = self.view(self.made.items(arguments))?;
+                self.made.tensors.push(view);
+                Some(Node::Tensor(self.made.tensors.len().saturating_sub(1)))
             }
             _ => None,
         }
     }
 
+    /// `(storage, offset, size, stride, requires_grad, hooks)`, and what newer versions of torch add.
+    fn view(&self, arguments: &[Node<'a>]) -> Option<View<'a>> {
+        let (parts, metadata) = arguments.split_first_chunk::<6>()?;
+        let &[
+            Node::Storage(storage),
+            offset,
+            Node::Tuple(size),
+            Node::Tuple(stride),
+            Node::Bool(_),
+            Node::Ordered(hooks),
+        ] = parts
+        else {
+            return None;
+        };
+        let are_numbers = |items: Items| {
+            items.len <= MAX_EXTENTS && self.made.items(items).iter().all(|item| item.integer().is_some())
+        };
+        if metadata.len() > 1 || !self.made.entries(hooks).is_empty() || !are_numbers(size) || !are_numbers(stride) {
+            return None;
+        }
+        Some(View {
+            storage: *self.made.storages.get(storage)?,
+            offset: u64::try_from(offset.integer()?).ok(),
+            size,
+            stride,
+        })
+    }
+
     /// The module versions that a state_dict carries; they are dropped.
-    fn build(&self, target: Id, state: Id) -> Option<()> {
-        let (Node::Ordered(_), Node::Dict(entries)) = (self.node(target), self.node(state)) else {
+    fn build(&self, target: Node<'a>, state: Node<'a>) -> Option<()> {
+        let (Node::Ordered(_), Node::Dict(state)) = (target, state) else {
             return None;
         };
-        let &[(key, value)] = entries.as_slice() else {
-            return None;
-        };
-        match (self.node(key), self.node(value)) {
-            (Node::Text(key), Node::Ordered(_) | Node::Dict(_)) if &**key == "_metadata" => Some(()),
+        match self.made.entries(state) {
+            [(Node::Text("_metadata"), Node::Ordered(_) | Node::Dict(_))] => Some(()),
             _ => None,
         }
     }
 }
 
 /// A little-endian two's complement integer of up to 16 bytes.
-fn integer(bytes: &[u8]) -> Option<i128> {
+fn wide(bytes: &[u8]) -> Option<i128> {
     let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
     let mut wide = [if negative { 0xFF } else { 0 }; 16];
     wide.get_mut(..bytes.len())?.copy_from_slice(bytes);
@@ -448,16 +530,17 @@ mod tests {
 
     #[test]
     fn plain_values() {
-        let read = unpickle(b"\x80\x02}q\x00(X\x01\x00\x00\x00aK\x05X\x01\x00\x00\x00bJ\xff\xff\xff\xffu.").unwrap();
-        let Node::Dict(entries) = read.node(read.root) else {
+        let pickle = b"\x80\x02}q\x00(X\x01\x00\x00\x00aK\x05X\x01\x00\x00\x00bJ\xff\xff\xff\xffX\x01\x00\x00\x00c\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\x00u.";
+        let Ok((read, Node::Dict(root))) = unpickle(pickle) else {
             panic!()
         };
-        let texts: Vec<_> = entries
-            .iter()
-            .map(|&(key, value)| (read.node(key).clone(), read.node(value).clone()))
-            .collect();
-        assert_eq!(texts[0], (Node::Text("a".into()), Node::Int("5".into())));
-        assert_eq!(texts[1], (Node::Text("b".into()), Node::Int("-1".into())));
+        let entries = [
+            (Node::Text("a"), Some(5)),
+            (Node::Text("b"), Some(-1)),
+            (Node::Text("c"), Some(i128::from(u64::MAX))),
+        ];
+        let found = read.entries(root).iter().map(|&(key, value)| (key, value.integer()));
+        assert_eq!(found.collect::<Vec<_>>(), entries);
     }
 
     #[test]
@@ -496,8 +579,10 @@ mod tests {
         [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
     }
 
-    /// A tensor of four elements, each part of its pickle by name, with one part replaced.
-    fn tensor_with(part: &str, by: &[u8]) -> Result<Unpickled, Fault> {
+    /// A tensor of four elements, each part of its pickle by name, with one part replaced: storage key, elements of the
+    /// storage, size and stride.
+    #[expect(clippy::type_complexity, reason = "four things that are compared at once")]
+    fn tensor_with(part: &str, by: &[u8]) -> Result<(String, Option<u64>, Vec<Option<u64>>, Vec<Option<u64>>), Fault> {
         let parts: [(&str, Vec<u8>); 15] = [
             ("callee", b"ctorch._utils\n_rebuild_tensor_v2\n".to_vec()),
             ("arguments", b"(".to_vec()),
@@ -518,17 +603,18 @@ mod tests {
         assert!(part.is_empty() || parts.iter().any(|(name, _)| *name == part), "{part}");
         let bytes = parts.iter().map(|(name, bytes)| if *name == part { by } else { bytes });
         let pickle = [b"\x80\x02", &bytes.collect::<Vec<_>>().concat()[..], b"tR."].concat();
-        unpickle(&pickle)
+        let (made, root) = unpickle(&pickle)?;
+        let Node::Tensor(id) = root else { panic!("{root:?}") };
+        let view = made.tensor(id).unwrap();
+        let numbers = |items| made.numbers(items).collect();
+        let Storage { key, numel, .. } = view.storage;
+        Ok((key.into(), numel, numbers(view.size), numbers(view.stride)))
     }
 
     #[test]
     fn a_tensor_is_built_from_exactly_what_torch_writes() {
-        let built = tensor_with("", b"").unwrap_or_else(|fault| panic!("{fault}"));
-        let Node::Tensor(view) = built.node(built.root) else {
-            panic!("{:?}", built.node(built.root))
-        };
-        assert_eq!((&*view.storage.key, view.storage.numel), ("0", Some(4)));
-        assert_eq!((&*view.size, &*view.stride), (&[Some(4)][..], &[Some(1)][..]));
+        let built = ("0".into(), Some(4), vec![Some(4)], vec![Some(1)]);
+        assert_eq!(tensor_with("", b""), Ok(built));
         assert!(
             tensor_with("metadata", b"}").is_ok(),
             "one more argument is what newer versions add"
@@ -588,7 +674,9 @@ mod tests {
 
     #[test]
     fn a_pickle_that_contains_itself_costs_nothing() {
-        let read = unpickle(b"\x80\x02]q\x00h\x00a.").unwrap();
-        assert_eq!(read.node(read.root), &Node::List(vec![read.root]));
+        let Ok((read, root @ Node::List(id))) = unpickle(b"\x80\x02]q\x00h\x00a.") else {
+            panic!()
+        };
+        assert_eq!(read.list(id), [root]);
     }
 }
