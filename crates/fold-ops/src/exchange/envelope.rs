@@ -175,7 +175,7 @@ fn ordered(mut parts: Vec<Part>, kept: &Value) -> Result<Vec<Part>, Error> {
             // The container sorts by name; a state_dict has an order.
             if let Some(order) = chunk.get("tensors").and_then(Value::as_array) {
                 let place: HashMap<&str, usize> = order.iter().filter_map(Value::as_str).zip(0..).collect();
-                tensors.sort_by_key(|tensor| place.get(&*tensor.name).copied().unwrap_or(usize::MAX));
+                tensors.sort_by_cached_key(|tensor| place.get(&*tensor.name).copied().unwrap_or(usize::MAX));
             }
         }
         if part.ctype.as_deref() == Some("JSON")
