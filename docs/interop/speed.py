@@ -1,4 +1,4 @@
-"""How long PyFolds 1.0.2 and `fold verify` take to read and fully verify the same version 1 files of 64 MB.
+"""How long PyFolds 1.0.2 and `fold` take for the same version 1 files of some 64 MB: to read and verify them, to load them.
 
     python docs/interop/speed.py target/release/fold
 
@@ -88,27 +88,52 @@ def seconds(call):
     return time.perf_counter() - start
 
 
-def paired(path, theirs):
+def paired(theirs, ours, runs=RUNS):
     """Medians of both, the runs taking turns; the first pair warms up."""
-    pairs = [(seconds(theirs), seconds(lambda: fold("verify", path, "-q"))) for _ in range(RUNS + 1)][1:]
+    pairs = [(seconds(theirs), seconds(ours)) for _ in range(runs + 1)][1:]
     return [statistics.median(side) for side in zip(*pairs)]
 
 
-def row(what, theirs, ours, note=""):
-    rate = lambda time: f"{SIZE / time / 1e9:.3f} GB/s"
-    print(f"| {what} | {theirs * 1e3:.1f} ms, {rate(theirs)} | {ours * 1e3:.1f} ms, {rate(ours)} | {theirs / ours:.1f} x |{note}")
+def row(what, size, theirs, ours, note=""):
+    side = lambda time: f"{time * 1e3:.1f} ms, {size / time / 1e9:.3f} GB/s"
+    print(f"| {what} | {side(theirs)} | {side(ours)} | {theirs / ours:.1f} x |{note}")
+
+
+def verified(what, path, size):
+    row(what, size, *paired(lambda: payloads(path), lambda: fold("verify", path, "-q")))
+
+
+def of_one_run(folder):
+    """PyFolds' own state of one neuron: a tensor of one element for each number of each synapse."""
+    many = neuron(dendrites=64, synapses=512, steps=1)
+    for compress in ("none", "zstd"):
+        path = folder / f"neuron-{compress}.fold"
+        foldio.save_fold_or_mind(many, str(path), compress=compress, protection="off")
+        size = sum(len(payload) for payload in payloads(path).values())
+        verified(f"a neuron's state, {compress}", path, size)
+
+    def convert():
+        fold("convert", path, folder / "neuron-2.fold", "-q")
+        (folder / "neuron-2.fold").unlink()
+
+    load = lambda: foldio.load_fold_or_mind(str(path), MPJRDNeuron)
+    row("the same, loaded; converted to version 2", size, *paired(load, convert, runs=2))
 
 
 with scratch() as folder:
     data = payload()
-    print(f"64 MB in one chunk, {RUNS} pairs, {os.cpu_count()} processors, hot page cache; fold: a whole process")
-    print("| file | PyFolds 1.0.2 | fold verify | ratio |\n|---|---|---|---|")
+    print(f"Up to {RUNS} pairs, {os.cpu_count()} processors, hot page cache; bytes are those of the decoded chunks.")
+    print("PyFolds reads every chunk and checks its digests; fold verify, a whole process, looks into the contents as well.")
+    print("| file | PyFolds 1.0.2 | fold | ratio |\n|---|---|---|---|")
     for compress in ("none", "zstd"):
-        path = folder / f"{compress}.fold"
-        with FoldWriter(str(path), compress=compress) as writer:
-            writer.add_chunk("weights", "BYTE", data)
-            writer.finalize({})
-        row("raw" if compress == "none" else "zstd", *paired(path, lambda: payloads(path)))
+        for chunks in (1, 4):
+            path = folder / f"{compress}-{chunks}.fold"
+            with FoldWriter(str(path), compress=compress) as writer:
+                for at in range(chunks):
+                    part = SIZE // chunks
+                    writer.add_chunk(f"weights{at}", "BYTE", data[at * part : (at + 1) * part])
+                writer.finalize({})
+            verified(f"64 MB in {chunks} chunks, {compress}", path, SIZE)
     # PyFolds 1.0.2 cannot read a chunk of several blocks. Its codec is timed on blocks of one chunk each, and that rate
     # is taken for the whole; digests and file reading would come on top.
     path = folder / "rs16.fold"
@@ -118,4 +143,5 @@ with scratch() as folder:
     coded = [(block, codec.encode(block).ecc_bytes) for block in blocks]
     rate = statistics.median(seconds(lambda: [codec.decode(*pair) for pair in coded]) for _ in range(3)) / (239 * 500)
     ours = statistics.median(seconds(lambda: fold("verify", path, "-q")) for _ in range(RUNS))
-    row("raw with rs(16), intact", rate * SIZE, ours, " PyFolds: rate of its codec")
+    row("64 MB in one chunk with rs(16), intact", SIZE, rate * SIZE, ours, " PyFolds: rate of its codec")
+    of_one_run(folder)

@@ -27,11 +27,79 @@ pub(crate) fn zeros(len: u64) -> Result<Vec<u8>, IoFault> {
     Ok(bytes)
 }
 
+/// From this length on, memory comes from the system in huge pages where it has them: getting a page of 4 KiB takes longer than
+/// filling it.
+#[cfg(target_os = "linux")]
+const HUGE_LEN: usize = 4 << 20;
+
+/// Memory, wherever it lies: zeros to be written over, or bytes that were there already.
+#[derive(Debug)]
+pub(crate) struct Room(Pages);
+
+#[derive(Debug)]
+enum Pages {
+    Heap(Vec<u8>),
+    #[cfg(target_os = "linux")]
+    Huge(memmap2::MmapMut),
+}
+
+impl Room {
+    /// `len` zeros.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub(crate) fn zeroed(len: u64) -> Result<Self, IoFault> {
+        #[cfg(target_os = "linux")]
+        if let Ok(len) = usize::try_from(len)
+            && len >= HUGE_LEN
+            && let Ok(pages) = memmap2::MmapMut::map_anon(len)
+        {
+            // Where this is refused, the pages are small ones.
+            let _ = pages.advise(memmap2::Advice::HugePage);
+            return Ok(Self(Pages::Huge(pages)));
+        }
+        zeros(len).map(Self::of)
+    }
+
+    /// These bytes.
+    pub(crate) const fn of(bytes: Vec<u8>) -> Self {
+        Self(Pages::Heap(bytes))
+    }
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::of(Vec::new())
+    }
+}
+
+impl Deref for Room {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Pages::Heap(bytes) => bytes,
+            #[cfg(target_os = "linux")]
+            Pages::Huge(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Room {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.0 {
+            Pages::Heap(bytes) => bytes,
+            #[cfg(target_os = "linux")]
+            Pages::Huge(bytes) => bytes,
+        }
+    }
+}
+
 /// Bytes whose first one lies at a multiple of `ALIGN`, a power of two.
 #[derive(Debug, Default)]
 pub(crate) struct Aligned<const ALIGN: usize> {
     /// The bytes, with room before and behind them to move the first one to a multiple of `ALIGN`.
-    room: Vec<u8>,
+    room: Room,
     start: usize,
     len: usize,
 }
@@ -40,7 +108,7 @@ impl<const ALIGN: usize> Aligned<ALIGN> {
     /// No bytes and no memory.
     pub(crate) const fn new() -> Self {
         Self {
-            room: Vec::new(),
+            room: Room::of(Vec::new()),
             start: 0,
             len: 0,
         }
@@ -64,7 +132,7 @@ impl<const ALIGN: usize> Aligned<ALIGN> {
     pub(crate) fn set_len(&mut self, len: usize) -> Result<(), IoFault> {
         if self.start.saturating_add(len) > self.room.len() || self.room.is_empty() {
             let room = len.checked_add(ALIGN).ok_or_else(out_of_memory)?;
-            let bytes = zeros(crate::wire::len_u64(room))?;
+            let bytes = Room::zeroed(crate::wire::len_u64(room))?;
             self.start = bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
             self.room = bytes;
         }
@@ -99,7 +167,7 @@ impl<const ALIGN: usize> Clone for Aligned<ALIGN> {
             bytes.copy_from_slice(self);
         }
         Self {
-            room,
+            room: Room::of(room),
             start,
             len: self.len,
         }
@@ -141,7 +209,7 @@ mod tests {
     fn every_length_is_aligned_also_after_a_change_and_in_a_clone() {
         let mut bytes = Aligned::<PAGE>::new();
         assert!(bytes.is_empty());
-        for len in [0, 1, 63, 64, 4096, 4097, 100_000, 5] {
+        for len in [0, 1, 63, 64, 4096, 4097, 100_000, (4 << 20) + 1, 5] {
             bytes.set_len(len).unwrap();
             assert_eq!(bytes.len(), len);
             assert!(is_aligned(&bytes, PAGE));

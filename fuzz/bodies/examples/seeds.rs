@@ -42,7 +42,7 @@ fn payloads(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Box<dyn Error
             _ => continue,
         };
         if let Ok(payload) = file.payload(&entry.name) {
-            std::fs::write(folder.join(target).join(format!("{name}-{}", entry.offset)), payload)?;
+            std::fs::write(folder.join(target).join(format!("{name}-{}", entry.offset)), &*payload)?;
         }
     }
     Ok(())

@@ -149,7 +149,7 @@ fn recorded_files_of_version_1_and_what_they_hold_break_no_promise() {
         let mut random = Random::new(number as u64);
         all(payload);
         for turn in 0..10 {
-            let mut broken = payload.clone();
+            let mut broken = payload.to_vec();
             scramble(&mut broken, &mut random);
             assert!(
                 std::panic::catch_unwind(|| all(&broken)).is_ok(),

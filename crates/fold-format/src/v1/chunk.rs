@@ -1,18 +1,18 @@
 //! One chunk: its header against its entry, its digests, what its parity restores, its payload.
 //!
-//! Digests come first. Parity is decoded only where they fail, and its result counts only if both then match. A stored
-//! chunk is read in pieces; what is compressed or encrypted, or needs its parity, is held in memory, bounded by the limits
-//! and by the file.
+//! Digests come first. Parity is decoded only where they fail, and its result counts only if both then match. A chunk is
+//! read in pieces; its content is held in memory where it is compressed, the stored bytes where they are encrypted or need
+//! their parity. Memory is bounded by the limits and by the file.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::io;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use sha2::{Digest as _, Sha256};
-use zstd::zstd_safe::{self, DCtx};
 
 use super::digest::{check, hex};
 use super::fault::{Finding, Kind};
+use super::frame::{Frame, Keep};
 use super::index::{Entry, Index};
 use super::keys::Keys;
 use super::layout::{CHUNK_HEADER_LEN, ChunkHeader};
@@ -20,7 +20,7 @@ use super::parity;
 use super::rs::Code;
 use crate::json::Value;
 use crate::limits::Limits;
-use crate::memory::zeros;
+use crate::memory::Room;
 use crate::source::{ReadAt, read_full};
 use crate::wire::len_u64;
 
@@ -45,11 +45,23 @@ pub enum Standing {
     Error,
 }
 
-/// A chunk's payload: in the file as it is, or decoded in memory.
+/// A chunk's payload in memory: bytes.
 #[derive(Debug)]
-pub(crate) enum Payload {
+pub struct Payload(pub(super) Room);
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Where a chunk's payload is: in the file as it is, or decoded in memory.
+#[derive(Debug)]
+pub(crate) enum Found {
     InFile(Range<u64>),
-    Memory(Vec<u8>),
+    Memory(Room),
 }
 
 /// What looking at a chunk gave.
@@ -57,7 +69,7 @@ pub(crate) struct Examined {
     pub(crate) standing: Standing,
     pub(crate) findings: Vec<Finding>,
     /// Where nothing stood in the way.
-    pub(crate) payload: Option<Payload>,
+    pub(crate) payload: Option<Found>,
     /// The stored bytes that parity restored.
     pub(crate) restored: Option<Vec<u8>>,
     pub(crate) bytes_read: u64,
@@ -151,7 +163,7 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
 
     /// The payload if the chunk's header were `copy`; none where its flags mean nothing, its digests do not match then, or
     /// it does not decode.
-    fn decoded_by(&self, entry: &Entry, copy: ChunkHeader) -> Option<Vec<u8>> {
+    fn decoded_by(&self, entry: &Entry, copy: ChunkHeader) -> Option<Room> {
         let start = entry.offset.checked_add(CHUNK_HEADER_LEN)?;
         let end = start
             .checked_add(copy.comp_len)
@@ -165,7 +177,7 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
     }
 
     /// The payload by whichever copy of the chunk's header its digests agree with, though the two copies differ.
-    pub(crate) fn salvage(&self, entry: &Entry) -> Option<Vec<u8>> {
+    pub(crate) fn salvage(&self, entry: &Entry) -> Option<Room> {
         let end = entry.offset.checked_add(CHUNK_HEADER_LEN)?;
         let own = (end <= self.index.range.start)
             .then(|| self.read(&(entry.offset..end)).ok())
@@ -183,7 +195,9 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
     }
 
     /// Everything about a chunk.
-    pub(crate) fn examine(&self, entry: &Entry) -> Examined {
+    ///
+    /// - `keep`: what becomes of content that has to be decompressed.
+    pub(crate) fn examine(&self, entry: &Entry, keep: Keep) -> Examined {
         let mut examined = self.header(entry);
         if examined.standing == Standing::Error {
             examined.findings.extend(self.chunk_hash(entry));
@@ -206,7 +220,7 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
         }
         examined.findings.extend(self.chunk_hash(entry));
         let code = algorithm.flatten().and_then(Code::new);
-        match self.content(entry, &header, code.as_ref(), &mut examined) {
+        match self.content(entry, &header, code.as_ref(), keep, &mut examined) {
             Ok(payload) if examined.findings.iter().all(|finding| is_bearable(finding.kind)) => {
                 let restored = examined.restored.is_some();
                 examined.standing = if restored { Standing::Repaired } else { Standing::Ok };
@@ -235,24 +249,21 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
         entry: &Entry,
         header: &ChunkHeader,
         code: Option<&Code>,
+        keep: Keep,
         examined: &mut Examined,
-    ) -> Result<Payload, Box<Finding>> {
+    ) -> Result<Found, Box<Finding>> {
         let start = entry.offset.saturating_add(CHUNK_HEADER_LEN);
         let place = start..start.saturating_add(header.comp_len);
         let finding = |kind| Finding::new(kind, place.clone()).chunk(&entry.name);
         let unreadable = |error| Box::new(Finding::unreadable(&error, place.clone()).chunk(&entry.name));
-        let in_pieces = header.flags != 1 && !entry.encrypted;
         examined.bytes_read = examined.bytes_read.saturating_add(header.comp_len);
         // What is compressed alone is decompressed while it is hashed, and counts only if the digests match.
-        let mut decompressed = None;
-        let (digests, stored) = match in_pieces {
-            true => (self.digests(&place).map_err(unreadable)?, None),
-            false => {
+        let mut frame = (header.flags == 1 && !entry.encrypted).then(|| Frame::new(header.uncomp_len, keep));
+        let (digests, encrypted) = match entry.encrypted {
+            false => (self.digests(&place, frame.as_mut()).map_err(unreadable)?, None),
+            true => {
                 let stored = self.read(&place).map_err(unreadable)?;
-                let ahead = || (!entry.encrypted).then(|| decompress(&stored, header.uncomp_len));
-                let (digests, ahead) = rayon::join(|| Digests::of(&stored), ahead);
-                decompressed = ahead;
-                (digests, Some(stored))
+                (Digests::of(&stored), Some(stored))
             }
         };
         let faults = digests.faults(header.crc32c, &entry.sha256, self.keys);
@@ -265,17 +276,17 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
             if let Some(code) = code.filter(|_| header.comp_len > 0 && faults.is_empty()) {
                 self.check_parity(code, &place, &parity_place, entry, examined);
             }
-            return match stored {
-                None if header.uncomp_len != header.comp_len => Err(Box::new(finding(Kind::SizeMismatch))),
-                None => Ok(Payload::InFile(place.clone())),
-                Some(stored) => decompressed
-                    .unwrap_or_else(|| self.decode(entry, header, stored))
-                    .map(Payload::Memory)
-                    .map_err(|kind| Box::new(finding(kind))),
+            let payload = match (frame, encrypted) {
+                (Some(frame), _) => frame.finish().map(Found::Memory),
+                (None, Some(stored)) => self.decode(entry, header, stored).map(Found::Memory),
+                (None, None) if header.uncomp_len != header.comp_len => Err(Kind::SizeMismatch),
+                (None, None) => Ok(Found::InFile(place.clone())),
             };
+            return payload.map_err(|kind| Box::new(finding(kind)));
         }
         // Lost unless its parity restores it.
-        let stored = match stored {
+        drop(frame);
+        let stored = match encrypted {
             Some(stored) => stored,
             None => self.read(&place).map_err(unreadable)?,
         };
@@ -303,9 +314,9 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
                 .chunk(&entry.name)
                 .repairable(true),
         );
-        let payload = self.decode(entry, header, restored.clone());
+        let payload = self.decode(entry, header, Room::of(restored.clone()));
         examined.restored = Some(restored);
-        payload.map(Payload::Memory).map_err(|kind| Box::new(finding(kind)))
+        payload.map(Found::Memory).map_err(|kind| Box::new(finding(kind)))
     }
 
     /// A finding where the parity of whole data is not what it must be.
@@ -354,48 +365,61 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
     }
 
     /// Stored bytes to payload: decrypted, decompressed, of the length that was stated.
-    fn decode(&self, entry: &Entry, header: &ChunkHeader, stored: Vec<u8>) -> Result<Vec<u8>, Kind> {
+    fn decode(&self, entry: &Entry, header: &ChunkHeader, stored: Room) -> Result<Room, Kind> {
         let plain = match entry.encrypted {
             false => stored,
             true => {
                 if entry.aad.as_ref().is_some_and(|aad| *aad != entry.name) {
                     return Err(Kind::AadMismatch);
                 }
-                self.keys.decrypt(&entry.name, entry.nonce_hex.as_deref(), &stored)?
+                Room::of(self.keys.decrypt(&entry.name, entry.nonce_hex.as_deref(), &stored)?)
             }
         };
         match header.flags {
-            1 => decompress(&plain, header.uncomp_len),
+            1 => {
+                let mut frame = Frame::new(header.uncomp_len, Keep::All);
+                frame.decode(&plain);
+                frame.finish()
+            }
             _ if len_u64(plain.len()) == header.uncomp_len => Ok(plain),
             _ => Err(Kind::SizeMismatch),
         }
     }
 
     /// Bytes of the file, which are there by its length.
-    pub(crate) fn read(&self, range: &Range<u64>) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&self, range: &Range<u64>) -> io::Result<Room> {
         let len = range.end.saturating_sub(range.start);
-        let mut bytes = zeros(len).map_err(|fault| fault.source)?;
+        let mut bytes = Room::zeroed(len).map_err(|fault| fault.source)?;
         match read_full(self.source, &mut bytes, range.start)? {
             true => Ok(bytes),
             false => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
 
-    /// The digests of bytes of the file: while one piece is hashed, the next is read and its checksum taken.
-    fn digests(&self, range: &Range<u64>) -> io::Result<Digests> {
+    /// The digests of bytes of the file, on two threads: while a piece is hashed, its checksum is taken and the next is read,
+    /// and while one is decompressed, all of that is done.
+    fn digests(&self, range: &Range<u64>, mut frame: Option<&mut Frame>) -> io::Result<Digests> {
         let mut sha256 = Sha256::new();
         let mut crc = 0;
         let (mut current, mut next) = (Vec::new(), Vec::new());
         let mut at = range.start;
         self.piece(&mut current, &mut at, range.end, PIECE_LEN)?;
         while !current.is_empty() {
-            let (_, read) = rayon::join(
-                || sha256.update(&current),
-                || {
-                    crc = crc32c::crc32c_append(crc, &current);
-                    self.piece(&mut next, &mut at, range.end, PIECE_LEN)
-                },
-            );
+            let mut hash = || sha256.update(&current);
+            let mut rest = || {
+                crc = crc32c::crc32c_append(crc, &current);
+                self.piece(&mut next, &mut at, range.end, PIECE_LEN)
+            };
+            let ((), read) = match frame.as_deref_mut() {
+                None => rayon::join(hash, rest),
+                Some(frame) => rayon::join(
+                    || frame.decode(&current),
+                    || {
+                        hash();
+                        rest()
+                    },
+                ),
+            };
             read?;
             std::mem::swap(&mut current, &mut next);
         }
@@ -428,41 +452,4 @@ fn changed(before: &[u8], after: &[u8]) -> Range<u64> {
     let first = before.iter().zip(after).position(differs).unwrap_or(0);
     let last = before.iter().zip(after).rposition(differs).unwrap_or(0);
     len_u64(first)..len_u64(last).saturating_add(1)
-}
-
-/// One whole zstd frame of exactly `len` bytes of content. What it claims is compared before anything is allocated.
-fn decompress(frame: &[u8], len: u64) -> Result<Vec<u8>, Kind> {
-    let claimed = zstd_safe::get_frame_content_size(frame).map_err(|_| Kind::BadCompression)?;
-    if claimed.is_some_and(|claimed| claimed != len) {
-        return Err(Kind::SizeMismatch);
-    }
-    match zstd_safe::find_frame_compressed_size(frame) {
-        Ok(whole) if whole == frame.len() => {}
-        _ => return Err(Kind::BadCompression),
-    }
-    let capacity = usize::try_from(len).map_err(|_| Kind::ChunkTooLarge)?;
-    let mut content = Vec::new();
-    match claimed {
-        Some(_) => {
-            content.try_reserve_exact(capacity).map_err(|_| Kind::ChunkTooLarge)?;
-            let mut context = DCtx::try_create().ok_or(Kind::ChunkTooLarge)?;
-            context
-                .decompress(&mut content, frame)
-                .map_err(|_| Kind::BadCompression)?;
-        }
-        // Without a stated size the window is bounded by zstd's default and the output by what the index says.
-        None => {
-            use io::Read as _;
-            let decoder = zstd::stream::read::Decoder::with_buffer(frame).map_err(|_| Kind::BadCompression)?;
-            decoder
-                .single_frame()
-                .take(len.saturating_add(1))
-                .read_to_end(&mut content)
-                .map_err(|_| Kind::BadCompression)?;
-        }
-    }
-    match len_u64(content.len()) == len {
-        true => Ok(content),
-        false => Err(Kind::SizeMismatch),
-    }
 }

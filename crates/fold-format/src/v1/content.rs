@@ -4,7 +4,8 @@
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::chunk::Payload;
+use super::chunk::Found;
+use super::frame::Keep;
 use super::torch::{self, TorchState};
 use crate::dtype::{Dtype, Shape};
 use crate::interchange::{Array, Fault, npz, safetensors};
@@ -69,17 +70,25 @@ impl<'a> Content<'a> {
 /// The largest JSON chunk that a verification parses; a larger one is read as bytes.
 const MAX_JSON_BYTES: u64 = 64 << 20;
 
+/// Whether [`check`] looks into a payload of this type.
+pub(crate) fn needed(ctype: &str) -> Keep {
+    match ctype {
+        "TSAV" | "STEN" | "NPZ0" | "JSON" => Keep::All,
+        _ => Keep::Nothing,
+    }
+}
+
 /// Checks a payload of a known type in bounded memory. Says how many tensors it holds; none where it holds no tensors or
 /// is of another type.
 pub(crate) fn check<S: ReadAt + ?Sized>(
     ctype: &str,
-    payload: &Payload,
+    payload: &Found,
     source: &S,
     max_bytes: u64,
 ) -> Result<Option<u64>, Fault> {
     match payload {
-        Payload::Memory(bytes) => check_reader(ctype, Cursor::new(bytes.as_slice()), len_u64(bytes.len()), max_bytes),
-        Payload::InFile(range) => {
+        Found::Memory(bytes) => check_reader(ctype, Cursor::new(&**bytes), len_u64(bytes.len()), max_bytes),
+        Found::InFile(range) => {
             let section = Section::new(source, range);
             let len = section.len;
             check_reader(ctype, section, len, max_bytes)

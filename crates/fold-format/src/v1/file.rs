@@ -5,10 +5,11 @@ use std::fs::File as StdFile;
 use std::ops::Range;
 use std::path::Path;
 
-use super::chunk::{Examiner, Payload, Standing};
+use super::chunk::{Examiner, Found, Payload, Standing};
 use super::content::{self, Located};
 use super::digest::DigestForm;
 use super::fault::Finding;
+use super::frame::Keep;
 use super::index::{Entry, Index};
 use super::keys::Keys;
 use super::layout::MAGIC;
@@ -212,15 +213,17 @@ impl<S: ReadAt> File<S> {
     ///
     /// # Errors
     /// [`Misuse::NoSuchChunk`]; [`Error::Version1`] with the first thing that is wrong with it.
-    pub fn payload(&self, name: &str) -> Result<Vec<u8>, Error> {
+    pub fn payload(&self, name: &str) -> Result<Payload, Error> {
         let entry = entry(&self.index, name)?;
         let examiner = self.examiner();
-        let examined = examiner.examine(entry);
+        let examined = examiner.examine(entry, Keep::All);
         match (examined.standing, examined.payload) {
-            (Standing::Ok | Standing::Repaired, Some(Payload::Memory(bytes))) => Ok(bytes),
-            (Standing::Ok | Standing::Repaired, Some(Payload::InFile(range))) => Ok(examiner
-                .read(&range)
-                .map_err(|error| IoFault::new(Operation::Read, None, error))?),
+            (Standing::Ok | Standing::Repaired, Some(Found::Memory(bytes))) => Ok(Payload(bytes)),
+            (Standing::Ok | Standing::Repaired, Some(Found::InFile(range))) => Ok(Payload(
+                examiner
+                    .read(&range)
+                    .map_err(|error| IoFault::new(Operation::Read, None, error))?,
+            )),
             _ => Err(match examined.findings.into_iter().next() {
                 Some(finding) => Error::Version1(Box::new(finding)),
                 None => Misuse::NoSuchChunk { name: name.into() }.into(),
@@ -238,9 +241,9 @@ impl<S: ReadAt> File<S> {
         if entry.encrypted || entry.flags == 1 {
             return Ok(None);
         }
-        let examined = self.examiner().examine(entry);
+        let examined = self.examiner().examine(entry, Keep::All);
         match (examined.standing, examined.payload) {
-            (Standing::Ok, Some(Payload::InFile(range))) => Ok(Some(range)),
+            (Standing::Ok, Some(Found::InFile(range))) => Ok(Some(range)),
             _ => Ok(None),
         }
     }
@@ -260,8 +263,8 @@ impl<S: ReadAt> File<S> {
 
     /// The payload of a chunk whose two headers differ, by the one that its digests agree with. None where neither does.
     #[must_use]
-    pub fn salvage(&self, name: &str) -> Option<Vec<u8>> {
-        self.examiner().salvage(entry(&self.index, name).ok()?)
+    pub fn salvage(&self, name: &str) -> Option<Payload> {
+        self.examiner().salvage(entry(&self.index, name).ok()?).map(Payload)
     }
 
     pub(crate) fn examiner(&self) -> Examiner<'_, S> {

@@ -21,6 +21,7 @@ mod content;
 mod digest;
 mod fault;
 mod file;
+mod frame;
 mod index;
 mod keys;
 mod layout;
@@ -32,7 +33,7 @@ mod trust;
 mod verify;
 mod write;
 
-pub use chunk::Standing;
+pub use chunk::{Payload, Standing};
 pub use content::{Content, Located};
 pub use fault::{Finding, Kind};
 pub use file::{Dialect, File, Info, is_version_1};

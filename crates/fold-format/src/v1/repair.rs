@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::chunk::Standing;
 use super::fault::{Finding, Kind};
 use super::file::File;
+use super::frame::Keep;
 use super::layout::CHUNK_HEADER_LEN;
 use super::parity;
 use super::rs::Code;
@@ -103,7 +104,7 @@ fn plan<S: ReadAt>(file: &File<S>) -> Result<(Repair, Vec<Patch>), Error> {
     let mut repair = Repair::default();
     let mut patches = Vec::new();
     for entry in file.chunks() {
-        let examined = examiner.examine(entry);
+        let examined = examiner.examine(entry, Keep::Nothing);
         if let Some(finding) = examined.findings.iter().find(|finding| lost(finding)) {
             return Err(Error::Version1(Box::new(finding.clone())));
         }
@@ -126,16 +127,20 @@ fn plan<S: ReadAt>(file: &File<S>) -> Result<(Repair, Vec<Patch>), Error> {
         if examined.standing == Standing::Repaired || is(Kind::ParityDamaged) {
             let parity_place = end..end.saturating_add(entry.ecc_len);
             let parity = examiner.read(&parity_place).map_err(unreadable)?;
+            let read;
             let data = match &examined.restored {
-                Some(restored) => restored.clone(),
-                None => examiner.read(&(start..end)).map_err(unreadable)?,
+                Some(restored) => restored.as_slice(),
+                None => {
+                    read = examiner.read(&(start..end)).map_err(unreadable)?;
+                    &read
+                }
             };
             let code = parity::parse_algorithm(&entry.ecc_algo).flatten().and_then(Code::new);
-            if let Some(code) = code.filter(|code| !parity::is_whole(code, &data, &parity)) {
+            if let Some(code) = code.filter(|code| !parity::is_whole(code, data, &parity)) {
                 repair.parities = repair.parities.saturating_add(1);
                 patches.push(Patch {
                     at: end,
-                    bytes: parity::rewrite(&code, &data, &parity),
+                    bytes: parity::rewrite(&code, data, &parity),
                 });
             }
         }

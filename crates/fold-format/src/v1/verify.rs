@@ -154,7 +154,7 @@ pub fn verify_source(
     let check = |entry: &&Entry| {
         let examined = match headers_alone {
             true => examiner.header(entry),
-            false => examiner.examine(entry),
+            false => examiner.examine(entry, content::needed(&entry.ctype)),
         };
         let payload = examined.payload.as_ref();
         let max = options.limits.max_v1_chunk_bytes;

@@ -358,7 +358,7 @@ fn a_whole_file_flipped_bit_by_bit_never_gives_a_wrong_payload() {
     let payloads = |bytes: &[u8]| -> Option<BTreeMap<String, Vec<u8>>> {
         let file = File::open_source(bytes.to_vec(), Keys::new(), Limits::DEFAULT).ok()?;
         let entries = file.chunks().iter();
-        let read = entries.filter_map(|entry| Some((entry.name.to_string(), file.payload(&entry.name).ok()?)));
+        let read = entries.filter_map(|entry| Some((entry.name.to_string(), file.payload(&entry.name).ok()?.to_vec())));
         Some(read.collect())
     };
     let right = payloads(&whole).unwrap();
@@ -477,7 +477,7 @@ fn a_written_file_is_whole_and_reproducible() {
                 report.findings
             );
             let file = File::open_source(bytes, Keys::new(), Limits::DEFAULT).unwrap();
-            assert_eq!(file.payload("large").unwrap(), vec![7; 100_000]);
+            assert_eq!(*file.payload("large").unwrap(), [7; 100_000]);
             assert!(file.payload("empty").unwrap().is_empty());
         }
     }

@@ -72,9 +72,10 @@ pub fn extract(source: &Path, wanted: &Wanted, output: &Path, keys: &Keys) -> Re
     };
     match wanted {
         Wanted::Chunk(name) => {
-            let payload = chunk(source, name, keys)?;
             report.name.clone_from(name);
-            pending.fill(|out| out.write_all(&payload).map_err(|error| read_fault(output, error)))?;
+            with_chunk(source, name, keys, |payload| {
+                pending.fill(|out| out.write_all(payload).map_err(|error| read_fault(output, error)))
+            })?;
         }
         Wanted::Tensor(name) => {
             let array = tensor(source, name, keys)?;
@@ -93,18 +94,23 @@ pub fn extract(source: &Path, wanted: &Wanted, output: &Path, keys: &Keys) -> Re
     Ok(report)
 }
 
-/// A chunk's payload.
-fn chunk(source: &Path, name: &str, keys: &Keys) -> Result<Vec<u8>, Error> {
+/// Hands a chunk's payload to `each`.
+fn with_chunk<T>(
+    source: &Path,
+    name: &str,
+    keys: &Keys,
+    each: impl FnOnce(&[u8]) -> Result<T, Error>,
+) -> Result<T, Error> {
     let failed = |error| Error::of(source, error);
     match sniff(source) {
         FileKind::Version1 => {
             let file = v1::File::open(source, keys.clone(), Limits::DEFAULT).map_err(failed)?;
-            file.payload(name).map_err(failed)
+            each(&file.payload(name).map_err(failed)?)
         }
         FileKind::Other => {
             let checkpoint = Checkpoint::open(source).map_err(failed)?;
             // Tensors come as they lie: each on a multiple of 64 bytes, zeros between them.
-            checkpoint.chunk(name).map_err(failed)
+            each(&checkpoint.chunk(name).map_err(failed)?)
         }
         FileKind::Safetensors | FileKind::Npz => Err(failed(Misuse::NoSuchChunk { name: name.into() }.into())),
     }

@@ -133,7 +133,7 @@ fn decoded(
         Content::State(state) => (state.tensors, state.others),
         Content::Safetensors(arrays) | Content::Arrays(arrays) => (arrays, Vec::new()),
         Content::Json(_) => return Ok(Body::Text(String::from_utf8_lossy(&payload).into_owned())),
-        _ => return Ok(Body::Bytes(spool.keep(payload).map_err(super::unread)?)),
+        _ => return Ok(Body::Bytes(spool.keep(payload.to_vec()).map_err(super::unread)?)),
     };
     let keeps = keeps_names(file.metadata(), &entry.name);
     let mut tensors = Vec::with_capacity(arrays.len());

@@ -46,7 +46,7 @@ impl Recorded {
     fn new(name: String, bytes: Vec<u8>) -> Self {
         let file = open(&bytes).expect("a recorded file opens");
         let names = file.chunks().iter().map(|entry| entry.name.to_string());
-        let payloads = names.filter_map(|name| Some((name.clone(), file.payload(&name).ok()?)));
+        let payloads = names.filter_map(|name| Some((name.clone(), file.payload(&name).ok()?.to_vec())));
         let (payloads, metadata) = (payloads.collect(), format!("{:?}", file.metadata()));
         let report = verify(&bytes);
         Self {
@@ -63,7 +63,7 @@ impl Recorded {
         let Some(file) = open(bytes) else { return false };
         let mut chunks = file.chunks().iter();
         self.payloads.iter().all(|(name, payload)| {
-            let same = |entry: &Entry| file.payload(&entry.name).is_ok_and(|read| read == *payload);
+            let same = |entry: &Entry| file.payload(&entry.name).is_ok_and(|read| *read == **payload);
             // A payload that cannot be read is among the chunks, not among the payloads.
             chunks.any(|entry| (!named || *entry.name == **name) && same(entry))
         })
@@ -121,7 +121,7 @@ fn flipped(recorded: &Recorded, bytes: &[u8], context: &str, tally: &mut Tally) 
     }
     let Some(file) = open(bytes) else { return };
     for (chunk, payload) in &recorded.payloads {
-        if file.payload(chunk).is_ok_and(|read| read != *payload) {
+        if file.payload(chunk).is_ok_and(|read| *read != **payload) {
             tally.wrong(|| format!("{name}: {context}: {chunk} was handed out damaged"));
         }
     }
