@@ -1,4 +1,4 @@
-//! Items that are cargo's: formatting, lints, documentation and its examples.
+//! Items that are cargo's: formatting, lints, documentation and its examples, a test that takes too long for every run.
 
 use std::path::Path;
 
@@ -32,7 +32,24 @@ pub(super) fn doctests(root: &Path) -> anyhow::Result<Ended> {
     Ok(Ended::Passed(format!("{passed} passed: cargo {}", arguments.join(" "))))
 }
 
-/// How many examples passed, of all packages; none is an error.
+/// What the tests of the exponential function take samples of, for every number there is.
+pub(super) fn exponential(root: &Path) -> anyhow::Result<Ended> {
+    let arguments = [
+        "test",
+        "--release",
+        "-p",
+        "fold-core",
+        "--lib",
+        "for_every_number",
+        "--",
+        "--ignored",
+    ];
+    let (out, _) = must(&mut cargo(root, &arguments))?;
+    passed(&out)?;
+    Ok(Ended::Passed(format!("cargo {}", arguments.join(" "))))
+}
+
+/// How many tests passed, of all packages; none is an error.
 fn passed(out: &str) -> anyhow::Result<u64> {
     let results = out.lines().filter(|line| line.starts_with("test result:"));
     let passed = results

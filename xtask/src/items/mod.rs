@@ -263,6 +263,12 @@ pub(crate) const ALL: &[Item] = &[
         instrumented::coverage,
     ),
     item(
+        "exponential",
+        SLOW,
+        "e^x and the logistic function keep their bounds and their order for every number there is",
+        builds::exponential,
+    ),
+    item(
         "soak",
         SLOW,
         "ten million steps with hostile inputs keep every invariant, all mechanisms on",

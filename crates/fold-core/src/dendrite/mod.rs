@@ -67,6 +67,7 @@ impl Dendrite {
     }
 
     /// One dendrite's activation a_d, in [0, 1]; 0 at v = 0.
+    #[inline(always)]
     #[must_use]
     pub fn activation(&self, v: f32) -> f32 {
         let open = math::sigmoid(self.gain * (v - self.threshold));
@@ -143,12 +144,8 @@ impl Dendrite {
     /// [`Dendrite::activation`] of every value.
     #[inline(always)]
     fn activate(&self, v: &mut [f32]) {
-        for v in v.iter_mut() {
-            *v = self.gain * (*v - self.threshold);
-        }
-        math::sigmoid_each(v);
         for v in v {
-            *v = ((*v - self.rest) * self.scale).min(1.0);
+            *v = self.activation(*v);
         }
     }
 
@@ -158,9 +155,9 @@ impl Dendrite {
         match self.integration {
             Integration::Sum | Integration::NmdaShunting => *u = std::array::from_fn(|at| u[at] + a[at]),
             Integration::WtaSoft => {
-                let mut e = a.map(|a| self.sharpness * a);
-                math::exp_each(&mut e);
-                u.iter_mut().zip(e).for_each(|(u, e)| *u += e);
+                for (u, a) in u.iter_mut().zip(a) {
+                    *u += math::exp_single(self.sharpness * a);
+                }
             }
             Integration::WtaHard => u.iter_mut().zip(a).for_each(|(u, a)| *u = u.max(*a)),
         }

@@ -230,7 +230,7 @@ fn the_activations_that_are_asked_for_are_those_of_the_equation() {
     for (sample, x) in x.chunks(17).enumerate() {
         for row in 0..n * d {
             let synapses = row * s..(row + 1) * s;
-            let v = synapses.fold(0.0, |v, k| v + weights[k] * x[wiring.index()[k] as usize]);
+            let v = synapses.fold(0.0, |v, k| weights[k].mul_add(x[wiring.index()[k] as usize], v));
             assert_eq!(a[row * 2 + sample / LANES][sample % LANES], dendrite.activation(v));
         }
     }

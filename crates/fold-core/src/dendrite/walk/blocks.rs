@@ -93,10 +93,10 @@ fn one<const LIVE: usize>(task: &mut Task<'_>, block: &[Lane], at: Place, u: &mu
     dendrite.finish(u, dendrites);
 }
 
-/// v <- v + w x, in the first lanes.
+/// v <- v + w x, rounded once, in the first lanes.
 #[inline(always)]
 fn accumulate<const LIVE: usize>(v: &mut [f32; LIVE], w: f32, x: &Lane) {
     for (v, x) in v.iter_mut().zip(x) {
-        *v += w * x;
+        *v = w.mul_add(*x, *v);
     }
 }

@@ -73,10 +73,7 @@ impl Task<'_> {
                 up_to_a_lane(tiles::Tiles(&mut self, input));
             }
         }
-        if input.rows() < FEW {
-            // To gather what does not lie side by side for wide registers takes longer than one after the other.
-            blocks::Blocks(&mut self, input).run();
-        } else if !blocks.is_multiple_of(TILE) {
+        if !blocks.is_multiple_of(TILE) {
             up_to_a_lane(blocks::Blocks(&mut self, input));
         }
     }
@@ -110,13 +107,13 @@ fn up_to_a_lane<O: WithSimd>(operation: O) -> O::Output {
     Arch::new().dispatch(operation)
 }
 
-/// v <- v + a b, in as many registers as v has.
+/// v <- v + a b, rounded once, in as many registers as v has.
 #[inline(always)]
 fn accumulate<S: Simd, const R: usize>(simd: S, v: &mut [S::f32s; R], a: f32, b: &[f32]) {
     let a = simd.splat_f32s(a);
     let (b, _) = S::as_simd_f32s(b);
     for (v, &b) in v.iter_mut().zip(b) {
-        *v = simd.add_f32s(*v, simd.mul_f32s(a, b));
+        *v = simd.mul_add_f32s(a, b, *v);
     }
 }
 
@@ -250,7 +247,7 @@ mod tests {
                         let mut u = 0.0;
                         for d in 0..dendrites {
                             let v = (d * synapses..(d + 1) * synapses).fold(0.0, |v, k| {
-                                v + w[k] * x[wiring.index()[neuron * shape.row_len() + k] as usize]
+                                w[k].mul_add(x[wiring.index()[neuron * shape.row_len() + k] as usize], v)
                             });
                             let a = dendrite.activation(v);
                             let kept = activations[(neuron * dendrites + d) * blocks + block][lane];

@@ -144,7 +144,7 @@ fn add<S: Simd, const R: usize, const N: usize>(
 #[inline(always)]
 fn looked_up(weights: &[Lane], lane: usize, index: &[u32], [b0, b1, b2, b3]: [&[Lane]; TILE]) -> Tile {
     let [mut v0, mut v1, mut v2, mut v3] = [[0.0; LANES]; TILE];
-    let accumulate = |v: &mut Lane, w: f32, x: &Lane| v.iter_mut().zip(x).for_each(|(v, x)| *v += w * x);
+    let accumulate = |v: &mut Lane, w: f32, x: &Lane| v.iter_mut().zip(x).for_each(|(v, x)| *v = w.mul_add(*x, *v));
     for (w, &line) in weights.iter().zip(index) {
         let (w, line) = (w[lane], line as usize);
         accumulate(&mut v0, w, &b0[line]);
