@@ -1,8 +1,8 @@
 //! In which order neurons, dendrites and samples are visited, so that the drive comes from registers and from the nearest cache.
 //!
 //! Many samples go in tiles of blocks ([`tiles`]), what is left of them block by block ([`blocks`]); where samples are few and every
-//! neuron listens to the same lines, neurons lie side by side instead ([`few`]). Products and sums stay separate operations in the order
-//! of the synapses for each neuron and sample: neither the processor nor the way taken changes a bit.
+//! neuron listens to the same lines, neurons lie side by side instead ([`few`]). Every product is added in the order of the synapses for each
+//! neuron and sample, and both together are rounded once: neither the processor nor the way taken changes a bit.
 //!
 //! Not here: what is computed of a drive ([`super::Dendrite`]).
 
