@@ -8,6 +8,9 @@ use pulp::{Scalar256b, Simd, WithSimd};
 use super::{MOST_NEURONS, Rows, STRETCH, TILE, Task, accumulate};
 use crate::lanes::{LANES, Lane, Lanes};
 
+/// Fewer neurons look up their lines: what is laid out is read too seldom.
+const SHARING: usize = 2;
+
 /// One value of a tile's samples.
 type Tile = [Lane; TILE];
 
@@ -53,7 +56,7 @@ impl Tiles<'_, '_> {
                     let neurons = potential.len() / blocks;
                     let drives = &mut drives[..neurons.next_multiple_of(LANES)];
                     drives.fill([[0.0; LANES]; TILE]);
-                    if rows.uniform {
+                    if rows.uniform && neurons >= SHARING {
                         laid_out::<S, R, N>(simd, rows, (from, d), tile, &mut room, drives, neurons);
                     } else {
                         for (v, neuron) in drives.iter_mut().zip(from..from + neurons) {
