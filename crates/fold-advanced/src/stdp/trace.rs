@@ -58,7 +58,7 @@ impl Trace {
 
     pub(super) fn decay(&mut self) {
         let (values, gain) = (self.values.values_mut(), self.gain);
-        Arch::new().dispatch(move || values.iter_mut().for_each(|x| *x = decayed(*x, gain)));
+        Arch::new().dispatch(move || values.iter_mut().for_each(|x| *x = rounded(left(*x, gain))));
     }
 
     /// Decays, and adds `events` [B, K], each of weight s in [0, 1].
@@ -66,8 +66,8 @@ impl Trace {
         let (gain, pairing) = (self.gain, self.pairing);
         let events = self.values.values_mut().iter_mut().zip(events);
         Arch::new().dispatch(move || match pairing {
-            Pairing::AllToAll => events.for_each(|(x, s)| *x = raised(decayed(*x, gain), gain * s)),
-            Pairing::Nearest => events.for_each(|(x, s)| *x = replaced(decayed(*x, gain), gain, *s)),
+            Pairing::AllToAll => events.for_each(|(x, s)| *x = raised(left(*x, gain), gain, *s)),
+            Pairing::Nearest => events.for_each(|(x, s)| *x = replaced(left(*x, gain), gain, *s)),
         });
     }
 
@@ -76,7 +76,7 @@ impl Trace {
         let values = self.values.values_mut().iter_mut();
         for (x, _) in values.zip(spikes).filter(|(_, s)| **s != 0) {
             *x = match self.pairing {
-                Pairing::AllToAll => raised(*x, self.gain),
+                Pairing::AllToAll => raised(*x, self.gain, 1.0),
                 Pairing::Nearest => replaced(*x, self.gain, 1.0),
             };
         }
@@ -112,22 +112,22 @@ fn rounded(value: f32) -> f32 {
     if value < FINE { small } else { value }
 }
 
-/// What is left of `trace` after a step, on the grid.
+/// What is left of `trace` after a step, not yet on the grid.
 #[inline(always)]
-fn decayed(trace: f32, gain: f32) -> f32 {
-    rounded((trace - gain * trace - HALF).max(0.0))
+fn left(trace: f32, gain: f32) -> f32 {
+    (gain.mul_add(-trace, trace) - HALF).max(0.0)
 }
 
-/// `trace` + `event`, at most 1 and on the grid.
+/// `trace` and an event of weight `s` and this `height`, at most 1 and on the grid.
 #[inline(always)]
-fn raised(trace: f32, event: f32) -> f32 {
-    rounded((trace + event).min(1.0))
+fn raised(trace: f32, height: f32, s: f32) -> f32 {
+    rounded(height.mul_add(s, trace).min(1.0))
 }
 
 /// The share `s` of `trace` replaced by a lone event's `height`, on the grid.
 #[inline(always)]
 fn replaced(trace: f32, height: f32, s: f32) -> f32 {
-    rounded(trace - s * trace + s * height)
+    rounded(s.mul_add(height, s.mul_add(-trace, trace)))
 }
 
 #[cfg(test)]
