@@ -21,7 +21,7 @@ use crate::source::{Ahead, ReadAt};
 use crate::wire::len_u64;
 
 /// Bytes of content that are decoded together.
-const BATCH_LEN: u64 = 4 << 20;
+const BATCH_LEN: u64 = 8 << 20;
 
 /// One frame that is wanted, and where its content goes.
 struct Wanted<'b> {
