@@ -116,7 +116,7 @@ pub struct Step<'a> {
 }
 
 /// Synapses in all samples that keep one more thread busy.
-const UPDATES_PER_HELPER: usize = 1 << 21;
+const UPDATES_PER_HELPER: usize = 1 << 22;
 
 impl Layer {
     /// The layer that `config` describes, new, with one sample at rest.
