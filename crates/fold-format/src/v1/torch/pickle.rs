@@ -431,8 +431,8 @@ impl<'a> Machine<'a> {
     }
 
     /// `('storage', <class>, key, device, numel)`.
-    fn storage(&self, id: Node<'a>) -> Option<Storage<'a>> {
-        let Node::Tuple(parts) = id else { return None };
+    fn storage(&self, identity: Node<'a>) -> Option<Storage<'a>> {
+        let Node::Tuple(parts) = identity else { return None };
         match *self.made.items(parts) {
             [
                 Node::Text("storage"),
@@ -561,6 +561,12 @@ mod tests {
         assert_eq!(fault(b"\x80\x04}."), Fault::PickleProtocol);
         assert_eq!(fault(b"}."), Fault::PickleProtocol);
         assert_eq!(fault(b"\x80\x02h\x05."), Fault::PickleMemo { slot: 5 });
+        // Slots take memory up to their number: none is beyond what the pickle's length allows.
+        assert_eq!(
+            fault(b"\x80\x02Nr\xff\xff\xff\xff."),
+            Fault::PickleMemo { slot: u32::MAX }
+        );
+        assert!(unpickle(b"\x80\x02Nq\xffh\xff.").is_ok());
         assert!(matches!(fault(b"\x80\x02i"), Fault::PickleOpcode { opcode: b'i', .. }));
         for cut in [
             &b"\x80\x02"[..],
