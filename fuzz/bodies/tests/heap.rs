@@ -6,9 +6,10 @@ use std::path::Path;
 
 use fold_format::v1::{self, Keys};
 use fold_format::{
-    Checkpoint, Depth, Error, Limits, OpenMode, OpenOptions, VerifyOptions, plan_repair, repair, salvage, verify_source,
+    Checkpoint, Content, Depth, Dtype, Durability, Error, Limits, OpenMode, OpenOptions, SaveOptions, TensorSource,
+    VerifyOptions, plan_repair, repair, salvage, save, verify_source,
 };
-use fold_fuzz_bodies::{Layout, Memory, hostile, layouts};
+use fold_fuzz_bodies::{Layout, Memory, Resident, hostile, layouts};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -16,12 +17,22 @@ static HEAP: PeakAlloc = PeakAlloc;
 
 const MIB: usize = 1 << 20;
 
-/// Bytes allocated at once, beyond what was allocated before.
+/// Bytes taken at once, beyond what was taken before.
 fn peak(work: impl FnOnce()) -> usize {
     HEAP.reset_peak_usage();
-    let before = HEAP.current_usage();
+    let (before, resident) = (HEAP.current_usage(), Resident::watch());
     work();
-    HEAP.peak_usage().saturating_sub(before)
+    resident.peak(HEAP.peak_usage().saturating_sub(before))
+}
+
+/// A file with one tensor that is read into memory from the system, past the allocator.
+fn large_tensor() -> Vec<u8> {
+    let zeros = vec![0; 8 * MIB];
+    let tensor = TensorSource::new("large", Dtype::U8, &[zeros.len() as u64], &zeros).unwrap();
+    let content = Content::new().tensors("layer", [tensor]);
+    let (memory, path) = (Memory::default(), Path::new("large.fold"));
+    save(&memory, path, &content, &SaveOptions::new(Durability::None)).unwrap();
+    memory.get(path).unwrap()
 }
 
 fn open(bytes: &[u8], mode: OpenMode) {
@@ -102,6 +113,10 @@ fn no_file_makes_the_reader_allocate_more_than_the_file_is_worth() {
     // The meter itself: what it must notice, it notices.
     let seen = peak(|| drop(std::hint::black_box(vec![1_u8; 3 * MIB])));
     assert!((3 * MIB..4 * MIB).contains(&seen), "{seen}");
+    let large = large_tensor();
+    let checkpoint = Checkpoint::open_source(large.as_slice(), &OpenOptions::default()).unwrap();
+    let seen = peak(|| drop(std::hint::black_box(checkpoint.tensor("large").unwrap())));
+    assert!((7 * MIB..12 * MIB).contains(&seen), "{seen}");
 
     let plain = layouts().into_iter().map(|Layout { name, bytes }| (0, name, bytes));
     let files = hostile()
