@@ -5,6 +5,7 @@ mod composition;
 mod defects;
 mod determinism;
 mod docs;
+mod figures;
 mod hostile;
 mod mechanisms;
 mod reference;

@@ -10,7 +10,7 @@ use quickcheck::quickcheck;
 use super::input;
 
 /// One neuron on two lines: line 0 is under test, line 1 makes the neuron fire.
-fn pair_layer(params: StdpParams, start: u8) -> Layer {
+pub(super) fn pair_layer(params: StdpParams, start: u8) -> Layer {
     let shape = Shape {
         neurons: 1,
         dendrites: 2,
@@ -42,7 +42,7 @@ fn level(layer: &Layer) -> f64 {
 }
 
 /// The change of the synapse when pre fires at step `pre` and post at step `post`.
-fn pair(params: StdpParams, pre: usize, post: usize) -> f64 {
+pub(super) fn pair(params: StdpParams, pre: usize, post: usize) -> f64 {
     let mut layer = pair_layer(params, 16);
     let before = level(&layer);
     for t in 0..60 {
@@ -53,7 +53,7 @@ fn pair(params: StdpParams, pre: usize, post: usize) -> f64 {
     level(&layer) - before
 }
 
-const PAIR: StdpParams = StdpParams {
+pub(super) const PAIR: StdpParams = StdpParams {
     a_plus: 0.8,
     a_minus: 0.5,
     a_het: 0.0,
