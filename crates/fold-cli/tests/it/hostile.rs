@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use fold_fuzz_bodies::{Hostile, Resident, hostile};
+use fold_fuzz_bodies::{Hostile, hostile};
 use peak_alloc::PeakAlloc;
 
 use super::{fold, stderr, stdout};
@@ -136,13 +136,13 @@ const WEIGHT: &str = "FOLD_TEST_WEIGHT";
 fn as_a_command() {
     let words = std::env::var(WORDS).unwrap();
     HEAP.reset_peak_usage();
-    let (before, resident) = (HEAP.current_usage(), Resident::watch());
+    let before = HEAP.current_usage();
     let ended = fold_cli::main(words.split('\n').map(Into::into));
-    let weight = resident.peak(HEAP.peak_usage() - before);
+    let weight = HEAP.peak_usage() - before;
     std::fs::write(std::env::var(WEIGHT).unwrap(), format!("{weight} {ended:?}")).unwrap();
 }
 
-/// The most bytes that a command took at once, and how long its process took.
+/// The most bytes that a command allocated at once, and how long its process took.
 fn weighed(words: &[String], into: &Path) -> (usize, Duration) {
     let start = Instant::now();
     let output = Command::new(std::env::current_exe().unwrap())
