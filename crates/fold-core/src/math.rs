@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "every number there is takes minutes; an item of release-check"]
+    #[ignore = "every number there is takes half a minute of optimised code; an item of release-check"]
     fn exp_and_sigmoid_keep_their_bounds_and_their_order_for_every_number() {
         assert_bounds(walk_all(1 << 16, 1));
     }

@@ -26,27 +26,20 @@ pub(super) fn docs(root: &Path) -> anyhow::Result<Ended> {
 }
 
 pub(super) fn doctests(root: &Path) -> anyhow::Result<Ended> {
-    let arguments = ["test", "--workspace", "--doc"];
-    let (out, _) = must(&mut cargo(root, &arguments))?;
-    let passed = passed(&out)?;
-    Ok(Ended::Passed(format!("{passed} passed: cargo {}", arguments.join(" "))))
+    tests(root, &["test", "--workspace", "--doc"])
 }
 
 /// What the tests of the exponential function take samples of, for every number there is.
 pub(super) fn exponential(root: &Path) -> anyhow::Result<Ended> {
-    let arguments = [
-        "test",
-        "--release",
-        "-p",
-        "fold-core",
-        "--lib",
-        "for_every_number",
-        "--",
-        "--ignored",
-    ];
-    let (out, _) = must(&mut cargo(root, &arguments))?;
-    passed(&out)?;
-    Ok(Ended::Passed(format!("cargo {}", arguments.join(" "))))
+    let chosen = ["-p", "fold-core", "--lib", "for_every_number", "--", "--ignored"];
+    tests(root, &[&["test", "--release"], chosen.as_slice()].concat())
+}
+
+/// Runs tests by cargo; none is an error.
+fn tests(root: &Path, arguments: &[&str]) -> anyhow::Result<Ended> {
+    let (out, _) = must(&mut cargo(root, arguments))?;
+    let passed = passed(&out)?;
+    Ok(Ended::Passed(format!("{passed} passed: cargo {}", arguments.join(" "))))
 }
 
 /// How many tests passed, of all packages; none is an error.
