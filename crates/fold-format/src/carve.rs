@@ -241,8 +241,14 @@ pub(crate) fn carve<S: ReadAt + ?Sized, E: From<Error>>(
 ) -> Result<(), E> {
     let remains = Remains::of(source, source_len, limits)?;
     let mut uuid = remains.uuid;
+    let mut pages = Pages {
+        source,
+        source_len,
+        window: 0..0,
+        bytes: None,
+    };
     let mut at = 0_u64;
-    while let Some(prologue) = next_prologue(source, source_len, at)? {
+    while let Some(prologue) = pages.next_prologue(at)? {
         at = prologue.offset.saturating_add(PAGE_LEN);
         if uuid.is_some_and(|uuid| uuid != prologue.uuid) {
             continue;
@@ -255,41 +261,47 @@ pub(crate) fn carve<S: ReadAt + ?Sized, E: From<Error>>(
     Ok(())
 }
 
-/// The next whole prologue at a page from `from` on.
-fn next_prologue(source: &(impl ReadAt + ?Sized), source_len: u64, from: u64) -> Result<Option<Found>, Error> {
-    let mut window = from..from;
-    let pages = usize::try_from(PAGE_LEN).unwrap_or(4096);
-    while window.end < source_len {
-        window = window.end..window.end.saturating_add(WINDOW_LEN).min(source_len);
-        // A window that cannot be read as a whole is gone through page by page.
-        let bytes = read_range(source, &window)?.ok();
-        let count = window.end.saturating_sub(window.start).div_ceil(PAGE_LEN);
-        for page in 0..count {
-            let start = page.saturating_mul(PAGE_LEN).saturating_add(window.start);
-            let range = start..start.saturating_add(PAGE_LEN);
-            if range.end > source_len {
-                break;
+/// A file's pages, which are read once however many prologues they hold.
+struct Pages<'s, S: ?Sized> {
+    source: &'s S,
+    source_len: u64,
+    /// What was read last.
+    window: Range<u64>,
+    /// Its bytes; none where they cannot be read as a whole.
+    bytes: Option<Vec<u8>>,
+}
+
+impl<S: ReadAt + ?Sized> Pages<'_, S> {
+    /// The next whole prologue at a page from `from` on.
+    fn next_prologue(&mut self, from: u64) -> Result<Option<Found>, Error> {
+        let mut at = from;
+        loop {
+            let page = at..at.saturating_add(PAGE_LEN);
+            if page.end > self.source_len {
+                return Ok(None);
             }
-            let page = match &bytes {
-                Some(bytes) => {
-                    let inside = usize::try_from(start.saturating_sub(window.start)).unwrap_or(usize::MAX);
-                    let page = bytes.get(inside..inside.saturating_add(pages)).unwrap_or(&[]);
-                    if !page.starts_with(&PROLOGUE_MAGIC) {
-                        continue;
-                    }
-                    page.to_vec()
-                }
-                None => match read_range(source, &range)? {
-                    Ok(page) => page,
-                    Err(_) => continue,
-                },
-            };
-            if let Some(found) = Found::decode(page, start) {
+            if !self.window.contains(&at) {
+                self.window = at..at.saturating_add(WINDOW_LEN).min(self.source_len);
+                self.bytes = read_range(self.source, &self.window)?.ok();
+            }
+            if let Some(bytes) = self.page(&page)?
+                && let Some(found) = Found::decode(bytes, at)
+            {
                 return Ok(Some(found));
             }
+            at = page.end;
         }
     }
-    Ok(None)
+
+    /// A page that begins like a prologue. Where the window cannot be read as a whole, pages are read one by one.
+    fn page(&self, page: &Range<u64>) -> Result<Option<Vec<u8>>, Error> {
+        let Some(bytes) = &self.bytes else {
+            return Ok(read_range(self.source, page)?.ok());
+        };
+        let inside = |at: u64| usize::try_from(at.saturating_sub(self.window.start)).unwrap_or(usize::MAX);
+        let bytes = bytes.get(inside(page.start)..inside(page.end)).unwrap_or(&[]);
+        Ok(bytes.starts_with(&PROLOGUE_MAGIC).then(|| bytes.to_vec()))
+    }
 }
 
 /// What can be read of a chunk that was found.

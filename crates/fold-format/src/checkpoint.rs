@@ -20,7 +20,7 @@ use crate::frames::Decoder;
 use crate::index::Chunk;
 use crate::info::{ChunkInfo, Info, TensorInfo};
 use crate::limits::Limits;
-use crate::memory::{Aligned, PAGE, Spares, zeros};
+use crate::memory::{Aligned, PAGE, Spares, out_of_memory};
 use crate::restore::RestoredBlocks;
 use crate::seal::PublicKey;
 use crate::sign::signature_finding;
@@ -118,6 +118,9 @@ pub(crate) struct DecodedFrame {
 
 /// Fewer bytes than this are read and hashed by the calling thread: waking others would take longer.
 pub(crate) const PARALLEL_LEN: usize = 1 << 20;
+
+/// Bytes of a chunk's content that memory is taken for at once, when all of it is read.
+const PIECE_LEN: usize = 64 << 20;
 
 /// What is being read, for a finding.
 #[derive(Clone, Copy)]
@@ -339,16 +342,21 @@ impl<S: ReadAt> Checkpoint<S> {
     pub fn chunk(&self, name: &str) -> Result<Vec<u8>, Error> {
         let (_, chunk) = self.directory.chunk(name)?;
         self.require(chunk, &(0..chunk.content_len))?;
-        let mut bytes = zeros(chunk.content_len)?;
-        self.read_content(
-            Reading {
-                chunk,
-                chunk_name: name,
-                tensor: None,
-            },
-            0,
-            &mut bytes,
-        )?;
+        let reading = Reading {
+            chunk,
+            chunk_name: name,
+            tensor: None,
+        };
+        let len = usize::try_from(chunk.content_len).map_err(|_| out_of_memory())?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| out_of_memory())?;
+        // What is only reserved costs nothing: of a chunk that is damaged, no more is taken than was whole.
+        while bytes.len() < len {
+            let start = bytes.len();
+            bytes.resize(start.saturating_add(PIECE_LEN).min(len), 0);
+            let piece = bytes.get_mut(start..).unwrap_or(&mut []);
+            self.read_content(reading, len_u64(start), piece)?;
+        }
         Ok(bytes)
     }
 

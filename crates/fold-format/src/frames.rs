@@ -88,6 +88,8 @@ pub enum FrameFault {
     },
     /// The decoder refused the bytes.
     Decoder,
+    /// Something else than skippable frames lies behind the zstd frame.
+    Behind,
 }
 
 impl fmt::Display for FrameFault {
@@ -103,6 +105,7 @@ impl fmt::Display for FrameFault {
                 expected,
             } => write!(f, "it does not declare its {expected} bytes of content"),
             Self::Decoder => f.write_str("it cannot be decoded"),
+            Self::Behind => f.write_str("something else than skippable frames lies behind its zstd frame"),
         }
     }
 }
@@ -258,11 +261,13 @@ fn compress(context: &mut CCtx<'_>, input: &[u8], part_len: usize) -> io::Result
     Ok(bytes)
 }
 
+/// The magic number of zstd's skippable frames; the lowest four bits are the writer's. A length follows it, as it four bytes,
+/// little-endian.
+const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
+
 /// Brings a frame to the least length that its content allows, by one of zstd's skippable frames.
 fn pad(bytes: &mut Vec<u8>, content_len: usize) {
-    /// Magic number and length, four bytes each, little-endian.
     const HEADER_LEN: usize = 8;
-    const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
     let least = len_u64(content_len).div_ceil(MAX_EXPANSION);
     let missing = usize::try_from(least).unwrap_or(0).saturating_sub(bytes.len());
     if missing == 0 {
@@ -272,6 +277,26 @@ fn pad(bytes: &mut Vec<u8>, content_len: usize) {
     bytes.extend_from_slice(&SKIPPABLE_MAGIC.to_le_bytes());
     bytes.extend_from_slice(&u32::try_from(skipped).unwrap_or(0).to_le_bytes());
     bytes.resize(bytes.len().saturating_add(skipped), 0);
+}
+
+/// Whether nothing but skippable frames lies behind the zstd frame that the bytes begin with.
+fn is_alone(bytes: &[u8]) -> bool {
+    let len = zstd_safe::find_frame_compressed_size(bytes);
+    let mut rest = len.ok().and_then(|len| bytes.get(len..));
+    loop {
+        match rest {
+            None => return false,
+            Some([]) => return true,
+            Some(bytes) => {
+                rest = bytes.split_first_chunk::<4>().and_then(|(magic, bytes)| {
+                    let (len, bytes) = bytes.split_first_chunk::<4>()?;
+                    let skippable = u32::from_le_bytes(*magic) & !0xF == SKIPPABLE_MAGIC;
+                    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+                    bytes.get(len..).filter(|_| skippable)
+                });
+            }
+        }
+    }
 }
 
 /// Decodes frames one after another, with its own zstd context.
@@ -322,6 +347,9 @@ impl Decoder {
         match self.decompressor.decompress_to_buffer(stored, target) {
             Ok(len) if len_u64(len) == expected => {}
             _ => return Err(FrameFault::Decoder),
+        }
+        if !is_alone(stored) {
+            return Err(FrameFault::Behind);
         }
         if shuffle_width != 0 {
             unshuffle(&self.shuffled, content, usize::from(shuffle_width));
@@ -445,6 +473,13 @@ mod tests {
         assert_eq!(decode(cut, false, 5000), Err(FrameFault::Decoder));
         let twice = [&encoded.bytes[..], &encoded.bytes[..]].concat();
         assert_eq!(decode(&twice, false, 5000), Err(FrameFault::Decoder));
+        let empty = zstd::bulk::compress(&[], 3).unwrap();
+        for behind in [&empty[..], b"more", &[0x50, 0x2a, 0x4d, 0x18, 9, 0, 0, 0, 1]] {
+            let more = [&encoded.bytes[..], behind].concat();
+            assert_eq!(decode(&more, false, 5000), Err(FrameFault::Behind), "{behind:?}");
+        }
+        let skipped = [&encoded.bytes[..], &[0x5f, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 1]].concat();
+        assert_eq!(decode(&skipped, false, 5000), Ok(()));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 /// Upper bounds for what a file's metadata may claim, checked before anything of that size is read or allocated.
 ///
-/// Whatever the limits, no more is ever allocated than the source is long. A real file that meets a limit is reported
-/// as `FOLD-E0205`, and opens with the limit raised.
+/// Whatever the limits, a reader's memory is a constant and a small multiple of the source's length; the content of a
+/// compressed chunk, where a caller asks for all of it at once, is at most 64 times its stored bytes, and takes memory as
+/// its blocks are found whole. A real file that meets a limit is reported as `FOLD-E0205`, and opens with the limit raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

@@ -225,17 +225,11 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
             chunk_name: directory.index.chunk_name(task.chunk),
             tensor: None,
         };
-        let inside = self.content_on(checkpoint, reading, &finding.byte_range);
-        let mut names = residents
-            .on(&directory.index, task.number, &inside)
-            .map(|tensor| tensor.name);
-        if let Some(first) = names.next() {
+        let inside = self.content_on(checkpoint, task.number, reading, &finding.byte_range);
+        let tensors = self.tensors_on(&directory.index, residents, task.number, inside);
+        if let Some(first) = &tensors.first {
             finding = finding.tensor(first);
-            self.damaged.insert(first.into());
-        }
-        for name in names {
-            finding.more_tensors = finding.more_tensors.saturating_add(1);
-            self.damaged.insert(name.into());
+            finding.more_tensors = tensors.more;
         }
         self.note(finding);
     }

@@ -10,8 +10,8 @@ use crate::checkpoint::{Checkpoint, Reading};
 use crate::copies::differing;
 use crate::error::Error;
 use crate::finding::{Cause, Finding, Region};
-use crate::frames::Framing;
-use crate::index::Chunk;
+use crate::frames::{FramePlace, Framing};
+use crate::index::{Chunk, Index};
 use crate::info::ChunkKind;
 use crate::residents::Residents;
 use crate::source::ReadAt;
@@ -115,10 +115,12 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
         }
     }
 
-    /// The content that lies on damaged bytes of the file. Where the frame table cannot be trusted either, that is all.
+    /// The content of chunk `number` that lies on damaged bytes of the file. Where the frame table cannot be trusted either,
+    /// that is all of it.
     pub(super) fn content_on(
-        &self,
+        &mut self,
         checkpoint: &Checkpoint<&S>,
+        number: usize,
         reading: Reading<'_>,
         bytes: &Range<u64>,
     ) -> Range<u64> {
@@ -135,24 +137,73 @@ impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {
         if bytes.end > chunk.frames_len() {
             return all;
         }
-        let Ok(places) = checkpoint.frame_places(reading, framing, &(0..framing.count)) else {
-            return all;
+        let known = self.last_frames.take().filter(|frames| frames.chunk == number);
+        let frames = known.unwrap_or_else(|| Frames {
+            chunk: number,
+            places: checkpoint
+                .frame_places(reading, framing, &(0..framing.count))
+                .unwrap_or_default(),
+        });
+        let first = frames.places.partition_point(|place| place.end <= bytes.start);
+        let behind = frames.places.partition_point(|place| place.start < bytes.end);
+        let content = match frames.places.is_empty() {
+            true => all,
+            false => {
+                framing.content_of(len_u64(first), chunk.content_len).start
+                    ..framing.content_of(len_u64(behind), chunk.content_len).start
+            }
         };
-        let first = places.partition_point(|place| place.end <= bytes.start);
-        let behind = places.partition_point(|place| place.start < bytes.end);
-        framing.content_of(len_u64(first), chunk.content_len).start
-            ..framing.content_of(len_u64(behind), chunk.content_len).start
+        self.last_frames = Some(frames);
+        content
+    }
+
+    /// The tensors of chunk `number` on a range of its content, which are damaged.
+    pub(super) fn tensors_on(
+        &mut self,
+        index: &Index,
+        residents: &Residents,
+        number: usize,
+        content: Range<u64>,
+    ) -> &OnContent {
+        let known = self.last_tensors.take();
+        let known = known.filter(|tensors| tensors.chunk == number && tensors.content == content);
+        let tensors = known.unwrap_or_else(|| {
+            let mut first = None;
+            let mut count = 0_u64;
+            for tensor in residents.on(index, number, &content) {
+                count = count.saturating_add(1);
+                first.get_or_insert_with(|| tensor.name.into());
+                self.damaged.insert(tensor.name.into());
+            }
+            OnContent {
+                chunk: number,
+                content,
+                first,
+                more: count.saturating_sub(1),
+            }
+        });
+        self.last_tensors.insert(tensors)
     }
 }
 
+/// Where the frames of a compressed chunk lie. A damaged file asks for those of one chunk block by block.
+pub(super) struct Frames {
+    chunk: usize,
+    /// None where the frame table is lost.
+    places: Vec<FramePlace>,
+}
+
+/// The tensors on a range of a chunk's content. Neighbouring blocks often hold parts of one frame, and of one tensor.
+pub(super) struct OnContent {
+    chunk: usize,
+    content: Range<u64>,
+    pub(super) first: Option<Box<str>>,
+    /// How many there are beside the first.
+    pub(super) more: u64,
+}
+
 /// Whether something else than zeros lies between tensors in a piece of a chunk's content.
-fn has_filled_gap(
-    residents: &Residents,
-    index: &crate::index::Index,
-    number: usize,
-    content: &[u8],
-    start: u64,
-) -> bool {
+fn has_filled_gap(residents: &Residents, index: &Index, number: usize, content: &[u8], start: u64) -> bool {
     let end = start.saturating_add(len_u64(content.len()));
     let inside = |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
     let filled = |from: u64, to: u64| {

@@ -25,6 +25,7 @@ use crate::source::ReadAt;
 use crate::superblock::Superblock;
 use crate::task::non_zero;
 
+use inside::{Frames, OnContent};
 use losses::Losses;
 
 /// Bytes that one task reads and hashes.
@@ -77,6 +78,8 @@ pub fn verify_source(
         records_agree: true,
         lost: false,
         losses: None,
+        last_frames: None,
+        last_tensors: None,
     };
     let reached = match walk.superblocks(depth, &options.limits)? {
         Some(superblock) if depth == Depth::Superblock => {
@@ -109,6 +112,10 @@ struct Walk<'s, 'o, S: ?Sized> {
     lost: bool,
     /// Lost blocks, where the file has parity and all of it is looked at.
     losses: Option<Losses>,
+    /// Of the last compressed chunk whose damage was looked at.
+    last_frames: Option<Frames>,
+    /// On the last damaged block.
+    last_tensors: Option<OnContent>,
 }
 
 impl<S: ReadAt + ?Sized> Walk<'_, '_, S> {

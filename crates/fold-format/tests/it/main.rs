@@ -15,3 +15,4 @@ mod round_trip;
 mod salvaged;
 mod signed;
 mod v1;
+mod work;

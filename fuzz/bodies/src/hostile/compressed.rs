@@ -101,13 +101,18 @@ pub(super) fn files(files: &mut Files) {
     let compressed = options().frame_log2(12).encoding(Encoding::Zstd);
     let base = OneChunk::new(&waves, &compressed);
     let first = base.entry(0) as usize;
-    let bomb = |declared, lengths: &[u32]| base.with(0, &padded(runs(declared, lengths), first));
+    let bomb_of = |frames: &[u8]| base.with(0, &padded(frames.to_vec(), first));
+    let bomb = |declared, lengths: &[u32]| bomb_of(&runs(declared, lengths));
     for (name, bytes) in [
         ("frame-declares-a-tebibyte", bomb(Some(1 << 40), &[4096])),
         ("frame-declares-nothing", bomb(None, &[4096])),
         ("frame-holds-more-than-it-declares", bomb(Some(FRAME), &[4096; 200])),
         ("frame-holds-less-than-it-declares", bomb(Some(FRAME), &[4000])),
         ("frame-is-skipped-altogether", base.with(0, &padded(Vec::new(), first))),
+        (
+            "frame-with-an-empty-one-behind",
+            bomb_of(&[runs(Some(FRAME), &[4096]), runs(Some(0), &[0])].concat()),
+        ),
         (
             "frame-ends-behind-the-frames",
             base.with(base.table(), &le(u64::MAX >> 1)),

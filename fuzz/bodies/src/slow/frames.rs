@@ -1,12 +1,14 @@
 //! Section 4: frames of compressed chunks, decoded by another implementation of zstd than the first reader's.
 
-use ruzstd::decoding::FrameDecoder;
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::{Broken, need, number};
 
 /// The rule that only a decoder can hold a frame against. Two implementations of zstd may draw the line through broken
 /// frames elsewhere; what both decode must be the same.
 pub const DECODER: Broken = "a frame decodes to its content";
+
+const BEHIND: Broken = "behind a zstd frame are skippable frames alone";
 
 /// The top bit of an entry of the frame table.
 const STORED_RAW: u64 = 1 << 63;
@@ -103,17 +105,23 @@ pub(super) fn content(
 }
 
 fn decompressed(bytes: &[u8], len: usize) -> Result<Vec<u8>, Broken> {
+    let mut rest = bytes;
     let mut decoder = FrameDecoder::new();
-    decoder.init(bytes).map_err(|_| DECODER)?;
+    decoder.init(&mut rest).map_err(|_| DECODER)?;
     need(
         decoder.content_size() == len as u64,
         "a frame declares the size of its content",
     )?;
-    let mut content = Vec::with_capacity(len);
-    FrameDecoder::new()
-        .decode_all_to_vec(bytes, &mut content)
+    decoder
+        .decode_blocks(&mut rest, BlockDecodingStrategy::UptoBytes(len + 1))
         .map_err(|_| DECODER)?;
-    need(content.len() == len, DECODER)?;
+    let content = decoder.collect().unwrap_or_default();
+    need(decoder.is_finished() && content.len() == len, DECODER)?;
+    while !rest.is_empty() {
+        let skipped = rest.len() >= 8 && number(rest, 0, 4) >> 4 == 0x0184_d2a5;
+        need(skipped, BEHIND)?;
+        rest = rest.get(8 + number(rest, 4, 4) as usize..).ok_or(BEHIND)?;
+    }
     Ok(content)
 }
 
