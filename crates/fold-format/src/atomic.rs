@@ -5,6 +5,7 @@
 //! succeeds would prove nothing.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +28,10 @@ pub(crate) enum Failure {
     Other(Error),
 }
 
-/// Fills a temporary file and gives it its name; whatever fails, the temporary file is removed or named as `leftover`.
+/// Fills a temporary file and gives it its name; whatever fails, the temporary file is removed, or named: as `leftover` of the
+/// error where that has a place for it, else in an error record of the log.
+///
+/// - `like`: who may read the new file, where that is known. A file that is replaced says so itself.
 ///
 /// # Errors
 /// As [`save`](crate::save()); what `fill` fails with.
@@ -36,6 +40,7 @@ pub(crate) fn write_atomically<S: Storage, T>(
     path: &Path,
     existing: Existing,
     durability: Durability,
+    like: Option<Permissions>,
     fill: impl FnOnce(&S::File) -> Result<T, Failure>,
 ) -> Result<T, Error> {
     if path.file_name().is_none() {
@@ -55,10 +60,19 @@ pub(crate) fn write_atomically<S: Storage, T>(
         return Err(exists());
     }
 
-    let (temporary, file) = create_temporary(storage, dir).map_err(|source| fault(Operation::Create, source))?;
+    let like = match existing {
+        Existing::Refuse => like,
+        Existing::Replace => storage
+            .permissions(path)
+            .map_err(|source| fault(Operation::Metadata, source))?
+            .or(like),
+    };
+    let (temporary, file) =
+        create_temporary(storage, dir, like.as_ref()).map_err(|source| fault(Operation::Create, source))?;
     let filled = match filled(file, durability, fill) {
         Ok(filled) => filled,
         Err(Failure::Io(operation, source)) => return Err(temporary.abandon(fault(operation, source)).into()),
+        Err(Failure::Other(Error::Io(fault))) => return Err(temporary.abandon(*fault).into()),
         Err(Failure::Other(error)) => {
             drop(temporary);
             return Err(error);
@@ -128,19 +142,23 @@ impl<S: Storage> Temporary<'_, S> {
 impl<S: Storage> Drop for Temporary<'_, S> {
     fn drop(&mut self) {
         if !self.kept && self.storage.remove(&self.path).is_err() {
-            log::warn!("the temporary file {:?} could not be removed", self.path);
+            log::error!("the temporary file {:?} could not be removed", self.path);
         }
     }
 }
 
 /// Creates a file under a name that no other save of this or another process uses.
-fn create_temporary<'s, S: Storage>(storage: &'s S, dir: &Path) -> io::Result<(Temporary<'s, S>, S::File)> {
+fn create_temporary<'s, S: Storage>(
+    storage: &'s S,
+    dir: &Path,
+    permissions: Option<&Permissions>,
+) -> io::Result<(Temporary<'s, S>, S::File)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut tries = 0;
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = dir.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()));
-        match storage.create_new(&path) {
+        match storage.create_new(&path, permissions) {
             Ok(file) => {
                 return Ok((
                     Temporary {

@@ -95,7 +95,10 @@ fn run<S: Storage, R: ReadAt + ?Sized>(
     }
     if let Mode::Write(target) = mode {
         let superblock = superblock_bytes(source, limits)?;
-        write_atomically(storage, target, Existing::Refuse, Durability::Full, |file| {
+        let like = source
+            .permissions()
+            .map_err(|error| IoFault::new(Operation::Metadata, None, error))?;
+        write_atomically(storage, target, Existing::Refuse, Durability::Full, like, |file| {
             write_whole(&directory, &superblock, source, &lost, file)?;
             let report = verify_source(file, Depth::All, VerifyOptions::new().limits(*limits));
             match report.map_err(Failure::Other)? {

@@ -53,7 +53,7 @@ pub fn save<S: Storage>(
     options: &SaveOptions,
 ) -> Result<Saved, Error> {
     let plan = Plan::new(content, options)?;
-    let written = write_atomically(storage, path, options.existing, options.durability, |file| {
+    let written = write_atomically(storage, path, options.existing, options.durability, None, |file| {
         let most = plan.most.file_len();
         let prepared = match file.reserve(most) {
             // A compressed file comes out shorter, and may find the room that it then takes.

@@ -8,17 +8,18 @@
 //! holder of a key signed this root; it says nothing where the digests are xxh3, which can be forged.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::ed25519::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
-use crate::error::{IoFault, Operation};
+use crate::atomic::{Failure, write_atomically};
+use crate::error::{Error, IoFault, Operation};
 use crate::name::Escaped;
-use crate::storage::{Disk, Storage as _};
+use crate::options::{Durability, Existing};
+use crate::storage::{Disk, Storage as _, write_full};
 
 /// What precedes the root digest in the signed message.
 pub const SIGNATURE_CONTEXT: &[u8] = b"fold container: signed root, 1\0";
@@ -286,28 +287,20 @@ fn read(path: &Path, wanted: KeyKind) -> Result<String, KeyFault> {
     String::from_utf8(bytes).map_err(|_| not_a_key(path, wanted, KeyProblem::NoPem))
 }
 
-/// Writes a new file, durably, or leaves none.
+/// Writes a new file, durably, or leaves none. A private key is for its owner alone from the first moment on.
 fn create(path: &Path, pem: &[u8], kind: KeyKind) -> Result<(), KeyFault> {
-    let fault = |operation, source| IoFault::new(operation, Some(path.into()), source);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    if kind == KeyKind::Private {
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    }
-    let mut file = options.open(path).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => KeyFault::Exists { path: path.into() },
-        _ => fault(Operation::Create, source).into(),
-    })?;
-    let written = file
-        .write_all(pem)
-        .map_err(|source| fault(Operation::Write, source))
-        .and_then(|()| file.sync_all().map_err(|source| fault(Operation::Sync, source)));
-    written.map_err(|mut fault| {
-        if fs::remove_file(path).is_err() {
-            fault.leftover = Some(path.into());
-        }
-        fault.into()
+    let like = match kind {
+        #[cfg(unix)]
+        KeyKind::Private => Some(std::os::unix::fs::PermissionsExt::from_mode(0o600)),
+        _ => None,
+    };
+    let written = write_atomically(&Disk, path, Existing::Refuse, Durability::Full, like, |file| {
+        write_full(file, pem, 0).map_err(|error| Failure::Io(Operation::Write, error))
+    });
+    written.map_err(|error| match error {
+        Error::Io(fault) => (*fault).into(),
+        // The name is taken, or is none.
+        _ => KeyFault::Exists { path: path.into() },
     })
 }
 
@@ -318,6 +311,8 @@ fn encoding(path: &Path, error: impl std::error::Error + Send + Sync + 'static) 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const ROOT: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";

@@ -10,7 +10,7 @@ use crate::atomic::{Failure, write_atomically};
 use crate::copies::{Superblocks, read_range};
 use crate::digest::Digest;
 use crate::directory::{Directory, OpenMode};
-use crate::error::{Error, Misuse, Operation};
+use crate::error::{Error, IoFault, Misuse, Operation};
 use crate::finding::{Cause, Finding, Region, SignatureProblem};
 use crate::info::DigestKind;
 use crate::layout::superblock as field;
@@ -76,7 +76,10 @@ pub fn sign<S: Storage, R: ReadAt + ?Sized>(
     };
     let (superblock, root) = signed(&copies.a.bytes, &directory.superblock, &signer);
     let end = directory.superblock.geometry.superblock_b.start;
-    write_atomically(storage, target, Existing::Refuse, Durability::Full, |file| {
+    let like = source
+        .permissions()
+        .map_err(|error| IoFault::new(Operation::Metadata, None, error))?;
+    write_atomically(storage, target, Existing::Refuse, Durability::Full, like, |file| {
         let write = |bytes: &[u8], offset: u64| {
             write_full(file, bytes, offset).map_err(|error| Failure::Io(Operation::Write, error))
         };

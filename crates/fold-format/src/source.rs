@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use std::cell::RefCell;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 #[cfg(target_os = "linux")]
 use std::num::NonZeroU64;
@@ -38,6 +38,14 @@ pub trait ReadAt: Send + Sync {
     /// What the system says; `Interrupted` may be returned and is tried again by the reader.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Who may read the source, where the system says so. A file that is made of it is for nobody else.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn permissions(&self) -> io::Result<Option<Permissions>> {
+        Ok(None)
+    }
+
     /// Says that a place will be read next: what waits for a device may fetch all of it at once. A hint, which may do nothing.
     fn will_read(&self, _range: &Range<u64>) {}
 }
@@ -45,6 +53,10 @@ pub trait ReadAt: Send + Sync {
 impl ReadAt for File {
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn permissions(&self) -> io::Result<Option<Permissions>> {
+        Ok(Some(self.metadata()?.permissions()))
     }
 
     #[cfg(unix)]
@@ -186,6 +198,10 @@ impl<S: ReadAt + ?Sized> ReadAt for &S {
         (**self).len()
     }
 
+    fn permissions(&self) -> io::Result<Option<Permissions>> {
+        (**self).permissions()
+    }
+
     fn will_read(&self, range: &Range<u64>) {
         (**self).will_read(range);
     }
@@ -198,6 +214,10 @@ impl<S: ReadAt + ?Sized> ReadAt for &S {
 impl<S: ReadAt + ?Sized> ReadAt for Arc<S> {
     fn len(&self) -> io::Result<u64> {
         (**self).len()
+    }
+
+    fn permissions(&self) -> io::Result<Option<Permissions>> {
+        (**self).permissions()
     }
 
     fn will_read(&self, range: &Range<u64>) {

@@ -145,7 +145,9 @@ fn save(dir: &Path) -> Checked {
     };
     let saved = (|| {
         use DirectoryOperation::{Create, Remove, Rename, Sync, Write};
-        let file = Disk.create_new(&probe).map_err(|error| failed(Create, &probe, error))?;
+        let file = Disk
+            .create_new(&probe, None)
+            .map_err(|error| failed(Create, &probe, error))?;
         let written = file.write_at(b"fold doctor", 0).and_then(|_| file.set_len(4096));
         written.map_err(|error| failed(Write, &probe, error))?;
         file.sync().map_err(|error| failed(Sync, &probe, error))?;

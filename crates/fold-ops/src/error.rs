@@ -114,7 +114,7 @@ pub enum Error {
     },
     /// A key file cannot be read, written or used.
     #[error("{code} {class}: {0}", code = self.code(), class = self.class())]
-    Key(#[from] KeyFault),
+    Key(KeyFault),
     /// A plan is not carried out, since the checkpoint that it relies on is not valid any more.
     #[error("{code} {class}: nothing removed, {} is not valid any more and was to be the newest valid checkpoint", shown(.path), code = self.code(), class = self.class())]
     LastValid {
@@ -193,6 +193,16 @@ impl From<crate::simulate::Fault> for Error {
     }
 }
 
+impl From<KeyFault> for Error {
+    /// What the system refused says so by itself.
+    fn from(fault: KeyFault) -> Self {
+        match fault {
+            KeyFault::Io(fault) => Self::Format(fault.into()),
+            fault => Self::Key(fault),
+        }
+    }
+}
+
 impl Error {
     /// Names the file that a container's error is about.
     pub(crate) fn of(path: &Path, source: fold_format::Error) -> Self {
@@ -235,7 +245,6 @@ impl Error {
             Self::ReadBack { .. } => Code::Internal,
             Self::NotSealed { .. } => Code::Format(fold_format::Code::NotSealed),
             Self::Key(fault) => match fault {
-                KeyFault::Io(fault) => fault.code().into(),
                 KeyFault::Exists { .. } => Code::Format(fold_format::Code::TargetExists),
                 KeyFault::Random(_) => Code::Format(fold_format::Code::Io),
                 _ => Code::BadConfiguration,

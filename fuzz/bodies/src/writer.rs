@@ -1,6 +1,7 @@
 //! Content from arbitrary bytes, saved, read back by both readers, and saved again to the same bytes.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,7 +77,7 @@ impl StorageFile for Bytes {
 impl Storage for Memory {
     type File = Bytes;
 
-    fn create_new(&self, path: &Path) -> io::Result<Bytes> {
+    fn create_new(&self, path: &Path, _: Option<&Permissions>) -> io::Result<Bytes> {
         let file = Bytes::default();
         self.files(|files| files.insert(path.into(), file.clone()));
         Ok(file)

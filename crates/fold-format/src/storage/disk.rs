@@ -1,6 +1,6 @@
 //! The real file system.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -65,8 +65,18 @@ impl StorageFile for File {
 impl Storage for Disk {
     type File = File;
 
-    fn create_new(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).create_new(true).open(path)
+    /// The owner may read and write it in any case; the umask takes away what it does.
+    fn create_new(&self, path: &Path, permissions: Option<&Permissions>) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        if let Some(permissions) = permissions {
+            use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+            options.mode(permissions.mode() & 0o777 | 0o600);
+        }
+        #[cfg(not(unix))]
+        let _ = permissions;
+        options.open(path)
     }
 
     /// Regular files only: opening a pipe for reading waits until somebody writes.
@@ -81,23 +91,22 @@ impl Storage for Disk {
         fs::rename(from, to)
     }
 
-    /// By a hard link, which fails where the name is taken, and the removal of the old name. Where the file system has
-    /// no hard links, by a look and a rename: another process can then slip in between.
+    /// At once where Linux has it. Else by a hard link, which fails where the name is taken, and the removal of the old
+    /// name. Where the file system has no hard links either, by a look and a rename: another process can then slip in
+    /// between.
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        match fs::hard_link(from, to) {
-            Ok(()) => fs::remove_file(from),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
-                ) && !self.exists(to)? =>
-            {
-                fs::rename(from, to)
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{CWD, RenameFlags};
+            use rustix::io::Errno;
+            match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+                // Not on every file system, and not in every kernel.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+                renamed => return Ok(renamed?),
             }
-            Err(error) => Err(error),
         }
+        link_and_remove(from, to)
     }
-
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -111,6 +120,14 @@ impl Storage for Disk {
     #[cfg(not(unix))]
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         Ok(())
+    }
+
+    fn permissions(&self, path: &Path) -> io::Result<Option<Permissions>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(metadata.permissions())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -134,6 +151,28 @@ impl Storage for Disk {
     }
 }
 
+/// Gives a file another name that no file has, without the system's help.
+fn link_and_remove(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => {
+            // The file has its name: that it has another one too is no failure.
+            if let Err(error) = fs::remove_file(from) {
+                log::error!("{to:?} is written, and its temporary name {from:?} could not be removed: {error}");
+            }
+            Ok(())
+        }
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+            ) && !Disk.exists(to)? =>
+        {
+            fs::rename(from, to)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,26 +183,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let write = |name: &str, bytes: &[u8]| {
-            let file = Disk.create_new(&at(name)).unwrap();
+            let file = Disk.create_new(&at(name), None).unwrap();
             super::super::write_full(&file, bytes, 0).unwrap();
             file.close().unwrap();
         };
         write("a", b"one");
         write("b", b"two");
         assert_eq!(
-            Disk.create_new(&at("a")).unwrap_err().kind(),
+            Disk.create_new(&at("a"), None).unwrap_err().kind(),
             io::ErrorKind::AlreadyExists
         );
-        assert_eq!(
-            Disk.rename_new(&at("a"), &at("b")).unwrap_err().kind(),
-            io::ErrorKind::AlreadyExists
-        );
+        for rename in [|from: &Path, to: &Path| Disk.rename_new(from, to), link_and_remove] {
+            let refused = rename(&at("a"), &at("b")).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        }
         assert_eq!(
             Disk.list(dir.path()).unwrap(),
             [at("a"), at("b")],
             "a refused rename changes nothing"
         );
-        Disk.rename_new(&at("a"), &at("c")).unwrap();
+        Disk.rename_new(&at("a"), &at("d")).unwrap();
+        link_and_remove(&at("d"), &at("c")).unwrap();
         assert_eq!(Disk.list(dir.path()).unwrap(), [at("b"), at("c")]);
         Disk.rename(&at("c"), &at("b")).unwrap();
         let mut bytes = [0; 8];
@@ -174,5 +214,18 @@ mod tests {
         Disk.sync_dir(dir.path()).unwrap();
         Disk.remove(&at("b")).unwrap();
         assert!(!Disk.exists(&at("b")).unwrap());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_file_is_for_those_alone_that_it_is_meant_for() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        for (asked, given) in [(0o600, 0o600), (0o400, 0o600), (0o700, 0o700)] {
+            let path = dir.path().join(format!("{asked:o}"));
+            let file = Disk.create_new(&path, Some(&Permissions::from_mode(asked))).unwrap();
+            let permissions = crate::ReadAt::permissions(&file).unwrap().unwrap();
+            assert_eq!(permissions.mode() & 0o777, given);
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A test instrument: wraps any back end, numbers the calls that reach it from 0 and makes chosen ones fail.
 
+use std::fs::Permissions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -178,10 +179,10 @@ impl<S> Faulty<S> {
 impl<S: Storage> Storage for Faulty<S> {
     type File = FaultyFile<S::File>;
 
-    fn create_new(&self, path: &Path) -> io::Result<Self::File> {
+    fn create_new(&self, path: &Path, permissions: Option<&Permissions>) -> io::Result<Self::File> {
         gate(&self.state, Call::CreateNew)?;
         Ok(FaultyFile {
-            inner: self.inner.create_new(path)?,
+            inner: self.inner.create_new(path, permissions)?,
             state: Arc::clone(&self.state),
         })
     }
@@ -214,6 +215,10 @@ impl<S: Storage> Storage for Faulty<S> {
         self.inner.sync_dir(dir)
     }
 
+    fn permissions(&self, path: &Path) -> io::Result<Option<Permissions>> {
+        self.inner.permissions(path)
+    }
+
     fn exists(&self, path: &Path) -> io::Result<bool> {
         gate(&self.state, Call::Exists)?;
         self.inner.exists(path)
@@ -229,6 +234,10 @@ impl<F: ReadAt> ReadAt for FaultyFile<F> {
     fn len(&self) -> io::Result<u64> {
         gate(&self.state, Call::Len)?;
         self.inner.len()
+    }
+
+    fn permissions(&self) -> io::Result<Option<Permissions>> {
+        self.inner.permissions()
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

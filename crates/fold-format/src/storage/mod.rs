@@ -7,6 +7,7 @@ mod disk;
 mod faulty;
 mod sim;
 
+use std::fs::Permissions;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -68,9 +69,12 @@ pub trait Storage: Send + Sync {
 
     /// Creates a new, empty file for reading and writing.
     ///
+    /// - `permissions`: who else may do what with it; where none are given, what the system allows by default. A storage that
+    ///   knows no permissions takes no notice.
+    ///
     /// # Errors
     /// `AlreadyExists` when the name is taken; else what the system says.
-    fn create_new(&self, path: &Path) -> io::Result<Self::File>;
+    fn create_new(&self, path: &Path, permissions: Option<&Permissions>) -> io::Result<Self::File>;
 
     /// Opens an existing file for reading.
     ///
@@ -101,6 +105,14 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// What the system says.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Who may do what with the file of this name, where the system says so; none where there is no such file.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn permissions(&self, _path: &Path) -> io::Result<Option<Permissions>> {
+        Ok(None)
+    }
 
     /// Whether something has this name.
     ///

@@ -7,6 +7,7 @@
 //! directory exists), permissions, and running out of space ([`Faulty`](super::Faulty) does that).
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -287,7 +288,7 @@ impl StorageFile for SimFile {
 impl Storage for SimDisk {
     type File = SimFile;
 
-    fn create_new(&self, path: &Path) -> io::Result<SimFile> {
+    fn create_new(&self, path: &Path, _: Option<&Permissions>) -> io::Result<SimFile> {
         let mut state = self.lock();
         if state.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -379,7 +380,7 @@ mod tests {
     #[test]
     fn unsynced_writes_are_lost_torn_or_kept() {
         let disk = SimDisk::new();
-        let file = disk.create_new(&path("a")).unwrap();
+        let file = disk.create_new(&path("a"), None).unwrap();
         disk.sync_dir(Path::new("/d")).unwrap();
         write_full(&file, &[7; 1000], 100).unwrap();
         // Length, then the sectors 100..512, 512..1024, 1024..1100.
@@ -403,7 +404,7 @@ mod tests {
     #[test]
     fn names_wait_for_the_directory_and_may_come_before_the_data() {
         let disk = SimDisk::new();
-        let file = disk.create_new(&path("t")).unwrap();
+        let file = disk.create_new(&path("t"), None).unwrap();
         write_full(&file, b"new", 0).unwrap();
         disk.rename(&path("t"), &path("a")).unwrap();
         // Changes: length, sector, create, rename.
@@ -425,7 +426,7 @@ mod tests {
     #[test]
     fn an_old_write_may_outlive_a_newer_one() {
         let disk = SimDisk::new();
-        let file = disk.create_new(&path("a")).unwrap();
+        let file = disk.create_new(&path("a"), None).unwrap();
         disk.sync_dir(Path::new("/d")).unwrap();
         write_full(&file, &[1; 512], 0).unwrap();
         write_full(&file, &[2; 512], 0).unwrap();
@@ -436,7 +437,7 @@ mod tests {
     #[test]
     fn a_seed_gives_one_outcome() {
         let disk = SimDisk::new();
-        let file = disk.create_new(&path("a")).unwrap();
+        let file = disk.create_new(&path("a"), None).unwrap();
         disk.sync_dir(Path::new("/d")).unwrap();
         write_full(&file, &[7; 1 << 16], 0).unwrap();
         let outcome = |seed| disk.crash_seeded(seed).read(&path("a")).unwrap();

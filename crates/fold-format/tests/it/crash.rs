@@ -1,6 +1,7 @@
 //! A power cut after every operation of a save leaves the old file or the new one, and the new one once the save has
 //! returned. The same checker must find the third state in twins of the storage that lie about flushing.
 
+use std::fs::Permissions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -223,9 +224,9 @@ macro_rules! twin {
         impl Storage for $name {
             type File = $file;
 
-            fn create_new(&self, path: &Path) -> io::Result<$file> {
+            fn create_new(&self, path: &Path, permissions: Option<&Permissions>) -> io::Result<$file> {
                 Ok($file {
-                    file: self.disk.create_new(path)?,
+                    file: self.disk.create_new(path, permissions)?,
                 })
             }
 

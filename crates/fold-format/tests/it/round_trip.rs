@@ -361,3 +361,36 @@ fn a_verification_tells_how_far_it_is_and_can_be_stopped() {
     let stopped = verify_source(&bytes[..], Depth::All, VerifyOptions::new().progress(&mut stop)).unwrap_err();
     assert_eq!((stopped.code(), calls), (Code::Cancelled, 1));
 }
+
+/// What one user alone may read does not become readable by being rewritten.
+#[cfg(unix)]
+#[test]
+fn a_copy_is_for_nobody_whom_its_source_was_not_for() {
+    use std::fs::{self, File, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use fold_format::seal::PrivateKey;
+    use fold_format::{DigestKind, Limits, repair, sign};
+
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o777;
+    let content = Content::new().bytes("a", b"some");
+    let sealed = options().digest_kind(DigestKind::Blake3);
+    save(&Disk, &at("private"), &content, &sealed).unwrap();
+    fs::set_permissions(at("private"), Permissions::from_mode(0o600)).unwrap();
+    let source = File::open(at("private")).unwrap();
+    repair(&Disk, &source, &at("repaired"), &Limits::DEFAULT).unwrap();
+    sign(
+        &Disk,
+        &source,
+        &at("signed"),
+        &PrivateKey::generate().unwrap(),
+        &Limits::DEFAULT,
+    )
+    .unwrap();
+    save(&Disk, &at("private"), &content, &sealed.existing(Existing::Replace)).unwrap();
+    for name in ["private", "repaired", "signed"] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
+}

@@ -1,5 +1,6 @@
 //! A power cut after every operation of save and prune leaves the newest acknowledged checkpoint, or a newer one.
 
+use std::fs::Permissions;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -79,8 +80,8 @@ struct NoDirectorySync(SimDisk);
 impl Storage for NoDirectorySync {
     type File = SimFile;
 
-    fn create_new(&self, path: &Path) -> io::Result<SimFile> {
-        self.0.create_new(path)
+    fn create_new(&self, path: &Path, permissions: Option<&Permissions>) -> io::Result<SimFile> {
+        self.0.create_new(path, permissions)
     }
 
     fn open(&self, path: &Path) -> io::Result<SimFile> {

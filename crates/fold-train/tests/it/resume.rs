@@ -116,9 +116,13 @@ fn a_run_is_neither_overwritten_nor_continued_with_other_settings() {
         ]
     );
 
-    let mut other = auto(dir.path());
-    other.data.train = other.data.train.slice(0, 95);
-    assert!(matches!(train(&other, &mut Silent), Err(Error::ResumeDiffers { keys }) if &*keys[0].key == "data_digest"));
+    let (mut learned, mut held_out) = (auto(dir.path()), auto(dir.path()));
+    learned.data.train = learned.data.train.slice(0, 95);
+    held_out.data.test = held_out.data.test.slice(0, 59);
+    for other in [learned, held_out] {
+        let refused = train(&other, &mut Silent);
+        assert!(matches!(refused, Err(Error::ResumeDiffers { keys }) if &*keys[0].key == "data_digest"));
+    }
     let mut fewer = auto(dir.path());
     fewer.config.epochs = 2;
     assert!(matches!(

@@ -6,6 +6,7 @@
 //! planted bugs: the same counting over a storage that lies about flushing must find the third state.
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -132,8 +133,8 @@ impl StorageFile for MediumFile {
 impl Storage for Medium {
     type File = MediumFile;
 
-    fn create_new(&self, path: &Path) -> io::Result<MediumFile> {
-        let (file, lie) = (self.disk.create_new(path)?, self.lie);
+    fn create_new(&self, path: &Path, permissions: Option<&Permissions>) -> io::Result<MediumFile> {
+        let (file, lie) = (self.disk.create_new(path, permissions)?, self.lie);
         Ok(MediumFile { file, lie })
     }
 
