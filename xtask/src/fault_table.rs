@@ -92,6 +92,8 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
             "hostile::tensor_records",
             "hostile::random_changes_with_right_digests_never_panic_and_are_never_silent",
             "hostile::limits_are_kept_and_can_be_raised",
+            "work::damage_in_every_block_of_a_compressed_chunk_is_located_in_one_pass",
+            "work::a_file_of_many_chunks_without_metadata_is_gone_through_once",
         ],
     ),
     (

@@ -162,6 +162,12 @@ const ALL: &[Planted] = &[
         ),
     ),
     planted(
+        "public-item-gone",
+        "public-api",
+        "crates/fold-train/src/encode.rs",
+        Break::Replace("    pub fn on_line(", "    pub(crate) fn on_line("),
+    ),
+    planted(
         "package-without-licence",
         "package",
         "crates/fold-core/LICENSE",
@@ -291,8 +297,23 @@ fn copied(root: &Path) -> anyhow::Result<PathBuf> {
         wanted.insert(to);
     }
     remove_others(&copy, &wanted)?;
-    // Packages are listed from what git knows.
-    for arguments in [&["init", "--quiet"][..], &["add", "--all"]] {
+    // Packages are listed from what git knows, and the public API is compared with a tag before the last commit.
+    let who = [
+        "-c",
+        "user.name=planted",
+        "-c",
+        "user.email=",
+        "-c",
+        "commit.gpgSign=false",
+    ];
+    let commit = |message| [&who[..], &["commit", "--quiet", "--allow-empty", "--message", message]].concat();
+    for arguments in [
+        vec!["init", "--quiet"],
+        vec!["add", "--all"],
+        commit("The tree before a fault"),
+        vec!["tag", "--no-sign", "--force", "v0-before"],
+        commit("Nothing since"),
+    ] {
         must(Command::new("git").current_dir(&copy).args(arguments))?;
     }
     Ok(copy)

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use fold_fuzz_bodies::campaign::crash::{Lie, third_states};
+use fold_fuzz_bodies::campaign::twins::{Digests, silent_losses};
 use fold_fuzz_bodies::campaign::{Settings, heading, line, run};
 
 /// States in which each planted bug is looked for.
@@ -49,6 +50,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         writeln!(out, "planted, {lie}: {third} third states of {states}")?;
         good &= third > 0;
     }
+    let (silent, losses) = silent_losses(Digests::Inside, settings.seed);
+    writeln!(out, "planted, {}: {silent} silent losses of {losses}", Digests::Inside)?;
+    good &= silent > 0;
     heading(&mut out)?;
     let rows = run(&settings, &only, &[], &mut |row| line(&mut out, row))?;
     if rows.is_empty() {

@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use fold_fuzz_bodies::campaign::crash::{Lie, third_states};
+use fold_fuzz_bodies::campaign::twins::{Digests, silent_losses};
 use fold_fuzz_bodies::campaign::{Settings, line, run};
 
 #[test]
@@ -31,4 +32,11 @@ fn a_flush_that_is_left_out_shows_as_a_third_state() {
         0,
         "a failure that is told is no lie"
     );
+}
+
+#[test]
+fn a_digest_inside_its_block_lets_lost_and_misdirected_writes_pass() {
+    let (silent, cases) = silent_losses(Digests::Inside, 7);
+    assert!(silent > 0, "none of {cases}");
+    assert_eq!(silent_losses(Digests::Outside, 7).0, 0, "digests outside are no bug");
 }

@@ -1,7 +1,6 @@
-//! Items that need tools beside Rust, or minutes: cargo-deny, cargo-fuzz, cargo-public-api, benches, other tasks.
+//! Items that need tools beside Rust, or minutes: cargo-deny, cargo-fuzz, benches, other tasks.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
@@ -37,30 +36,6 @@ pub(super) fn advisories(root: &Path) -> anyhow::Result<Ended> {
         ));
     }
     bail!("{said}")
-}
-
-pub(super) fn public_api(root: &Path) -> anyhow::Result<Ended> {
-    let tags = run(Command::new("git")
-        .current_dir(root)
-        .args(["describe", "--tags", "--abbrev=0", "--match", "v*"]))?;
-    let tag = text(&tags.stdout).trim().to_owned();
-    if tag.is_empty() {
-        return Ok(Ended::Skipped(
-            "there is no tag v* to compare with: nothing was released yet".into(),
-        ));
-    }
-    if !has_cargo_command(root, "public-api") {
-        return Ok(Ended::Skipped(
-            "cargo-public-api is not installed: `cargo install cargo-public-api --locked` (it needs nightly)".into(),
-        ));
-    }
-    let mut said = vec![format!("against {tag}")];
-    for name in ["fold-format", "fold-core", "fold-advanced", "fold-ops", "fold-train"] {
-        let range = format!("{tag}..HEAD");
-        let (out, _) = must(&mut cargo(root, &["public-api", "--package", name, "diff", &range]))?;
-        said.push(format!("{name}:\n{out}"));
-    }
-    Ok(Ended::Passed(said.join("\n")))
 }
 
 /// Runs another task of the tree's own xtask, where it has it. By cargo: building the tests may have replaced this program.

@@ -1,5 +1,6 @@
 //! Lost blocks, sectors and pages: with parity at its bound and one beyond, without parity no more than what they hold.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use fold_format::parity::Level;
@@ -124,7 +125,7 @@ pub(super) fn bursts(settings: &Settings, end: Option<Instant>) -> (usize, u64, 
 
 /// What a lost sector or page holds afterwards.
 #[derive(Clone, Copy, Debug)]
-enum Filler {
+pub(super) enum Filler {
     Zeros,
     Ones,
     Noise,
@@ -134,7 +135,7 @@ enum Filler {
     Stale,
 }
 
-const FILLERS: [Filler; 5] = [
+pub(super) const FILLERS: [Filler; 5] = [
     Filler::Zeros,
     Filler::Ones,
     Filler::Noise,
@@ -147,9 +148,8 @@ pub(super) fn sectors(samples: &[Sample], settings: &Settings, end: Option<Insta
     let stride = settings.stride.div_ceil(500);
     let (mut planned, mut tally) = (0, Tally::default());
     for sample in samples {
-        let places = sample.bytes.len() / 512 + sample.bytes.len() / PAGE;
         let older = older(sample);
-        let all = places * FILLERS.len();
+        let all = places(&sample.bytes) * FILLERS.len();
         let cases = all.div_ceil(stride);
         planned += cases as u64;
         tally += sweep(
@@ -157,28 +157,37 @@ pub(super) fn sectors(samples: &[Sample], settings: &Settings, end: Option<Insta
             end,
             || sample.bytes.clone(),
             |bytes, case, tally| {
-                let case = case * stride;
-                let (place, filler) = (case / FILLERS.len(), FILLERS[case % FILLERS.len()]);
-                let (start, len) = match place.checked_sub(bytes.len() / 512) {
-                    None => (place * 512, 512),
-                    Some(page) => (page * PAGE, PAGE),
-                };
-                let mut random = Random::new(settings.seed ^ case as u64);
-                let elsewhere = random.below(bytes.len() / len) * len;
-                let range = start..start + len;
-                match filler {
-                    Filler::Zeros => bytes[range.clone()].fill(0),
-                    Filler::Ones => bytes[range.clone()].fill(0xff),
-                    Filler::Noise => bytes[range.clone()].copy_from_slice(&noise(len)),
-                    Filler::Elsewhere => bytes.copy_within(elsewhere..elsewhere + len, start),
-                    Filler::Stale => bytes[range.clone()].copy_from_slice(&older[range.clone()]),
-                }
+                let (range, filler) = loss(bytes, &older, case * stride, settings.seed);
                 lost(sample, bytes, range.clone(), filler, tally);
                 bytes[range.clone()].copy_from_slice(&sample.bytes[range]);
             },
         );
     }
     (samples.len(), planned, tally)
+}
+
+/// How many sectors and pages a file has.
+pub(super) const fn places(bytes: &[u8]) -> usize {
+    bytes.len() / 512 + bytes.len() / PAGE
+}
+
+/// Loses one sector or page: of every place in turn, with every filler. Says which bytes, and how.
+pub(super) fn loss(bytes: &mut [u8], older: &[u8], case: usize, seed: u64) -> (Range<usize>, Filler) {
+    let (place, filler) = (case / FILLERS.len(), FILLERS[case % FILLERS.len()]);
+    let (start, len) = match place.checked_sub(bytes.len() / 512) {
+        None => (place * 512, 512),
+        Some(page) => (page * PAGE, PAGE),
+    };
+    let elsewhere = Random::new(seed ^ case as u64).below(bytes.len() / len) * len;
+    let range = start..start + len;
+    match filler {
+        Filler::Zeros => bytes[range.clone()].fill(0),
+        Filler::Ones => bytes[range.clone()].fill(0xff),
+        Filler::Noise => bytes[range.clone()].copy_from_slice(&noise(len)),
+        Filler::Elsewhere => bytes.copy_within(elsewhere..elsewhere + len, start),
+        Filler::Stale => bytes[range.clone()].copy_from_slice(&older[range.clone()]),
+    }
+    (range, filler)
 }
 
 /// A file as an older save of the same layout would be: every byte of content another one.
@@ -193,7 +202,7 @@ fn older(sample: &Sample) -> Vec<u8> {
     bytes
 }
 
-fn lost(sample: &Sample, bytes: &[u8], range: std::ops::Range<usize>, filler: Filler, tally: &mut Tally) {
+fn lost(sample: &Sample, bytes: &[u8], range: Range<usize>, filler: Filler, tally: &mut Tally) {
     let changed = range
         .clone()
         .filter(|&at| bytes[at] != sample.bytes[at])

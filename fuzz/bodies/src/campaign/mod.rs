@@ -12,6 +12,7 @@ mod lengths;
 mod losses;
 mod random;
 mod sample;
+pub mod twins;
 mod version1;
 
 use std::io::{self, Write};
