@@ -39,7 +39,7 @@ fold_core::parameters! {
 impl AdaptationParams {
     /// Notes every violation.
     ///
-    /// - `potential_max`: sup u = D.
+    /// - `potential_max`: sup u, see [`LayerConfig::potential_max`](crate::LayerConfig::potential_max).
     pub fn check(&self, spike: &SpikeParams, potential_max: f64, violations: &mut Violations) {
         self.check_ranges(violations);
         let (strength, limit) = (f64::from(self.strength), potential_max - f64::from(spike.theta_min));

@@ -1,6 +1,7 @@
 //! What a layer is made of: the one configuration struct, and the rules that tie its parts together.
 
 use fold_core::Shape;
+use fold_core::dendrite::Dendrite;
 use fold_core::health::HealthParams;
 use fold_core::params::{DendriteParams, FilamentParams, Parameter, Range, SpikeParams, Violations, weight_max};
 use fold_core::three_factor::ThreeFactorParams;
@@ -125,22 +126,36 @@ impl LayerConfig {
         }
     }
 
-    /// sup u = D: the largest potential.
+    /// sup u = D a(S W(n_max)): the largest potential, when every line is active and every synapse has n_max filaments.
     #[must_use]
     pub fn potential_max(&self) -> f64 {
-        f64::from(self.shape.dendrites)
+        let open = Dendrite::new(&self.dendrite).activation(self.drive_max() as f32);
+        f64::from(self.shape.dendrites) * f64::from(open)
     }
 
-    /// The largest mean firing rate that inhibition and refractoriness leave possible, in spikes per step.
+    /// sup v_d = S W(n_max): the largest drive of a dendrite.
+    fn drive_max(&self) -> f64 {
+        f64::from(self.shape.synapses) * weight_max(&self.filaments)
+    }
+
+    /// The largest mean firing rate that inhibition and refractoriness leave possible, in spikes per step. With noise, or where
+    /// as many fire as there are winners in any case, a boost of the threshold makes no spike impossible.
     #[must_use]
     pub fn rate_max(&self) -> f64 {
         let winners = self.inhibition.map_or(1.0, |p| {
             f64::from(p.winner_count(self.shape.neurons)) / f64::from(self.shape.neurons)
         });
-        let rest = self
-            .refractory
-            .map_or(1.0, |p| 1.0 / (f64::from(p.blocked_steps(self.dt_ms)) + 1.0));
-        winners.min(rest)
+        let Some(refractory) = &self.refractory else {
+            return winners;
+        };
+        let free = self.spike.width > 0.0 || self.is_driven();
+        let room = self.potential_max() - f64::from(self.spike.theta_min);
+        let boosted = if free {
+            1.0
+        } else {
+            refractory.boosted_steps(self.dt_ms, room)
+        };
+        winners.min(1.0 / boosted.max(f64::from(refractory.blocked_steps(self.dt_ms)) + 1.0))
     }
 
     /// Checks every parameter alone and all of them together.
@@ -153,9 +168,9 @@ impl LayerConfig {
         let v = &mut violations;
         v.range(&DT_MS, self.dt_ms);
         self.filaments.check(v);
-        self.dendrite
-            .check(f64::from(self.shape.synapses) * weight_max(&self.filaments), v);
-        self.spike.check(self.potential_max(), v);
+        self.dendrite.check(self.drive_max(), v);
+        self.spike
+            .check(f64::from(self.shape.dendrites), self.potential_max(), v);
         self.health.check(v);
         if let Some(params) = &self.inhibition {
             params.check(self.shape.neurons, v);
@@ -167,7 +182,11 @@ impl LayerConfig {
             params.check(&self.filaments, v);
         }
         if let Some(params) = &self.three_factor {
-            params.check(v);
+            params.check(
+                self.dt_ms,
+                self.stdp.as_ref().map_or(f64::INFINITY, StdpParams::amplitude_max),
+                v,
+            );
         }
         self.check_more(v);
         if let Some(params) = &self.homeostasis {
@@ -181,7 +200,7 @@ impl LayerConfig {
                 rule,
                 max,
             );
-            if self.inhibition.is_some_and(|p| p.contenders == Contenders::Driven) {
+            if self.is_driven() {
                 // Exactly k spikes per sample fall whatever theta is: any other target moves all thresholds together for ever.
                 let rule = "with contenders `driven` the target must be the fraction of winners";
                 v.joint(
@@ -223,11 +242,14 @@ impl LayerConfig {
             let reachable = params.potential_max(self.dt_ms, neurons, winners, blocked);
             params.check(neurons, reachable, &self.spike, self.potential_max(), v);
         }
-        let fires_at_all = self.homeostasis.is_some()
-            || self.spike.width > 0.0
-            || self.inhibition.is_some_and(|p| p.contenders == Contenders::Driven);
+        let fires_at_all = self.homeostasis.is_some() || self.spike.width > 0.0 || self.is_driven();
         let (theta, limit) = (f64::from(self.spike.theta_init), self.potential_max());
-        let rule = "without homeostasis and noise it must be below sup u = D, or the neuron can never fire";
+        let rule = "without homeostasis and noise it must be below sup u, or the neuron can never fire";
         v.joint(fires_at_all || theta < limit, "spike.theta_init", theta, rule, limit);
+    }
+
+    /// Whether those fire that are driven most, whatever their thresholds.
+    fn is_driven(&self) -> bool {
+        self.inhibition.is_some_and(|p| p.contenders == Contenders::Driven)
     }
 }

@@ -71,13 +71,11 @@ impl Consolidation {
     /// Moves the share that a sleep transfers from `labile` into `drive`.
     fn transfer(share: f32, labile: &mut [f32], drive: &mut [f32]) {
         for (l, d) in labile.iter_mut().zip(drive) {
-            let moved = *l * share;
-            *l -= moved;
+            let left = *l - *l * share;
+            // What leaves the store is what arrives, whatever was rounded: both are numbers of one size.
+            *d += *l - left;
             // Below the smallest normal number nothing can be learned from it any more.
-            if l.abs() < f32::MIN_POSITIVE {
-                *l = 0.0;
-            }
-            *d += moved;
+            *l = if left.abs() < f32::MIN_POSITIVE { 0.0 } else { left };
         }
     }
 }
@@ -149,5 +147,29 @@ impl Mechanism for Consolidation {
     fn restore(&mut self, _samples: usize, stored: &mut Stored<'_>) -> Result<()> {
         self.labile = stored.f32s("consolidation.labile", &self.shape.dims())?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quickcheck::quickcheck;
+
+    quickcheck! {
+        /// Shares down to those that are too small to change the store.
+        fn what_leaves_the_store_is_what_arrives(stored: i32, exponent: u8) -> bool {
+            let before = stored as f32 / 65_536.0;
+            let share = (-f32::from(exponent % 40)).exp2();
+            let (mut labile, mut drive) = ([before], [0.0]);
+            Consolidation::transfer(share, &mut labile, &mut drive);
+            drive[0] == before - labile[0] && labile[0].abs() <= before.abs()
+        }
+    }
+
+    #[test]
+    fn a_share_too_small_to_leave_brings_nothing() {
+        let (mut labile, mut drive) = ([12.0], [0.0]);
+        Consolidation::transfer(1e-9, &mut labile, &mut drive);
+        assert_eq!((labile, drive), ([12.0], [0.0]));
     }
 }

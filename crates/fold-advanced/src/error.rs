@@ -131,6 +131,12 @@ pub enum Error {
         /// The eligibility found.
         eligibility: f32,
     },
+    /// PyFolds' update of a dendrite from a presynaptic rate that is not a number: there it ends with a `ValueError`.
+    #[error("the presynaptic rate of dendrite {dendrite} is not a number: PyFolds stops here")]
+    Rate {
+        /// Which of the neuron's.
+        dendrite: usize,
+    },
     /// A stored state breaks an invariant.
     #[error("stored state: {breach}")]
     StateInvalid {
@@ -152,7 +158,9 @@ impl Error {
             Self::StateMissing { .. } => "FOLD-E0501",
             Self::StateType { .. } | Self::StateShape { .. } => "FOLD-E0502",
             Self::StateConflict { .. } => "FOLD-E0503",
-            Self::Stopped { .. } | Self::StateInvalid { .. } | Self::Consolidation { .. } => "FOLD-E0505",
+            Self::Stopped { .. } | Self::StateInvalid { .. } | Self::Consolidation { .. } | Self::Rate { .. } => {
+                "FOLD-E0505"
+            }
         }
     }
 }

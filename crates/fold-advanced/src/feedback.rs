@@ -61,7 +61,7 @@ impl FeedbackParams {
 
     /// Notes every violation.
     ///
-    /// - `reachable`: what [`FeedbackParams::potential_max`] says.   - `potential_max`: sup u = D.
+    /// - `reachable`: what [`FeedbackParams::potential_max`] says.   - `potential_max`: sup u, see [`LayerConfig::potential_max`](crate::LayerConfig::potential_max).
     pub fn check(
         &self,
         neurons: u32,

@@ -42,6 +42,20 @@ impl RefractoryParams {
         (f64::from(self.absolute_ms) / f64::from(dt_ms)).round() as u32
     }
 
+    /// Steps from a spike to the first in which the boost leaves a spike possible, not fewer than one.
+    ///
+    /// - `room`: sup u - theta_min, the largest boost that a neuron can overcome.
+    #[must_use]
+    pub fn boosted_steps(&self, dt_ms: f32, room: f64) -> f64 {
+        let boost = f64::from(self.boost);
+        if boost <= room {
+            return 1.0;
+        }
+        // The boost has decayed once when it is first felt.
+        let decayed = f64::from(self.tau_ms) / f64::from(dt_ms) * math::ln(boost / room);
+        if room > 0.0 { decayed.ceil() } else { f64::INFINITY }
+    }
+
     /// Notes every violation.
     pub fn check(&self, dt_ms: f32, violations: &mut Violations) {
         self.check_ranges(violations);

@@ -354,7 +354,7 @@ parameters! {
         theta_init: f32 = 1.0, Range::above(0.0, 65536.0), "1";
         /// Lower bound of theta; above u(0) = 0, so that silence stays silent.
         theta_min: f32 = 0.05, Range::above(0.0, 65536.0), "1";
-        /// Upper bound of theta; above sup u = D, so that regulation can always silence a neuron.
+        /// Upper bound of theta; above D, which no potential exceeds, so that regulation can always silence a neuron.
         theta_max: f32 = 8.0, Range::above(0.0, 65536.0), "1";
         /// Width w of the escape noise; 0 is a sharp threshold.
         width: f32 = 0.0, Range::closed(0.0, 16.0), "1";
@@ -421,8 +421,8 @@ impl DendriteParams {
 impl SpikeParams {
     /// Notes every violation, single and joint.
     ///
-    /// - `potential_max`: sup u = D.
-    pub fn check(&self, potential_max: f64, violations: &mut Violations) {
+    /// - `dendrites`: D.   - `potential_max`: sup u, not above D.
+    pub fn check(&self, dendrites: f64, potential_max: f64, violations: &mut Violations) {
         self.check_ranges(violations);
         let [init, low, high] = [self.theta_init, self.theta_min, self.theta_max].map(f64::from);
         violations.joint(
@@ -447,17 +447,17 @@ impl SpikeParams {
             high,
         );
         violations.joint(
-            high > potential_max,
+            high > dendrites,
             "spike.theta_max",
             high,
-            "must exceed sup u = D",
-            potential_max,
+            "must exceed D, which no potential does",
+            dendrites,
         );
         violations.joint(
             low < potential_max,
             "spike.theta_min",
             low,
-            "must be below sup u = D",
+            "must be below sup u, the largest potential, or the neuron could never fire",
             potential_max,
         );
     }
@@ -478,7 +478,7 @@ mod tests {
         let mut violations = Violations::new();
         FilamentParams::default().check(&mut violations);
         DendriteParams::default().check(32.0, &mut violations);
-        SpikeParams::default().check(4.0, &mut violations);
+        SpikeParams::default().check(4.0, 3.5, &mut violations);
         assert_eq!(violations.as_slice(), []);
     }
 
@@ -528,7 +528,7 @@ mod tests {
                 theta_init: theta_min,
                 width: 0.0,
             }
-            .check(4.0, &mut violations);
+            .check(4.0, 4.0, &mut violations);
             violations.as_slice().len()
         };
         assert_eq!(check(0.1, 4.1), 0);

@@ -25,10 +25,20 @@ crate::parameters! {
     }
 }
 
+/// The least that a maximal drive must move in a step, in filaments: below it the residual could no longer resolve it.
+const EVENT_MIN: f64 = 1.0 / 65_536.0;
+
 impl ThreeFactorParams {
-    /// Notes every violation.
-    pub fn check(&self, violations: &mut Violations) {
+    /// Notes every violation, single and joint.
+    ///
+    /// - `amplitude`: the largest |hebb| of one step, filaments.
+    pub fn check(&self, dt_ms: f32, amplitude: f64, violations: &mut Violations) {
         self.check_ranges(violations);
+        let lost = 1.0 - math::exp(-f64::from(dt_ms) / f64::from(self.tau_e_ms));
+        let least = EVENT_MIN * lost / amplitude;
+        let eta = f64::from(self.eta);
+        let rule = "must be large enough that a maximal drive, fully rewarded, promotes within 65536 steps";
+        violations.joint(eta >= least, "three_factor.eta", eta, rule, least);
     }
 }
 

@@ -164,7 +164,7 @@ impl AdvancedNeuron {
     /// One forward step; arguments as for [`Neuron::forward`].
     ///
     /// # Errors
-    /// [`fold_core::Error::Length`] where `x` is not B rows; nothing has changed then.
+    /// As [`Neuron::forward`]; of the mechanisms, those that come before learning have moved too when it ends there.
     pub fn forward(&mut self, x: &[f32], samples: usize, forward: Forward) -> Result<&AdvancedStep> {
         let p = *self.neuron.parameters();
         let expected = samples.saturating_mul(p.synapse_count());

@@ -4,7 +4,6 @@
 //! bias + k abs(rate - r_hat), with r_hat as homeostasis has just left it (defect A5).
 
 use super::parameters::{NeuromodulationMode, Parameters};
-use super::scalar::clip_f64;
 
 /// What a modulator can be made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,5 +29,6 @@ pub fn modulator(p: &Parameters, signals: Signals) -> f64 {
         }
         NeuromodulationMode::Surprise => p.sup_bias + p.sup_k * (signals.rate - f64::from(signals.r_hat)).abs(),
     };
-    clip_f64(r, -1.0, 1.0)
+    // Python's max(-1, min(1, r)) makes 1 of what is not a number.
+    if r.is_nan() { 1.0 } else { r.clamp(-1.0, 1.0) }
 }

@@ -89,8 +89,6 @@ pub struct Accumulator {
     pub spikes: i64,
     /// Samples.
     pub count: i64,
-    /// Whether anything was gathered, be it an empty batch.
-    pub filled: bool,
 }
 
 impl Accumulator {
@@ -100,14 +98,13 @@ impl Accumulator {
             gated: vec![0.0; p.dendrites()],
             spikes: 0,
             count: 0,
-            filled: false,
         }
     }
 
     fn clear(&mut self) {
         self.x.fill(0.0);
         self.gated.fill(0.0);
-        (self.spikes, self.count, self.filled) = (0, 0, false);
+        (self.spikes, self.count) = (0, 0);
     }
 }
 
@@ -251,11 +248,12 @@ impl Neuron {
 
     /// One forward step.
     ///
-    /// - `x`: [B, D, S], any value; a NaN silences its sample and gets into the state (defect G3).
+    /// - `x`: [B, D, S], any value; a NaN silences its sample and gets into what BATCH gathers (defect G3).
     /// - `samples`: B; 0 counts as a rate of 1.
     ///
     /// # Errors
-    /// [`fold_core::Error::Length`] where `x` is not B rows; nothing has changed then.
+    /// [`fold_core::Error::Length`] where `x` is not B rows; nothing has changed then. [`Error::Rate`] where a NaN was to be
+    /// learned from: homeostasis has moved and the dendrites before it have learned, the step does not count.
     pub fn forward(&mut self, x: &[f32], samples: usize, forward: Forward) -> Result<&Step> {
         let row = self.p.synapse_count();
         let expected = samples.saturating_mul(row);
@@ -297,7 +295,7 @@ impl Neuron {
                 dt: forward.dt,
                 mode,
             };
-            Rule::new(&self.p, factors).apply(&mut self.state.synapses, &self.pre);
+            Rule::new(&self.p, factors).apply(&mut self.state.synapses, &self.pre)?;
         }
         self.state.step_id += 1;
         self.step.theta = self.state.homeostasis.theta;
@@ -341,7 +339,6 @@ impl Neuron {
         }
         a.spikes += fired;
         a.count += samples as i64;
-        a.filled = true;
     }
 
     /// Presynaptic activity as ONLINE sees it: the mean over the samples in which the synapse was active (defect G5).
@@ -357,13 +354,17 @@ impl Neuron {
         }
     }
 
-    /// Learns from what BATCH has gathered, with the factor of the neuron's own mode, and forgets it.
-    pub fn apply_plasticity(&mut self, dt: f64, reward: Option<f64>) {
+    /// Learns from what BATCH has gathered, with the factor of the neuron's own mode, and forgets it. Of no samples, nothing is
+    /// learned and nothing forgotten.
+    ///
+    /// # Errors
+    /// [`Error::Rate`] where an input that is not a number was gathered; it stays so (defect G3).
+    pub fn apply_plasticity(&mut self, dt: f64, reward: Option<f64>) -> Result<()> {
         let a = &self.state.accumulator;
-        if !self.p.plastic || !a.filled {
-            return;
+        if !self.p.plastic || a.count <= 0 {
+            return Ok(());
         }
-        let n = a.count.max(1) as f32;
+        let n = a.count as f32;
         let post = clip_f64(f64::from(a.spikes as f32 / n), 0.0, 1.0);
         let threshold = single(self.p.activity_threshold);
         self.pre.clear();
@@ -385,8 +386,9 @@ impl Neuron {
             dt,
             mode: self.mode,
         };
-        Rule::new(&self.p, factors).apply(&mut self.state.synapses, &self.pre);
+        Rule::new(&self.p, factors).apply(&mut self.state.synapses, &self.pre)?;
         self.state.accumulator.clear();
+        Ok(())
     }
 
     /// Consolidates over `duration` milliseconds, in any mode.

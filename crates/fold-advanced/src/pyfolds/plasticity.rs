@@ -13,6 +13,7 @@ use super::integration::weight;
 use super::neuron::Mode;
 use super::parameters::Parameters;
 use super::scalar::{clip, exp, mask, single, tanh};
+use crate::{Error, Result};
 
 /// The state of a neuron's synapses, each [D, S].
 #[derive(Debug, Clone, PartialEq)]
@@ -90,11 +91,21 @@ impl<'a> Rule<'a> {
         }
     }
 
-    /// Updates every synapse with its presynaptic activity `pre` [D, S].
-    pub fn apply(&self, synapses: &mut Synapses, pre: &[f32]) {
-        for (k, &pre) in pre.iter().enumerate() {
-            self.update(synapses, k, pre);
+    /// Updates every synapse with its presynaptic activity `pre` [D, S], dendrite by dendrite.
+    ///
+    /// # Errors
+    /// [`Error::Rate`] at the first dendrite with an activity that is not a number; those before it have learned.
+    pub fn apply(&self, synapses: &mut Synapses, pre: &[f32]) -> Result<()> {
+        let width = self.p.synapses();
+        for (dendrite, part) in pre.chunks(width).enumerate() {
+            if part.iter().any(|pre| !pre.is_finite()) {
+                return Err(Error::Rate { dendrite });
+            }
+            for (k, &pre) in (dendrite * width..).zip(part) {
+                self.update(synapses, k, pre);
+            }
         }
+        Ok(())
     }
 
     /// delta of a synapse with `filaments` filaments.
@@ -106,7 +117,8 @@ impl<'a> Rule<'a> {
         let alone = clip(pre * (1.0 - self.post), 0.0, 1.0);
         let ltd = single(p.A_minus * p.hebbian_ltd_ratio);
         let h = (single(p.A_plus) * together) * self.potentiation - (ltd * alone) * self.depression;
-        let w = clip(weight(filaments, p.w_scale), 0.0, single(p.max_log_weight));
+        // Unlike the weight that integration sees, which is not a number below N = -1.
+        let w = clip(weight(filaments.max(0), p.w_scale), 0.0, single(p.max_log_weight));
         let gain = 1.0 + single(p.beta_w) * w;
         ((self.eta * h) * gain) * self.dt
     }

@@ -18,9 +18,11 @@
 //! filaments, times the promotion threshold Th (so Th changes no learning speed).
 //!
 //! # Properties
-//! A_het = 0: a silent input line changes nothing. The drive does not decrease with the pre event when post fires. One isolated pair gives A exp(-|dt| / tau) (1 - exp(-dt/tau)). w stays
-//! in [0, 1] without a clamp while A <= n_max - n_min. B identical samples give the bits of one; the order of the samples
-//! changes no bit, since traces live on a grid of 2^-40 on which sums over a batch are exact.
+//! A_het = 0: a silent input line changes nothing. The drive does not decrease with the pre event when post fires. One
+//! isolated pair gives A exp(-|dt| / tau) (1 - exp(-dt/tau)) (ADR 0030). w stays in [0, 1] without a clamp while
+//! A <= n_max - n_min and the drive goes straight to the filaments; [`crate::credit`] releases many steps' drive at once, and
+//! there the bounds of N clamp it. B identical samples give the bits of one; the order of the samples changes no bit, since
+//! traces live on a grid of 2^-40 on which sums over a batch are exact.
 //!
 //! # Source
 //! Morrison, Diesmann, Gerstner 2008, doi:10.1007/s00422-008-0233-1; Song, Miller, Abbott 2000, doi:10.1038/78829; soft
@@ -112,6 +114,12 @@ impl StdpParams {
             "at least one amplitude must exceed 0",
             0.0,
         );
+    }
+
+    /// The largest |drive| of one step, in filaments.
+    #[must_use]
+    pub fn amplitude_max(&self) -> f64 {
+        f64::from(self.a_plus.max(self.a_minus + self.a_het))
     }
 
     /// The largest |drive| of one step, in drive units.

@@ -70,15 +70,15 @@ pub(crate) fn foreign(phase: Phase, effect: fn(&mut StepContext<'_>)) -> Foreign
 }
 
 fn plain() -> LayerConfig {
-    LayerConfig::new(
-        Shape {
-            neurons: 5,
-            dendrites: 2,
-            synapses: 3,
-        },
-        6,
-        1,
-    )
+    let shape = Shape {
+        neurons: 5,
+        dendrites: 2,
+        synapses: 3,
+    };
+    let mut config = LayerConfig::new(shape, 6, 1);
+    // A third of what so few synapses can bring is enough.
+    config.spike.theta_init = 0.17;
+    config
 }
 
 fn builder(config: LayerConfig) -> LayerBuilder {
@@ -135,6 +135,34 @@ fn duplicates_missing_parts_and_wrong_order_name_the_mechanism() {
     );
 }
 
+type Change = (&'static str, fn(&mut LayerConfig));
+
+/// What could never be: spikes, a rate, a filament; and where it is noticed.
+const UNREACHABLE: [Change; 4] = [
+    ("spike.theta_init = 0.75: without homeostasis", |config| {
+        config.homeostasis = None;
+        config.spike.theta_init = 0.75;
+    }),
+    ("must be below sup u, the largest potential", |config| {
+        config.shape.dendrites = 1;
+        config.shape.synapses = 1;
+    }),
+    ("the target must be reachable", |config| {
+        config.refractory = Some(RefractoryParams {
+            absolute_ms: 0.0,
+            boost: 65_536.0,
+            tau_ms: 1e6,
+        });
+    }),
+    ("three_factor.eta", |config| {
+        config.stdp = Some(StdpParams::default());
+        config.three_factor = Some(ThreeFactorParams {
+            eta: 1e-9,
+            ..ThreeFactorParams::default()
+        });
+    }),
+];
+
 #[test]
 fn joint_violations_are_found_across_sections() {
     let mut config = everything(1);
@@ -145,11 +173,15 @@ fn joint_violations_are_found_across_sections() {
         ..StdpParams::default()
     });
     let text = config.check().unwrap_err().to_string();
-    for part in [
-        "dt_ms = 0",
-        "spike.theta_max = 2: must exceed sup u = D",
-        "stdp.a_plus = 32",
-    ] {
+    for part in ["dt_ms = 0", "spike.theta_max = 2: must exceed D", "stdp.a_plus = 32"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    for (part, change) in UNREACHABLE {
+        let mut config = plain();
+        config.homeostasis = Some(Default::default());
+        assert_eq!(config.check(), Ok(()));
+        change(&mut config);
+        let text = config.check().unwrap_err().to_string();
         assert!(text.contains(part), "{part}: {text}");
     }
     let mut config = everything(1);

@@ -128,13 +128,16 @@ fn a_soak_at_the_edges_of_the_ranges_keeps_every_invariant() {
 }
 
 /// The ends that no layer with every mechanism can have: the rules that tie parameters together forbid them. (Winners are not drawn.)
-const FORBIDDEN: [(&str, [bool; 2]); 11] = [
+const FORBIDDEN: [(&str, [bool; 2]); 14] = [
     ("adaptation.strength", [false, true]),
+    ("dendrite.gain", [true, false]),
+    ("dendrite.threshold", [false, true]),
     ("feedback.cells", [false, true]),
     ("feedback.strength", [false, true]),
     ("feedback.threshold", [false, true]),
     ("filaments.n_max", [true, false]),
     ("filaments.n_min", [false, true]),
+    ("filaments.w_scale", [false, true]),
     ("homeostasis.rate_target", [false, true]),
     ("inhibition.winners.count", [true, true]),
     ("refractory.absolute_ms", [false, true]),

@@ -64,7 +64,7 @@ fn everything(seed: u64) -> LayerConfig {
         }),
         feedback: Some(FeedbackParams {
             cells: 2,
-            strength: 0.5,
+            strength: 0.4,
             ..FeedbackParams::default()
         }),
         ..most(seed)

@@ -273,7 +273,7 @@ fn wait(params: &AdaptationParams, margin: f32) -> usize {
 quickcheck! {
     /// G1: PyFolds' adaptation outgrows the potential and silences the neuron for ever.
     fn no_accepted_adaptation_silences_a_driven_neuron(strength: u8, tau: u8) -> bool {
-        let params = AdaptationParams { strength: f32::from(strength) / 131.0, tau_ms: f32::from(tau % 100) + 0.5 };
+        let params = AdaptationParams { strength: f32::from(strength) / 141.0, tau_ms: f32::from(tau % 100) + 0.5 };
         let config = LayerConfig { adaptation: Some(params), ..plain(1) };
         let mut layer = build(config, 1);
         let u = layer.step(&[1.0; 8], 1, StepOptions::default()).unwrap().potential[0];

@@ -84,6 +84,44 @@ fn one_pair_gives_the_exponential_window_and_a_tie_counts_as_pre_before_post() {
     }
 }
 
+/// What a train of spikes at given milliseconds teaches in steps of `dt` ms, filaments.
+fn taught(params: StdpParams, dt: f32) -> f64 {
+    let one = pair_layer(params, 16);
+    let config = LayerConfig {
+        dt_ms: dt,
+        ..one.config().clone()
+    };
+    let mut layer = Layer::new(config, one.wiring().clone()).unwrap();
+    let before = level(&layer);
+    let at = |spikes: &[f32], t: usize| f32::from(u8::from(spikes.contains(&(t as f32 * dt))));
+    for t in 0..(50.0 / dt) as usize {
+        let x = [at(&[3.0, 10.0, 17.0, 40.0], t), at(&[5.0, 12.0, 30.0], t)];
+        layer.step(&x, 1, StepOptions::default()).unwrap();
+    }
+    level(&layer) - before
+}
+
+/// An amplitude belongs to a step (ADR 0030).
+#[test]
+fn a_train_of_spikes_teaches_the_same_in_steps_of_any_duration_once_amplitudes_are_scaled() {
+    let rise = |dt: f32, tau: f32| 1.0 - (-f64::from(dt) / f64::from(tau)).exp();
+    let expected = taught(PAIR, 1.0);
+    assert!(expected > 0.01, "{expected}");
+    for dt in [0.5, 0.25, 0.125] {
+        let scaled = |a: f32, tau: f32| (f64::from(a) * rise(1.0, tau) / rise(dt, tau)) as f32;
+        let params = StdpParams {
+            a_plus: scaled(PAIR.a_plus, PAIR.tau_plus_ms),
+            a_minus: scaled(PAIR.a_minus, PAIR.tau_minus_ms),
+            ..PAIR
+        };
+        let error = taught(params, dt) / expected - 1.0;
+        assert!(error.abs() < 1e-4, "{dt}: {error}");
+        // As they are, they teach less: in proportion to the duration, to the first order.
+        let unscaled = taught(PAIR, dt) / expected;
+        assert!((unscaled / f64::from(dt) - 1.0).abs() < 0.1, "{dt}: {unscaled}");
+    }
+}
+
 /// B1: in PyFolds two post spikes depress synapses that were never active.
 #[test]
 fn a_silent_line_changes_nothing_without_the_heterosynaptic_term_and_falls_with_it() {

@@ -103,7 +103,7 @@ fn initial(p: &Parameters, seed: u64, input: &Arrays) -> Result<NeuronState, Fau
         state.homeostasis.step_count = homeostasis;
         (state.step_id, state.sleep_count, state.mode_switches) = (steps, sleeps, switches);
         let a = &mut state.accumulator;
-        (a.count, a.spikes, a.filled) = (count, spikes, count > 0);
+        (a.count, a.spikes) = (count, spikes);
     }
     given(&mut state.accumulator.x, input.f32s("init.acc_x", &dims)?);
     given(&mut state.accumulator.gated, input.f32s("init.acc_gated", &[dims[0]])?);
@@ -187,8 +187,7 @@ impl super::Subject for Subject {
     }
 
     fn apply(&mut self, dt: f64, reward: Option<f64>) -> Result<(), StepFault> {
-        self.base_mut().apply_plasticity(dt, reward);
-        Ok(())
+        Ok(self.base_mut().apply_plasticity(dt, reward)?)
     }
 
     fn sleep(&mut self, duration: f64) -> Result<(), StepFault> {

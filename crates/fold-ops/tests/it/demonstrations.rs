@@ -96,8 +96,12 @@ fn g1_a_steady_drive() {
 #[test]
 fn g3_not_a_number() {
     let report = pyfolds("g3");
-    let internal = report.arrays.iter().find(|summary| summary.name == "final.I").unwrap();
-    assert_eq!(internal.non_finite.0, 1);
+    let gathered = report
+        .arrays
+        .iter()
+        .find(|summary| summary.name == "final.acc_x")
+        .unwrap();
+    assert_eq!(gathered.non_finite.0, 1);
     let text = run("g3", Semantics::Sound).unwrap_err().to_string();
     assert!(text.contains("program row 1: input [0, 0] is NaN"), "{text}");
 }

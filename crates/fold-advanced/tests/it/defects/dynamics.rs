@@ -1,9 +1,9 @@
 //! D to G: time, potential, short-term plasticity, and what a neuron's state holds.
 
 use fold_advanced::pyfolds::parameters::NeuromodulationMode;
-use fold_advanced::pyfolds::{AdvancedNeuron, Forward, Parameters, advanced::AdvancedState};
+use fold_advanced::pyfolds::{AdvancedNeuron, Forward, Mode, Neuron, Parameters, advanced::AdvancedState};
 use fold_advanced::refractory::RefractoryParams;
-use fold_advanced::{Layer, LayerConfig, StateData, StepOptions};
+use fold_advanced::{Error, Layer, LayerConfig, StateData, StepOptions};
 use fold_core::random::{Random, Stream, uniform};
 use fold_core::{Shape, Wiring};
 
@@ -321,13 +321,80 @@ fn g3_a_nan_gets_into_the_state() {
     let mut base = neuron(
         Parameters {
             neuromod_mode: NeuromodulationMode::External,
+            defer_updates: true,
             ..defaults(1, 2)
         },
         10,
     );
+    base.set_mode(Mode::Batch);
     let step = base.forward(&[f32::NAN, 1.0], 1, rewarded(1.0)).unwrap();
     assert_eq!(step.spikes, [0]);
-    assert!(base.state().synapses.internal[0].is_nan());
+    assert!(base.state().accumulator.x[0].is_nan());
+    // From now on nothing is learned, whatever follows.
+    for _ in 0..3 {
+        base.forward(&[1.0, 1.0], 1, rewarded(1.0)).unwrap();
+        assert_eq!(base.apply_plasticity(1.0, Some(1.0)), Err(Error::Rate { dendrite: 0 }));
+        assert_eq!(base.state().synapses.internal, [0.0, 0.0]);
+    }
+}
+
+/// What PyFolds does when a NaN is to be learned from at once: theta has moved, the dendrites before have learned.
+#[test]
+fn g3_learning_from_a_nan_stops_half_way() {
+    let mut base = neuron(
+        Parameters {
+            neuromod_mode: NeuromodulationMode::External,
+            defer_updates: false,
+            ..defaults(2, 1)
+        },
+        10,
+    );
+    let theta = base.state().homeostasis.theta;
+    let stopped = base.forward(&[1.0, f32::NAN], 1, rewarded(1.0));
+    assert_eq!(stopped.map(|_| ()), Err(Error::Rate { dendrite: 1 }));
+    let state = base.state();
+    assert_ne!(state.homeostasis.theta, theta);
+    assert_ne!(state.synapses.internal[0], 0.0);
+    assert_eq!((state.synapses.internal[1], state.step_id), (0.0, 0));
+}
+
+/// A batch of nothing is not learned from, and takes nothing away.
+#[test]
+fn an_empty_batch_is_not_applied() {
+    let mut base = neuron(
+        Parameters {
+            defer_updates: true,
+            i_gamma: 0.5,
+            ..defaults(1, 2)
+        },
+        10,
+    );
+    let mut state = base.state().clone();
+    state.synapses.internal = vec![1.0, 2.0];
+    base = Neuron::new(*base.parameters(), state).unwrap();
+    base.set_mode(Mode::Batch);
+    base.forward(&[], 0, rewarded(1.0)).unwrap();
+    base.apply_plasticity(1.0, Some(1.0)).unwrap();
+    assert_eq!(base.state().synapses.internal, [1.0, 2.0]);
+}
+
+/// The gain of learning takes N as it takes a weight, from 0 on; integration does not.
+#[test]
+fn filaments_below_zero_learn_as_none_do() {
+    let learned = |filaments| {
+        let mut base = neuron(
+            Parameters {
+                n_min: -3,
+                defer_updates: false,
+                neuromod_mode: NeuromodulationMode::External,
+                ..defaults(1, 1)
+            },
+            filaments,
+        );
+        base.forward(&[1.0], 1, rewarded(1.0)).unwrap();
+        base.state().synapses.internal[0]
+    };
+    assert!(learned(-2).is_finite());
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn a1_no_drive_reaches_the_default_threshold() {
                 mode,
             },
         );
-        (0..20_000).for_each(|_| rule.apply(&mut s, &[1.0]));
+        (0..20_000).for_each(|_| rule.apply(&mut s, &[1.0]).unwrap());
         let supremum = f64::from(s.internal[0]);
         assert!((supremum - bound).abs() < 0.02 * bound, "{mode:?}: {supremum}");
         assert!(supremum < p.i_ltp_th / 100.0);
@@ -82,7 +82,7 @@ fn a2_decay_is_per_update_and_time_has_no_sign() {
                 mode: Mode::Online,
             },
         );
-        (0..steps).for_each(|_| rule.apply(&mut s, &[0.0]));
+        (0..steps).for_each(|_| rule.apply(&mut s, &[0.0]).unwrap());
         s.internal[0]
     };
     assert_eq!((after(1, 2.0), after(2, 1.0)), (0.99, 0.99 * 0.99));
@@ -97,7 +97,8 @@ fn a2_decay_is_per_update_and_time_has_no_sign() {
                 mode: Mode::Online,
             },
         )
-        .apply(&mut s, &[1.0]);
+        .apply(&mut s, &[1.0])
+        .unwrap();
         s.internal[0]
     };
     assert!(drive(-3.0) > 0.0);
@@ -422,7 +423,7 @@ fn g5_online_and_batch_average_differently() {
             },
         )
         .unwrap();
-    batch.apply_plasticity(1.0, Some(1.0));
+    batch.apply_plasticity(1.0, Some(1.0)).unwrap();
     let [once, gathered] = [&online, &batch].map(|n| n.state().synapses.eligibility.clone());
     assert!((once[0] / gathered[0] - 2.0).abs() < 1e-5, "0.8 online, 0.4 in a batch");
     assert_eq!(once[1], gathered[1]);

@@ -40,7 +40,7 @@ fn update(p: &Parameters, s: &mut Synapses, pre: f32, post: f64, modulator: f64)
         dt: 1.0,
         mode: Mode::Online,
     };
-    Rule::new(p, factors).apply(s, &[pre]);
+    Rule::new(p, factors).apply(s, &[pre]).unwrap();
 }
 
 /// A base neuron with the same number of filaments everywhere.
