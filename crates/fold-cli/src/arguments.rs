@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 }
 
 /// Flags of every command.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Print one JSON object on standard output.
     #[arg(long, global = true)]

@@ -1,12 +1,17 @@
 //! SIGINT and SIGTERM: the first one asks, the second one ends the process at once.
 //!
 //! What is under way looks here now and then, stops where nothing can be lost, and the exit code says which signal it was.
+//! Commands that leave nothing but a new file, which gets its name when it is whole, end at the first signal: see
+//! [`end_at_once`].
 
 use std::io;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use fold_ops::ExitCode;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -29,6 +34,30 @@ pub(crate) fn listen() -> io::Result<()> {
     #[cfg(unix)]
     flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
     Ok(())
+}
+
+/// How often it is looked whether a signal came.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Has the first signal end the process from now on: what it has begun to write beside `target` is removed, and `say` says why and
+/// with what it ends.
+pub(crate) fn end_at_once(target: Option<PathBuf>, say: impl FnOnce() -> ExitCode + Send + 'static) -> io::Result<()> {
+    let watch = move || {
+        while requested().is_continue() {
+            thread::sleep(LOOK);
+        }
+        if let Some(target) = target
+            && let Err(error) = fold_ops::abandon(&target)
+        {
+            log::error!("what was begun beside {target:?} could not be removed: {error}");
+        }
+        #[expect(
+            clippy::exit,
+            reason = "the other threads are in the middle of work that nobody waits for any more"
+        )]
+        std::process::exit(say().number().into());
+    };
+    thread::Builder::new().name("interrupt".into()).spawn(watch).map(drop)
 }
 
 fn came() -> usize {

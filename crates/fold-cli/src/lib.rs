@@ -40,7 +40,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let mut output = Output::new(&arguments.global);
-    let ended = set_up(&arguments.global).and_then(|()| run(&arguments, &mut output));
+    let ended = set_up(&arguments.global)
+        .and_then(|()| end_at_once(&arguments))
+        .and_then(|()| run(&arguments, &mut output));
     let exit = ended.unwrap_or_else(|failure| report(&failure, &arguments.global, &mut output));
     ExitCode::from(interrupt::named(exit).number())
 }
@@ -88,6 +90,25 @@ fn set_up(global: &Global) -> Result<(), Failure> {
         pool.build_global().map_err(|error| Failure::Internal(error.into()))?;
     }
     Ok(())
+}
+
+/// Has a signal end commands at once that have nothing to bring to an end: their only trace is a file that gets its name when
+/// it is whole.
+fn end_at_once(arguments: &Arguments) -> Result<(), Failure> {
+    let target = match &arguments.command {
+        Command::Convert(convert) => Some(convert.target.clone()),
+        Command::Extract(extract) => Some(extract.output.clone()),
+        Command::Repair(repair) => Some(repair.output.clone()),
+        Command::Sign(sign) => Some(sign.output.clone()),
+        Command::Diff(_) => None,
+        _ => return Ok(()),
+    };
+    let global = arguments.global.clone();
+    let say = move || {
+        let stopped = Failure::Ops(fold_ops::Error::cancelled());
+        report(&stopped, &global, &mut Output::new(&global))
+    };
+    interrupt::end_at_once(target, say).map_err(|error| Failure::Internal(error.into()))
 }
 
 /// Says why a command failed: on standard error, and as an object where JSON was asked for.

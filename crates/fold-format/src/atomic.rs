@@ -147,6 +147,12 @@ impl<S: Storage> Drop for Temporary<'_, S> {
     }
 }
 
+/// What the names of this process' temporary files begin with.
+#[must_use]
+pub fn temporary_prefix() -> String {
+    format!("{TEMPORARY_PREFIX}{}-", std::process::id())
+}
+
 /// Creates a file under a name that no other save of this or another process uses.
 fn create_temporary<'s, S: Storage>(
     storage: &'s S,
@@ -157,7 +163,7 @@ fn create_temporary<'s, S: Storage>(
     let mut tries = 0;
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = dir.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()));
+        let path = dir.join(format!("{}{number}", temporary_prefix()));
         match storage.create_new(&path, permissions) {
             Ok(file) => {
                 return Ok((

@@ -78,7 +78,7 @@ mod verify;
 mod wire;
 mod write;
 
-pub use atomic::is_temporary_name;
+pub use atomic::{is_temporary_name, temporary_prefix};
 pub use checkpoint::{Checkpoint, OpenOptions};
 pub use code::{Class, Code, Severity};
 pub use content::{Content, TensorSource};

@@ -252,6 +252,12 @@ impl Error {
         }
     }
 
+    /// The caller stopped what was under way.
+    #[must_use]
+    pub const fn cancelled() -> Self {
+        Self::Format(fold_format::Error::Cancelled)
+    }
+
     /// What is wrong with the file `path`, where that is what the error is about.
     pub(crate) fn finding(&self, path: &Path) -> Option<FindingReport> {
         match self {

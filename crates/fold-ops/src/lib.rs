@@ -54,6 +54,7 @@ pub use host::Space;
 /// The type of every moment in this crate's reports.
 pub use jiff::{SignedDuration, Timestamp};
 pub use json::Int;
+pub use new_file::abandon;
 pub use store::{
     CheckpointStore, Chosen, Fate, Latest, PruneItem, PrunePlan, PruneReport, Pruned, Retention, SCORE_KEY, Skipped,
     StoreWriter, step_of,

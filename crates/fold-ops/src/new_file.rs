@@ -14,9 +14,6 @@ use tempfile::NamedTempFile;
 
 use crate::error::{DirectoryOperation, Error};
 
-/// What a name begins with until it is the file's own.
-const PREFIX: &str = ".fold-tmp-";
-
 fn fault(operation: Operation, path: &Path, error: std::io::Error) -> Error {
     Error::Format(IoFault::new(operation, Some(path.into()), error).into())
 }
@@ -105,6 +102,21 @@ fn taken(path: &Path) -> Error {
     Error::Format(Misuse::TargetExists { path: path.into() }.into())
 }
 
+/// Removes from the directory of `target` what this process has begun to write there and not yet given its name.
+///
+/// # Errors
+/// The directory cannot be read, or a file not be removed.
+pub fn abandon(target: &Path) -> std::io::Result<()> {
+    let prefix = fold_format::temporary_prefix();
+    for entry in std::fs::read_dir(dir_of(target))? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// The directory of a file's name.
 fn dir_of(path: &Path) -> &Path {
     path.parent()
@@ -115,7 +127,8 @@ fn dir_of(path: &Path) -> &Path {
 /// A file in the directory of `path` that goes when it is dropped.
 fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX);
+    let prefix = fold_format::temporary_prefix();
+    builder.prefix(&prefix);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -155,6 +168,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = temporary(&dir.path().join("new")).unwrap();
         assert!(fold_format::is_temporary_name(file.path().file_name().unwrap()));
+    }
+
+    #[test]
+    fn what_is_abandoned_leaves_other_files_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new");
+        std::fs::write(dir.path().join(".fold-tmp-of-another"), b"").unwrap();
+        std::fs::write(dir.path().join("whole"), b"").unwrap();
+        let _begun = Pending::new(&path).unwrap();
+        abandon(&path).unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, [".fold-tmp-of-another", "whole"]);
     }
 
     #[test]

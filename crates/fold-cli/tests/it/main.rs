@@ -5,6 +5,7 @@
 mod exchange;
 mod faults;
 mod hostile;
+mod interrupted;
 mod mend;
 mod operations;
 mod outputs;

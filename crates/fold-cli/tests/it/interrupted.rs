@@ -1,0 +1,65 @@
+//! A signal to a command that writes one new file: it ends at once, and nothing is left of what it had begun.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use super::faults::signal;
+use super::{code, fold, json, stderr};
+
+/// Files of a directory.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// One tensor of 48 MiB that does not compress, as safetensors.
+fn large(path: &Path) {
+    let mut state = 1_u64;
+    let tensor = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    });
+    let tensor: Vec<u8> = tensor.take(6 << 20).flat_map(u64::to_le_bytes).collect();
+    let header = format!(
+        r#"{{"a":{{"dtype":"U8","shape":[{0}],"data_offsets":[0,{0}]}}}}"#,
+        tensor.len()
+    );
+    let len = (header.len() as u64).to_le_bytes();
+    std::fs::write(path, [&len[..], header.as_bytes(), &tensor].concat()).unwrap();
+}
+
+#[test]
+fn a_conversion_ends_at_the_first_signal_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    large(&dir.path().join("large.safetensors"));
+    for (name, exit) in [("TERM", 143), ("INT", 130)] {
+        let mut command = fold(&["convert", "large.safetensors", "new.fold", "--parity", "high", "--json"]);
+        let child = command
+            .current_dir(dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = child.spawn().unwrap();
+        // Under way: its file has been begun.
+        let start = Instant::now();
+        while names(dir.path()).len() == 1 {
+            assert!(start.elapsed() < Duration::from_secs(60), "nothing begun");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        signal(child.id(), name);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(code(&output), exit, "{}", stderr(&output));
+        let report = json(&output);
+        assert_eq!(
+            (&report["exit_code"], &report["code"]),
+            (&exit.into(), &"FOLD-E0007".into())
+        );
+        assert_eq!(names(dir.path()), ["large.safetensors"]);
+    }
+}
