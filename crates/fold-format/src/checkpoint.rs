@@ -120,7 +120,7 @@ pub(crate) struct DecodedFrame {
 pub(crate) const PARALLEL_LEN: usize = 1 << 20;
 
 /// Bytes of a chunk's content that memory is taken for at once, when all of it is read.
-const PIECE_LEN: usize = 64 << 20;
+const PIECE_LEN: usize = 8 << 20;
 
 /// What is being read, for a finding.
 #[derive(Clone, Copy)]
@@ -349,11 +349,14 @@ impl<S: ReadAt> Checkpoint<S> {
         };
         let len = usize::try_from(chunk.content_len).map_err(|_| out_of_memory())?;
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(|_| out_of_memory())?;
-        // What is only reserved costs nothing: of a chunk that is damaged, no more is taken than was whole.
+        // For a chunk that is damaged, no more memory is taken than for what was whole.
         while bytes.len() < len {
             let start = bytes.len();
-            bytes.resize(start.saturating_add(PIECE_LEN).min(len), 0);
+            let end = start.saturating_add(PIECE_LEN).min(len);
+            bytes
+                .try_reserve(end.saturating_sub(start))
+                .map_err(|_| out_of_memory())?;
+            bytes.resize(end, 0);
             let piece = bytes.get_mut(start..).unwrap_or(&mut []);
             self.read_content(reading, len_u64(start), piece)?;
         }

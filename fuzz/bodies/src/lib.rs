@@ -11,7 +11,6 @@ mod layouts;
 mod mend;
 mod mutate;
 mod random;
-mod resident;
 pub mod slow;
 mod writer;
 
@@ -26,7 +25,6 @@ pub use layouts::{Layout, layouts};
 pub use mend::{damage, repair, salvage};
 pub use mutate::{mutate, mutate_in_place, seal};
 pub use random::Random;
-pub use resident::Resident;
 pub use writer::{Bytes, Memory, writer};
 
 /// Opens any bytes, reads every tensor and chunk, and verifies them all.

@@ -8,14 +8,13 @@ const NOTED: usize = 3 << 20;
 
 /// The most memory since it was made.
 #[derive(Debug)]
-pub struct Resident {
+pub(crate) struct Resident {
     before: Option<usize>,
 }
 
 impl Resident {
     /// Begins to watch.
-    #[must_use]
-    pub fn watch() -> Self {
+    pub(crate) fn watch() -> Self {
         // 5 sets the peak to what is resident now.
         let reset = fs::write("/proc/self/clear_refs", "5");
         Self {
@@ -24,8 +23,7 @@ impl Resident {
     }
 
     /// The most bytes that were taken at once: `heap` from the allocator, or more where memory grew by much more.
-    #[must_use]
-    pub fn peak(&self, heap: usize) -> usize {
+    pub(crate) fn peak(&self, heap: usize) -> usize {
         let grown = self
             .before
             .zip(field("VmHWM:"))

@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test whose setting cannot be made has failed")]
 
+mod resident;
+
 use std::path::Path;
 
 use fold_format::v1::{self, Keys};
 use fold_format::{
-    Checkpoint, Content, Depth, Dtype, Durability, Error, Limits, OpenMode, OpenOptions, SaveOptions, TensorSource,
-    VerifyOptions, plan_repair, repair, salvage, save, verify_source,
+    Checkpoint, Content, Depth, Dtype, Durability, Encoding, Error, Limits, OpenMode, OpenOptions, SaveOptions,
+    TensorSource, VerifyOptions, plan_repair, repair, salvage, save, verify_source,
 };
-use fold_fuzz_bodies::{Layout, Memory, Resident, hostile, layouts};
+use fold_fuzz_bodies::{Layout, Memory, hostile, layouts};
 use peak_alloc::PeakAlloc;
+use resident::Resident;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -33,6 +36,23 @@ fn large_tensor() -> Vec<u8> {
     let (memory, path) = (Memory::default(), Path::new("large.fold"));
     save(&memory, path, &content, &SaveOptions::new(Durability::None)).unwrap();
     memory.get(path).unwrap()
+}
+
+/// A chunk and a tensor of 64 MiB in a file of little more than one, with a byte of every second page of it flipped.
+fn damaged_zeros() -> Vec<u8> {
+    let zeros = vec![0; 64 * MIB];
+    let tensor = TensorSource::new("tensor", Dtype::U8, &[zeros.len() as u64], &zeros).unwrap();
+    let content = Content::new().tensors("tensors", [tensor]).bytes("zeros", &zeros);
+    let (memory, path) = (Memory::default(), Path::new("zeros.fold"));
+    let options = SaveOptions::new(Durability::None).encoding(Encoding::Zstd);
+    save(&memory, path, &content, &options).unwrap();
+    let mut bytes = memory.get(path).unwrap();
+    let payload = u64::from_le_bytes(bytes[80..88].try_into().unwrap()) as usize;
+    let end = bytes.len() - payload;
+    for page in (payload + 4096..end).step_by(8192) {
+        bytes[page] ^= 0xff;
+    }
+    bytes
 }
 
 fn open(bytes: &[u8], mode: OpenMode) {
@@ -133,6 +153,14 @@ fn no_file_makes_the_reader_allocate_more_than_the_file_is_worth() {
     let checkpoint = Checkpoint::open_source(large.as_slice(), &OpenOptions::default()).unwrap();
     let seen = peak(|| drop(std::hint::black_box(checkpoint.tensor("large").unwrap())));
     assert!((7 * MIB..12 * MIB).contains(&seen), "{seen}");
+
+    // Of what is damaged, no more is taken than was whole.
+    let damaged = damaged_zeros();
+    let checkpoint = Checkpoint::open_source(damaged.as_slice(), &OpenOptions::default()).unwrap();
+    let seen = peak(|| assert!(checkpoint.chunk("zeros").is_err()));
+    assert!(seen < 12 * MIB, "{seen}");
+    let seen = peak(|| assert!(checkpoint.tensor("tensor").is_err()));
+    assert!(seen < 12 * MIB, "{seen}");
 
     let plain = layouts().into_iter().map(|Layout { name, bytes }| (0, name, bytes));
     let files = hostile()
