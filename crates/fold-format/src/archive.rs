@@ -127,7 +127,20 @@ impl<R: Read + Seek> Archive<R> {
     ///
     /// - `max`: more bytes than these are refused before any is decompressed.
     pub(crate) fn read(&mut self, at: usize, max: u64) -> Result<Vec<u8>, Fault> {
-        let mut member = self.zip.by_index(at).map_err(|error| broken(&error))?;
+        self.read_with(at, max, ZipReadOptions::new())
+    }
+
+    /// As [`Archive::read`], where a digest has spoken for the archive: a checksum of zero counts as none, since torch can be
+    /// told to write none.
+    pub(crate) fn read_digested(&mut self, at: usize, max: u64) -> Result<Vec<u8>, Fault> {
+        let entry = self.zip.by_index_data(at).map_err(|error| broken(&error))?;
+        let is_none = entry.crc32() == 0;
+        self.read_with(at, max, ZipReadOptions::new().ignore_crc32(is_none))
+    }
+
+    fn read_with(&mut self, at: usize, max: u64, options: ZipReadOptions<'_>) -> Result<Vec<u8>, Fault> {
+        let member = self.zip.by_index_with_options(at, options);
+        let mut member = member.map_err(|error| broken(&error))?;
         let size = member.size();
         if size > max {
             return Err(Fault::over("bytes of a zip member", size, max));
@@ -151,7 +164,7 @@ impl<R: Read + Seek> Archive<R> {
 impl<'a> Archive<Cursor<&'a [u8]>> {
     /// A member's bytes: borrowed where they are stored without compression.
     ///
-    /// - `whole`: the archive's bytes. A checksum of zero counts as none: torch can be told to write none.
+    /// - `whole`: the archive's bytes, for which a digest has spoken: see [`Archive::read_digested`].
     pub(crate) fn view(&mut self, whole: &'a [u8], at: usize, max: u64) -> Result<Cow<'a, [u8]>, Fault> {
         let options = ZipReadOptions::new().ignore_crc32(true);
         let member = self
@@ -160,7 +173,7 @@ impl<'a> Archive<Cursor<&'a [u8]>> {
             .map_err(|error| broken(&error))?;
         if member.compression() != CompressionMethod::Stored || member.encrypted() {
             drop(member);
-            return Ok(Cow::Owned(self.read(at, max)?));
+            return Ok(Cow::Owned(self.read_digested(at, max)?));
         }
         let range = member
             .data_start()
@@ -226,6 +239,33 @@ mod tests {
             archive.read(1, 4999),
             Err(Fault::OverLimit { value: 5000, .. })
         ));
+    }
+
+    #[test]
+    fn a_checksum_of_zero_is_none_where_a_digest_has_spoken() {
+        let mut bytes = archive(&[
+            ("a", b"stored", CompressionMethod::Stored),
+            ("b", &[7; 5000], CompressionMethod::Deflated),
+        ]);
+        for (signature, crc) in [(b"PK\x01\x02", 16), (b"PK\x03\x04", 14)] {
+            for at in 0..bytes.len() - 4 {
+                if bytes[at..].starts_with(signature) {
+                    bytes[at + crc..at + crc + 4].fill(0);
+                }
+            }
+        }
+        let mut archive = Archive::open(Cursor::new(bytes.as_slice())).unwrap();
+        for (at, content) in [(0, b"stored".to_vec()), (1, vec![7; 5000])] {
+            assert_eq!(archive.read_digested(at, 5000).unwrap(), content);
+            assert_eq!(*archive.view(&bytes, at, 5000).unwrap(), content);
+            assert!(matches!(archive.read(at, 5000), Err(Fault::Zip { .. })));
+        }
+        // One that is not zero is checked all the same.
+        let at = bytes.windows(6).position(|bytes| bytes == b"stored").unwrap();
+        let mut altered = self::archive(&[("a", b"stored", CompressionMethod::Stored)]);
+        altered[at] ^= 1;
+        let mut archive = Archive::open(Cursor::new(altered.as_slice())).unwrap();
+        assert!(matches!(archive.read_digested(0, 5000), Err(Fault::Zip { .. })));
     }
 
     #[test]

@@ -176,12 +176,12 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
         .ok_or(layout("it has no data.pkl"))?
         .to_owned();
     if let Some(order) = archive.find(&format!("{root}/byteorder"))
-        && archive.read(order, 16)? != b"little"
+        && archive.read_digested(order, 16)? != b"little"
     {
         return Err(layout("its byte order is not little"));
     }
     let pickle = archive.find(&format!("{root}/data.pkl"));
-    let pickle = archive.read(pickle.ok_or(layout("it has no data.pkl"))?, MAX_PICKLE_BYTES)?;
+    let pickle = archive.read_digested(pickle.ok_or(layout("it has no data.pkl"))?, MAX_PICKLE_BYTES)?;
     let (made, top) = unpickle(&pickle)?;
     let Node::Dict(entries) = top else {
         return Err(layout("the pickle is no dict"));
