@@ -3,15 +3,17 @@
 //! The pickle is read by a restricted unpickler that knows tensors and plain values and runs nothing.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+mod marked;
 mod pickle;
 mod save;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Read, Seek};
 use std::ops::Range;
 
+use self::marked::{DICT, MARK, ORDERED_DICT, TUPLE, mark};
 use self::pickle::{MAX_KEY_LEN, Node, Unpickled, View, unpickle};
 use crate::archive::Archive;
 use crate::dtype::{Dtype, Shape};
@@ -21,17 +23,24 @@ use crate::wire::len_u64;
 
 pub use save::{save, save_to};
 
+/// The key of the tensors.
+const STATE_DICT: &str = "state_dict";
+
 /// The longest pickle that is read.
 const MAX_PICKLE_BYTES: u64 = 256 << 20;
 
-/// How deep the values of a configuration may be nested.
-const MAX_DEPTH: u32 = 64;
+/// How deep the values of a configuration may be nested, as JSON: less than its parser allows, since they are packed into
+/// other values.
+const MAX_DEPTH: u32 = 100;
 
 /// How often the bytes of a tensor may exceed those of its archive: views may show one element many times.
 const MAX_EXPANSION: u64 = 16;
 
 /// How often the values beside the tensors may exceed the pickle.
 const PLAIN_EXPANSION: usize = 8;
+
+/// What a value that has to be marked costs beyond the value itself.
+const MARK_COST: usize = 4;
 
 /// Bytes of tensors that are always allowed.
 const FREE_BYTES: u64 = 1 << 20;
@@ -42,7 +51,17 @@ const FREE_BYTES: u64 = 1 << 20;
 pub struct TorchState<'a> {
     /// The state_dict, row-major; borrowed where a storage holds the tensor as it is.
     pub tensors: Vec<Array<'a>>,
-    /// The other keys, for example `config`, `mode`, `step_id`.
+    /// The other keys, for example `config`, `mode`, `step_id`. What JSON has no form for stands under one reserved key,
+    /// from where [`save`] writes it back as what it was:
+    ///
+    /// | Python | JSON |
+    /// |---|---|
+    /// | `(1, "a")` | `{"__python__": ["tuple", 1, "a"]}` |
+    /// | `{1: "a", "1": "b"}` | `{"__python__": ["dict", 1, "a", "1", "b"]}`, keys and values by turns |
+    /// | `OrderedDict(a=1)` | `{"__python__": ["ordered_dict", "a", 1]}` |
+    /// | `{"__python__": 1}` | `{"__python__": ["dict", "__python__", 1]}` |
+    ///
+    /// Other dicts with keys that are text are objects, lists are arrays.
     pub others: Vec<(Box<str>, Value)>,
 }
 
@@ -189,28 +208,26 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
     let mut state = None;
     let mut others = Vec::new();
     let mut budget = pickle.len().saturating_mul(PLAIN_EXPANSION);
-    for &(key, value) in made.entries(entries) {
+    for (key, value) in distinct(&made, made.entries(entries), &mut budget)? {
         let Node::Text(key) = key else {
             return Err(layout("a key is no text"));
         };
         match value {
-            Node::Ordered(tensors) | Node::Dict(tensors) if key == "state_dict" => state = Some(tensors),
+            Node::Ordered(tensors) | Node::Dict(tensors) if key == STATE_DICT => state = Some(tensors),
+            _ if key == STATE_DICT => return Err(layout("its state_dict is no dict")),
             _ => others.push((key.into(), plain(&made, value, 0, &mut budget)?)),
         }
     }
     let state = made.entries(state.ok_or(layout("it has no state_dict"))?);
-    let mut seen = HashSet::with_capacity(state.len());
+    let mut places = HashMap::with_capacity(state.len());
     let mut left = len.saturating_mul(MAX_EXPANSION).saturating_add(FREE_BYTES);
-    let mut tensors = Vec::with_capacity(state.len());
+    let mut tensors: Vec<Tensor> = Vec::with_capacity(state.len());
     let mut member = format!("{root}/data/");
     let folder_len = member.len();
     for &(name, value) in state {
         let (Node::Text(name), Node::Tensor(view)) = (name, value) else {
             return Err(layout("the state_dict holds more than tensors under names"));
         };
-        if !seen.insert(name) {
-            return Err(layout("two tensors have the same name"));
-        }
         let outside = || Fault::TensorBounds { tensor: name.into() };
         let view = made.tensor(view).ok_or_else(outside)?;
         let key = view.storage.key;
@@ -223,7 +240,12 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
         left = left
             .checked_sub(tensor.len)
             .ok_or_else(|| Fault::over("bytes of all tensors", tensor.len, left))?;
-        tensors.push(tensor);
+        // As in Python, a name that is set twice keeps its place and has its last value.
+        let place = *places.entry(name).or_insert(tensors.len());
+        match tensors.get_mut(place) {
+            Some(before) => *before = tensor,
+            None => tensors.push(tensor),
+        }
     }
     Ok(Described { tensors, others })
 }
@@ -304,52 +326,131 @@ fn materialise<'a>(tensor: &Tensor, storage: &'a [u8]) -> Option<Cow<'a, [u8]>> 
     Some(Cow::Owned(bytes))
 }
 
-/// A plain value of the pickle; tuples become arrays, keys that are no text their text.
+/// A key of a dict, equal to another where Python says so.
+#[derive(PartialEq, Eq, Hash)]
+enum Key<'a> {
+    None,
+    /// An integer, a truth value, or a float that is one: 1, True and 1.0 are one key.
+    Number(i128),
+    Float(u64),
+    Text(&'a str),
+    Tuple(Vec<Self>),
+}
+
+/// What a key is to a dict. None where it is equal to no key, since there is a NaN in it.
+fn hashed<'a>(made: &Unpickled<'a>, node: Node<'a>, depth: u32, budget: &mut usize) -> Result<Option<Key<'a>>, Fault> {
+    spend(budget, 1)?;
+    Ok(Some(match node {
+        Node::None => Key::None,
+        Node::Bool(value) => Key::Number(value.into()),
+        Node::Text(text) => Key::Text(text),
+        Node::Float(value) if value.is_nan() => return Ok(None),
+        // Its decimal digits are exact.
+        Node::Float(value) => match format!("{value}").parse() {
+            Ok(number) => Key::Number(number),
+            Err(_) => Key::Float(value.to_bits()),
+        },
+        Node::Tuple(items) if depth < MAX_DEPTH => {
+            let items = made.items(items).iter();
+            let keys = items.map(|&item| hashed(made, item, depth.saturating_add(1), budget));
+            return Ok(keys.collect::<Result<Option<_>, _>>()?.map(Key::Tuple));
+        }
+        _ => Key::Number(node.integer().ok_or(Fault::TorchLayout {
+            what: "a key is no plain value",
+        })?),
+    }))
+}
+
+/// The entries of a dict as Python has them: a key that is set twice keeps its place and has its last value.
+fn distinct<'a>(
+    made: &Unpickled<'a>,
+    entries: &[(Node<'a>, Node<'a>)],
+    budget: &mut usize,
+) -> Result<Vec<(Node<'a>, Node<'a>)>, Fault> {
+    let mut kept: Vec<(Node<'a>, Node<'a>)> = Vec::with_capacity(entries.len());
+    let mut places = HashMap::with_capacity(entries.len());
+    for &(key, value) in entries {
+        let place = match hashed(made, key, 0, budget)? {
+            Some(key) => *places.entry(key).or_insert(kept.len()),
+            None => kept.len(),
+        };
+        match kept.get_mut(place) {
+            Some((_, before)) => *before = value,
+            None => kept.push((key, value)),
+        }
+    }
+    Ok(kept)
+}
+
+/// Takes from what may still be copied: a pickle can say one value many times over.
+fn spend(budget: &mut usize, cost: usize) -> Result<(), Fault> {
+    let rest = budget.checked_sub(cost);
+    *budget = rest.ok_or(Fault::over("copies of a pickle's values", 1, 0))?;
+    Ok(())
+}
+
+/// A plain value of the pickle; what JSON has no form for is marked, as [`TorchState::others`] says.
 ///
-/// - `budget`: how many values and bytes of text may still be copied. A pickle can say one value many times over.
+/// - `budget`: how many values and bytes of text may still be copied.
 fn plain(made: &Unpickled<'_>, node: Node<'_>, depth: u32, budget: &mut usize) -> Result<Value, Fault> {
-    let over = |limit, max: u64| Fault::over(limit, max.saturating_add(1), max);
-    let mut spend = |cost: usize| {
-        *budget = budget.checked_sub(cost).ok_or(over("copies of a pickle's values", 0))?;
-        Ok::<(), Fault>(())
-    };
-    spend(1)?;
-    if let Node::Text(text) = node {
-        spend(text.len())?;
-    }
+    spend(budget, 1)?;
     if depth >= MAX_DEPTH {
-        return Err(over("depth of a pickle", u64::from(MAX_DEPTH)));
+        let max = u64::from(MAX_DEPTH);
+        return Err(Fault::over("depth of a pickle", max.saturating_add(1), max));
     }
-    let deeper = depth.saturating_add(1);
-    let digits = |node: Node<'_>| -> Option<Box<str>> { Some(node.integer()?.to_string().into()) };
-    let mut array = |items: &[Node<'_>]| {
-        let values = items.iter().map(|&item| plain(made, item, deeper, budget));
-        Ok::<_, Fault>(Value::Array(values.collect::<Result<_, _>>()?))
-    };
+    let (deeper, marked) = (depth.saturating_add(1), depth.saturating_add(2));
     Ok(match node {
         Node::None => Value::Null,
         Node::Bool(value) => Value::Bool(value),
-        Node::Int(_) | Node::Long(_) => Value::Int(digits(node).unwrap_or_default()),
+        Node::Int(_) | Node::Long(_) => {
+            let digits = node.integer().map(|integer| integer.to_string());
+            Value::Int(digits.unwrap_or_default().into())
+        }
         Node::Float(value) => Value::Float(value),
-        Node::Text(text) => Value::String(text.into()),
-        Node::Tuple(items) => array(made.items(items))?,
-        Node::List(id) => array(made.list(id))?,
+        Node::Text(text) => {
+            spend(budget, text.len())?;
+            Value::String(text.into())
+        }
+        Node::Tuple(items) => {
+            spend(budget, MARK_COST)?;
+            let items = made.items(items).iter().map(|&item| plain(made, item, marked, budget));
+            mark(TUPLE, items.collect::<Result<_, _>>()?)
+        }
+        Node::List(id) => {
+            let items = made.list(id).iter().map(|&item| plain(made, item, deeper, budget));
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
         Node::Dict(id) | Node::Ordered(id) => {
-            let entries = made.entries(id);
-            let mut object = Vec::with_capacity(entries.len());
-            for &(key, value) in entries {
-                let key = match key {
-                    Node::Text(text) => text.into(),
-                    _ => digits(key).ok_or(Fault::TorchLayout {
-                        what: "a key is no text",
-                    })?,
-                };
-                *budget = budget
-                    .checked_sub(key.len())
-                    .ok_or(over("copies of a pickle's values", 0))?;
-                object.push((key, plain(made, value, deeper, budget)?));
+            let entries = distinct(made, made.entries(id), budget)?;
+            let is_object = matches!(node, Node::Dict(_))
+                && entries.iter().all(|(key, _)| matches!(key, Node::Text(_)))
+                && !matches!(entries.as_slice(), [(Node::Text(MARK), _)]);
+            match is_object {
+                true => {
+                    let mut object = Vec::with_capacity(entries.len());
+                    for (key, value) in entries {
+                        if let Node::Text(key) = key {
+                            spend(budget, key.len())?;
+                            object.push((key.into(), plain(made, value, deeper, budget)?));
+                        }
+                    }
+                    Value::Object(object)
+                }
+                false => {
+                    spend(budget, MARK_COST)?;
+                    let mut by_turns = Vec::with_capacity(entries.len().saturating_mul(2));
+                    for (key, value) in entries {
+                        by_turns.push(plain(made, key, marked, budget)?);
+                        by_turns.push(plain(made, value, marked, budget)?);
+                    }
+                    let kind = if matches!(node, Node::Dict(_)) {
+                        DICT
+                    } else {
+                        ORDERED_DICT
+                    };
+                    mark(kind, by_turns)
+                }
             }
-            Value::Object(object)
         }
         Node::Global(_) | Node::Storage(_) | Node::Tensor(_) => {
             return Err(Fault::TorchLayout {

@@ -5,6 +5,8 @@ use std::io::{self, Cursor, Seek, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use super::STATE_DICT;
+use super::marked::{Marked, marked};
 use crate::content::TensorSource;
 use crate::dtype::Dtype;
 use crate::interchange::{Array, Fault};
@@ -33,10 +35,11 @@ const fn storage(dtype: Dtype) -> Option<&'static str> {
 
 /// A state as the bytes of a `TSAV` chunk. The same state gives the same bytes.
 ///
-/// - `others`: what stands beside the `state_dict`, in their order.
+/// - `others`: what stands beside the `state_dict`, in their order, marked as [`TorchState::others`](super::TorchState::others)
+///   says.
 ///
 /// # Errors
-/// [`Fault::TorchDtype`] for u16, u32 and u64, [`Fault::TorchLayout`] for what a zip archive cannot hold.
+/// [`Fault::TorchDtype`] for u16, u32 and u64, [`Fault::TorchLayout`] for what a zip archive or Python cannot hold.
 pub fn save(tensors: &[Array<'_>], others: &[(Box<str>, Value)]) -> Result<Vec<u8>, Fault> {
     let unheld = |_| Fault::TorchLayout {
         what: "a zip archive cannot hold it",
@@ -70,9 +73,14 @@ pub fn save_to(
 }
 
 fn pickled(tensors: &[TensorSource<'_>], others: &[(Box<str>, Value)]) -> Result<Vec<u8>, Fault> {
+    if others.iter().any(|(key, _)| &**key == STATE_DICT) {
+        return Err(Fault::TorchLayout {
+            what: "what stands beside the state_dict is called as it is",
+        });
+    }
     let mut pickle = Pickler { out: vec![0x80, 2] };
     pickle.out.extend_from_slice(b"}(");
-    pickle.text("state_dict");
+    pickle.text(STATE_DICT);
     pickle.ordered_dict();
     pickle.out.push(b'(');
     for (key, tensor) in tensors.iter().enumerate() {
@@ -202,19 +210,42 @@ impl Pickler {
             }
             Value::String(text) => self.text(text),
             Value::Array(items) => {
-                self.out.extend_from_slice(b"](");
-                items.iter().try_for_each(|item| self.value(item))?;
-                self.out.push(b'e');
+                self.out.push(b']');
+                self.values(items, b'e')?;
             }
-            Value::Object(entries) => {
-                self.out.extend_from_slice(b"}(");
-                for (key, value) in entries {
-                    self.text(key);
-                    self.value(value)?;
+            Value::Object(entries) => match marked(entries) {
+                None => {
+                    self.out.extend_from_slice(b"}(");
+                    for (key, value) in entries {
+                        self.text(key);
+                        self.value(value)?;
+                    }
+                    self.out.push(b'u');
                 }
-                self.out.push(b'u');
-            }
+                Some(Ok(Marked::Tuple(items))) => self.values(items, b't')?,
+                Some(Ok(Marked::Dict(by_turns))) => {
+                    self.out.push(b'}');
+                    self.values(by_turns, b'u')?;
+                }
+                Some(Ok(Marked::Ordered(by_turns))) => {
+                    self.ordered_dict();
+                    self.values(by_turns, b'u')?;
+                }
+                Some(Err(())) => {
+                    return Err(Fault::TorchLayout {
+                        what: "under __python__ is no value of Python",
+                    });
+                }
+            },
         }
+        Ok(())
+    }
+
+    /// Values behind a mark, and the instruction that takes them.
+    fn values(&mut self, values: &[Value], taken_by: u8) -> Result<(), Fault> {
+        self.out.push(b'(');
+        values.iter().try_for_each(|value| self.value(value))?;
+        self.out.push(taken_by);
         Ok(())
     }
 }
@@ -262,5 +293,147 @@ mod tests {
         assert_eq!(save(&tensors, &others).unwrap(), bytes);
         let refused = save(&[array("u", Dtype::U32, &[1], 0)], &[]);
         assert!(matches!(refused, Err(Fault::TorchDtype { .. })));
+    }
+
+    /// A file of torch with this pickle and no tensors.
+    fn pickle(pickle: &[u8]) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        archive(&mut bytes, pickle, &[]).unwrap();
+        bytes.into_inner()
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        let mut pickler = Pickler { out: Vec::new() };
+        pickler.text(text);
+        pickler.out
+    }
+
+    /// `{"state_dict": OrderedDict(), "config": <config>}`
+    fn with_config(config: &[u8]) -> Vec<u8> {
+        let state = [&text("state_dict")[..], b"ccollections\nOrderedDict\n)R"].concat();
+        pickle(&[b"\x80\x02}(", &state[..], &text("config"), config, b"u."].concat())
+    }
+
+    /// What JSON has no form for, as pickles and marked.
+    fn of_python() -> Vec<(Vec<u8>, &'static str)> {
+        let entry = |key: &[u8], value: &str| [key, &text(value)].concat();
+        let (one, text_one) = (b"K\x01".as_slice(), text("1"));
+        vec![
+            (b"K\x01K\x02\x86".to_vec(), r#"{"__python__":["tuple",1,2]}"#),
+            (b")".to_vec(), r#"{"__python__":["tuple"]}"#),
+            (
+                [b"}(", &entry(one, "a")[..], &entry(&text_one, "b"), b"u"].concat(),
+                r#"{"__python__":["dict",1,"a","1","b"]}"#,
+            ),
+            (
+                // 1, True and 1.0 are one key, "1" is another; of each the last value counts.
+                [
+                    b"}(",
+                    &entry(one, "a")[..],
+                    &entry(&text_one, "b"),
+                    &entry(b"\x88", "c"),
+                    &entry(&text_one, "d"),
+                    &entry(b"G\x3f\xf0\0\0\0\0\0\0", "e"),
+                    b"u",
+                ]
+                .concat(),
+                r#"{"__python__":["dict",1,"e","1","d"]}"#,
+            ),
+            (
+                [b"}(", &entry(&text_one, "a")[..], &entry(&text_one, "b"), b"u"].concat(),
+                r#"{"1":"b"}"#,
+            ),
+            (
+                [
+                    b"}(",
+                    &entry(b"N", "a")[..],
+                    &entry(b"G\x3f\xf8\0\0\0\0\0\0", "b"),
+                    &entry(b"K\x01\x89\x86", "c"),
+                    b"u",
+                ]
+                .concat(),
+                r#"{"__python__":["dict",null,"a",1.5,"b",{"__python__":["tuple",1,false]},"c"]}"#,
+            ),
+            (
+                [b"ccollections\nOrderedDict\n)R(", &entry(&text("k"), "a")[..], b"u"].concat(),
+                r#"{"__python__":["ordered_dict","k","a"]}"#,
+            ),
+            (
+                [b"}(", &entry(&text("__python__"), "a")[..], b"u"].concat(),
+                r#"{"__python__":["dict","__python__","a"]}"#,
+            ),
+            (b"}".to_vec(), "{}"),
+            (b"]".to_vec(), "[]"),
+        ]
+    }
+
+    #[test]
+    fn values_of_python_that_json_lacks_go_round() {
+        for (pickled, marked) in of_python() {
+            let first = with_config(&pickled);
+            let state = read(&first).unwrap();
+            let config = state.other("config").unwrap();
+            assert_eq!(config.print(json::Form::Stored), marked);
+            // The metadata of other formats hold the text.
+            assert_eq!(json::parse(marked.as_bytes()).as_ref(), Ok(config));
+            let again = save(&state.tensors, &state.others).unwrap();
+            assert_eq!(read(&again).unwrap().others, state.others, "{marked}");
+        }
+        for unhashable in [b"}(]K\x01u".as_slice(), b"}(]\x85K\x01u", b"}(}K\x01u"] {
+            assert!(matches!(read(&with_config(unhashable)), Err(Fault::TorchLayout { .. })));
+        }
+        let tuples = |depth: usize| with_config(&[b")", &b"\x85".repeat(depth)[..]].concat());
+        assert!(read(&tuples(49)).is_ok());
+        assert!(matches!(read(&tuples(50)), Err(Fault::OverLimit { .. })));
+    }
+
+    #[test]
+    fn what_is_no_value_of_python_is_refused() {
+        for wrong in [
+            r#"{"config":{"__python__":1}}"#,
+            r#"{"config":{"__python__":["set",1]}}"#,
+            r#"{"config":{"__python__":["dict",1]}}"#,
+            r#"{"config":{"__python__":["dict",[],1]}}"#,
+            r#"{"state_dict":{}}"#,
+        ] {
+            let others = json::parse(wrong.as_bytes()).unwrap();
+            let saved = save(&[], others.as_object().unwrap());
+            assert!(matches!(saved, Err(Fault::TorchLayout { .. })), "{wrong}");
+        }
+        let two = json::parse(br#"{"config":{"__python__":["set"],"b":1}}"#).unwrap();
+        assert!(save(&[], two.as_object().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn of_a_name_that_is_set_twice_the_last_tensor_counts() {
+        let array = |name: &'static str, fill: u8| Array {
+            name: name.into(),
+            dtype: Dtype::U8,
+            shape: Shape::new(&[1]).unwrap(),
+            bytes: vec![fill].into(),
+        };
+        let tensors = [array("a", 1), array("b", 2), array("a", 3)];
+        let saved = save(&tensors, &[]).unwrap();
+        assert_eq!(read(&saved).unwrap().tensors, [array("a", 3), array("b", 2)]);
+        // As of a whole state_dict.
+        let twice = [&text("state_dict")[..], b"K\x01", &text("state_dict"), b"}"].concat();
+        assert!(read(&pickle(&[b"\x80\x02}(", &twice[..], b"u."].concat())).is_ok());
+    }
+
+    /// `torch.serialization.set_crc32_options(False)`
+    #[test]
+    fn a_state_without_checksums_is_read() {
+        let others = json::parse(br#"{"mode":"online"}"#).unwrap();
+        let mut bytes = save(&[], others.as_object().unwrap()).unwrap();
+        let before = read(&bytes).unwrap().others;
+        for (signature, crc) in [(b"PK\x01\x02", 16), (b"PK\x03\x04", 14)] {
+            for at in 0..bytes.len() - 4 {
+                if bytes[at..].starts_with(signature) {
+                    bytes[at + crc..at + crc + 4].fill(0);
+                }
+            }
+        }
+        assert_eq!(read(&bytes).unwrap().others, before);
+        assert_eq!(super::super::check(Cursor::new(&bytes), bytes.len() as u64), Ok(0));
     }
 }
