@@ -5,7 +5,9 @@
 Needs the packages of requirements.txt. Exit code 0: everything came back bit for bit; 77: packages are missing.
 """
 
+import io
 import json
+from collections import OrderedDict
 
 from common import *
 
@@ -25,7 +27,46 @@ def assert_is_the_neuron(path, first, kind, wanted, what):
             assert read[name] == payload, f"{what}: chunk {name}"
 
 
+def typed(value):
+    """A value with the types in it: for Python an OrderedDict equals a dict, True equals 1, and NaN nothing."""
+    name = type(value).__name__
+    if isinstance(value, dict):
+        return name, [(typed(key), typed(item)) for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return name, [typed(item) for item in value]
+    return name, repr(value)
+
+
+def configuration(folder):
+    """What JSON has no form for comes back to PyFolds as what it was."""
+    config = {
+        1: "a",
+        "1": "b",
+        1.5: -0.0,
+        (1, None): (2.5, [True, ()]),
+        "ordered": OrderedDict(b=1, a=float("nan")),
+        "reserved": [{"__python__": ["tuple", 1]}, {"non_finite": float("inf")}],
+        "numbers": {-(1 << 63): 1 << 100},
+    }
+    state = {"state_dict": OrderedDict(a=torch.ones(2)), "config": config, "mode": "online", "step_id": 3}
+    saved, first = io.BytesIO(), folder / "configuration.fold"
+    torch.save(state, saved)
+    with foldio.FoldWriter(str(first)) as writer:
+        writer.add_chunk("torch_state", "TSAV", saved.getvalue())
+        writer.finalize({})
+    for way in ("configuration-2.fold", "configuration.safetensors"):
+        back = folder / f"{way}.back"
+        fold("convert", first, folder / way)
+        fold("convert", folder / way, back, "--to", "v1")
+        with foldio.FoldReader(str(back)) as reader:
+            found = reader.read_torch("torch_state")
+        for key in ("config", "mode", "step_id"):
+            assert typed(found[key]) == typed(state[key]), f"{way}: {found[key]}"
+    print("configuration: tuples, ordered dicts and keys of any type came back as what they were")
+
+
 with scratch() as folder:
+    configuration(folder)
     for kind in (MPJRDNeuron, MPJRDNeuronAdvanced):
         saved = neuron(kind)
         wanted = saved.state_dict()

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fold_format::interchange;
 use fold_format::seal::KeyFault;
 use fold_format::{Class, Dtype, Escaped, Shape};
 
@@ -91,6 +92,24 @@ pub enum Error {
     LossyRefused {
         /// What would be lost.
         what: Box<str>,
+    },
+    /// The target of a conversion cannot hold something, whatever may be lost.
+    #[error("{code} {class}: {what}; {instead}", code = self.code(), class = self.class())]
+    Unheld {
+        /// What it is.
+        what: Box<str>,
+        /// What to do instead.
+        instead: Box<str>,
+    },
+    /// A chunk is whole, and its content is not read here.
+    #[error("{}: {code} {class}: chunk {} is whole and is not read: {fault}", shown(.path), Escaped(.chunk), code = self.code(), class = self.class())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The chunk.
+        chunk: Box<str>,
+        /// What is refused.
+        fault: Box<interchange::Fault>,
     },
     /// A setting of a command that does not go with the file it is for.
     #[error("{code} {class}: {what}", code = self.code(), class = self.class())]
@@ -240,7 +259,12 @@ impl Error {
             Self::ScrubState { .. } => Code::ScrubState,
             Self::LastValid { .. } => Code::LastValid,
             Self::SourceDamaged { .. } => Code::SourceDamaged,
-            Self::LossyRefused { .. } => Code::LossyRefused,
+            Self::LossyRefused { .. } | Self::Unheld { .. } => Code::LossyRefused,
+            // Its digests match: the bytes are those that were written.
+            Self::Content { fault, .. } => match fault.code() {
+                fold_format::Code::BrokenContent => Code::Format(fold_format::Code::ForeignContent),
+                code => code.into(),
+            },
             Self::Setting { .. } => Code::BadConfiguration,
             Self::ReadBack { .. } => Code::Internal,
             Self::NotSealed { .. } => Code::Format(fold_format::Code::NotSealed),
@@ -287,6 +311,7 @@ impl Error {
                 exit @ (ExitCode::Absent | ExitCode::Newer | ExitCode::Io) => exit,
                 _ => self.code().exit(),
             },
+            Self::Content { .. } => ExitCode::Refused,
             _ => self.code().exit(),
         }
     }

@@ -131,7 +131,8 @@ fn check_reader<R: Read + Seek>(ctype: &str, mut reader: R, len: u64, max_bytes:
 pub struct Located {
     /// Each tensor's name, dtype and shape, and the range of its row-major bytes in the file.
     pub tensors: Vec<(Box<str>, Dtype, Shape, Range<u64>)>,
-    /// What stands beside the tensors of a saved state, for example `config`.
+    /// What stands beside the tensors: in a saved state as in [`TorchState::others`], in safetensors the texts of
+    /// `__metadata__`.
     pub others: Vec<(Box<str>, Value)>,
 }
 
@@ -169,9 +170,10 @@ pub(crate) fn locate<S: ReadAt + ?Sized>(
                 let end = entry.offset.saturating_add(entry.len);
                 (entry.name, entry.dtype, entry.shape, in_file(&(entry.offset..end)))
             });
+            let texts = header.metadata.iter();
             Ok(Some(Located {
                 tensors: tensors.collect(),
-                others: Vec::new(),
+                others: texts.map(|(key, text)| (key.clone(), Value::from(&**text))).collect(),
             }))
         }
         _ => Ok(None),

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fold_format::interchange::{Fault, npy, npz, safetensors};
+use fold_format::interchange::{npy, npz, safetensors};
+use fold_format::json::Value;
 use fold_format::v1::{Compression, Keys, Protection};
 use fold_format::{Durability, Escaped, Existing, SaveOptions};
 use serde::Serialize;
 
-use super::document::{Body, CHUNK, Document, FOLD};
+use super::document::{Body, Document, Part};
 use super::neurons::{self, StateForm, StateReport};
 use super::tensor::{Bytes, Tensor, same_bytes};
 use super::{envelope, version_1, version_2};
@@ -168,7 +169,10 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
         None => None,
     };
     let tensors = document.tensors().count() as u64;
-    let losses = losses(&document, to, options.lossy)?;
+    if to != Target::Version1 {
+        unique(&document)?;
+    }
+    let losses = losses(&document, to, options)?;
     match to {
         Target::Version2 => {
             let save = options.version_2.clone().existing(Existing::Replace);
@@ -180,7 +184,7 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
         Target::Safetensors => pending.fill(|out| {
             let sources: Result<Vec<_>, _> = document.tensors().map(|tensor| tensor.source(&tensor.name)).collect();
             let sources = sources?;
-            let texts = texts(&document);
+            let texts = envelope::texts(&document)?;
             let texts: Vec<_> = texts.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
             safetensors::write_sources(out, &sources, &texts).map_err(|error| unwritten(&error))
         })?,
@@ -198,7 +202,7 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
     let expected = if gathered { whole } else { document };
     // The temporary file goes with `pending` when this fails.
     let read = Document::load(pending.path(), &Keys::new())?;
-    if !holds(&read, &expected, to)? {
+    if !holds(&read, &expected, to, options.protection)? {
         return Err(Error::ReadBack { path: output.into() });
     }
     let bytes = pending.publish()?;
@@ -220,24 +224,65 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
 
 fn unwritten(error: &io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::InvalidInput => Error::Format(Fault::from_write(error).into()),
+        io::ErrorKind::InvalidInput => Error::Unheld {
+            what: error.to_string().into(),
+            instead: "another target may take it".into(),
+        },
         kind => Error::Format(fold_format::IoFault::new(fold_format::Operation::Write, None, kind.into()).into()),
     }
 }
 
+/// No two tensors have the same name: what chunks keep apart, one table of names does not.
+fn unique(document: &Document) -> Result<(), Error> {
+    let mut chunks: HashMap<&str, &str> = HashMap::new();
+    for part in &document.parts {
+        let Body::Tensors { tensors, .. } = &part.body else {
+            continue;
+        };
+        for tensor in tensors {
+            if let Some(other) = chunks.insert(&tensor.name, &part.name) {
+                let [name, first, second] = [&tensor.name, other, &part.name].map(Escaped);
+                return Err(Error::Unheld {
+                    what: format!("two tensors would be called {name}: of chunk {first} and of chunk {second}").into(),
+                    instead: "version 1 keeps them apart, and `fold extract --chunk` takes one chunk out".into(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What the target will not have.
-fn losses(document: &Document, to: Target, policy: Lossy) -> Result<Vec<Loss>, Error> {
+fn losses(document: &Document, to: Target, options: &ConvertOptions) -> Result<Vec<Loss>, Error> {
     let mut losses = Vec::new();
     let drop = |what: String| Loss {
         code: Code::MetadataDropped,
         what,
     };
+    if to == Target::Version1 {
+        losses.extend(
+            version_1::metadata(document, options.protection)
+                .1
+                .into_iter()
+                .map(drop),
+        );
+        let parts = document.parts.iter().filter(|part| !version_1::keeps_others(part));
+        losses.extend(parts.map(|part| drop(beside(part))));
+    }
+    if let Some(chunk) = &document.unread_metadata
+        && matches!(to, Target::Version1 | Target::Version2)
+    {
+        let chunk = Escaped(chunk);
+        losses.push(drop(format!(
+            "the metadata: they are no JSON that is read here, and kept as chunk {chunk}"
+        )));
+    }
     if matches!(to, Target::Safetensors | Target::Npz) {
         for part in &document.parts {
             let name = Escaped(&part.name);
             match &part.body {
                 Body::Tensors { others, .. } if to == Target::Npz && !others.is_empty() => {
-                    losses.push(drop(format!("what stands beside the tensors of chunk {name}")));
+                    losses.push(drop(beside(part)));
                 }
                 Body::Text(_) if to == Target::Npz => losses.push(drop(format!("chunk {name}, which is text"))),
                 Body::Bytes(_) => losses.push(drop(format!("chunk {name}, which is bytes"))),
@@ -261,59 +306,157 @@ fn losses(document: &Document, to: Target, policy: Lossy) -> Result<Vec<Loss>, E
         }
     }
     match losses.iter().find(|loss| loss.code == Code::LossyRefused) {
-        Some(loss) if policy == Lossy::Deny => Err(Error::LossyRefused {
+        Some(loss) if options.lossy == Lossy::Deny => Err(Error::LossyRefused {
             what: format!("{} would lose {}", to.as_str(), loss.what).into(),
         }),
         _ => Ok(losses),
     }
 }
 
-/// What safetensors keeps as text: what [`envelope::pack`] gives, and the chunks that are text.
-fn texts(document: &Document) -> Vec<(String, String)> {
-    let mut texts = vec![
-        ("format".to_owned(), "fold".to_owned()),
-        (FOLD.to_owned(), envelope::pack(document)),
-    ];
-    for part in &document.parts {
-        if let Body::Text(text) = &part.body {
-            texts.push((format!("{CHUNK}{}", part.name), text.clone()));
-        }
-    }
-    texts
+fn beside(part: &Part) -> String {
+    format!("what stands beside the tensors of chunk {}", Escaped(&part.name))
 }
 
 /// Whether what was read back is what was to be written, as far as the target can hold it.
-fn holds(read: &Document, written: &Document, to: Target) -> Result<bool, Error> {
-    let mut left: HashMap<&str, &Tensor> = read.tensors().map(|tensor| (tensor.name.as_str(), tensor)).collect();
-    for tensor in written.tensors() {
-        let Some(read) = left.remove(&*tensor.name) else {
-            return Ok(false);
-        };
+fn holds(read: &Document, written: &Document, to: Target, protection: Protection) -> Result<bool, Error> {
+    if to == Target::Npz {
+        let [read, written] = [read, written].map(|document| document.tensors().collect::<Vec<_>>());
+        return same_tensors(&read, &written, to);
+    }
+    let is_held = |part: &&Part| !(to == Target::Safetensors && matches!(part.body, Body::Bytes(_)));
+    let parts: Vec<&Part> = written.parts.iter().filter(is_held).collect();
+    // A container sorts its chunks; a document that came from version 1 has its order, whatever format it is in.
+    let ordered = to == Target::Version1 || written.origin == "fold-v1";
+    let names = |parts: &[&Part]| parts.iter().map(|part| part.name.clone()).collect::<Vec<_>>();
+    let read_parts: Vec<&Part> = read.parts.iter().collect();
+    if parts.len() != read_parts.len() || (ordered && names(&parts) != names(&read_parts)) {
+        return Ok(false);
+    }
+    let by_name: HashMap<&str, &Part> = read_parts.iter().map(|part| (part.name.as_str(), *part)).collect();
+    for part in parts {
+        match by_name.get(part.name.as_str()) {
+            Some(read) if same_part(read, part, to, written.origin)? => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(same_metadata(read, written, to, protection))
+}
+
+/// - `origin`: of the document that was written.
+fn same_part(read: &Part, written: &Part, to: Target, origin: &str) -> Result<bool, Error> {
+    let ctype = match to {
+        Target::Version1 => version_1::ctype(written),
+        _ => written.ctype.as_deref().unwrap_or(envelope::NO_TYPE),
+    };
+    // Other documents have no types.
+    let typed = to == Target::Version1 || origin == "fold-v1";
+    if typed && read.ctype.as_deref() != Some(ctype) {
+        return Ok(false);
+    }
+    let (
+        Body::Tensors { tensors, others, .. },
+        Body::Tensors {
+            tensors: own,
+            others: own_others,
+            ..
+        },
+    ) = (&read.body, &written.body)
+    else {
+        return same_body(&read.body, &written.body).map_err(super::unread);
+    };
+    // safetensors has an order of its own for tensors and texts, as a container has for tensors.
+    let sorted = match to {
+        Target::Version1 => ctype == "STEN",
+        _ => origin != "fold-v1",
+    };
+    let (tensors, own) = (in_order(tensors, sorted), in_order(own, sorted));
+    let own_others = if to != Target::Version1 || version_1::keeps_others(written) {
+        own_others.as_slice()
+    } else {
+        &[]
+    };
+    let order = if ctype == "STEN" { Order::Any } else { Order::Same };
+    Ok(same_entries(others, own_others, order) && same_tensors(&tensors, &own, to)?)
+}
+
+/// In the order of the chunk, or by their names.
+fn in_order(tensors: &[Tensor], sorted: bool) -> Vec<&Tensor> {
+    let mut tensors: Vec<&Tensor> = tensors.iter().collect();
+    if sorted {
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    tensors
+}
+
+/// In their order.
+fn same_tensors(read: &[&Tensor], written: &[&Tensor], to: Target) -> Result<bool, Error> {
+    if read.len() != written.len() {
+        return Ok(false);
+    }
+    for (read, tensor) in read.iter().zip(written) {
         let dtype = read.dtype == tensor.dtype || (to == Target::Npz && !npy::keeps_dtype(tensor.dtype));
-        if !dtype || read.shape != tensor.shape || !same_bytes(&read.bytes, &tensor.bytes).map_err(super::unread)? {
+        if read.name != tensor.name
+            || !dtype
+            || read.shape != tensor.shape
+            || !same_bytes(&read.bytes, &tensor.bytes).map_err(super::unread)?
+        {
             return Ok(false);
         }
     }
-    for part in &written.parts {
-        let held = match &part.body {
-            // These were compared above.
-            Body::Tensors { .. } => false,
-            Body::Text(_) => to != Target::Npz,
-            Body::Bytes(_) => !matches!(to, Target::Npz | Target::Safetensors),
-        };
-        let found = read.parts.iter().find(|read| read.name == part.name);
-        if held {
-            let equal = found.map_or(Ok(false), |read| same(&read.body, &part.body));
-            if !equal.map_err(super::unread)? {
-                return Ok(false);
-            }
+    Ok(true)
+}
+
+fn same_metadata(read: &Document, written: &Document, to: Target, protection: Protection) -> bool {
+    if to == Target::Version1 && written.origin == "fold-v1" {
+        let (wanted, _) = version_1::metadata(written, protection);
+        let metadata = read.metadata.as_ref().and_then(|metadata| metadata.get("metadata"));
+        let created = version_1::created_at_unix(read).to_bits() == version_1::created_at_unix(written).to_bits();
+        return created && metadata.is_some_and(|metadata| same_value(metadata, &wanted, Order::Same));
+    }
+    let entries = |document: &'_ Document| -> Vec<(Box<str>, Value)> {
+        let entries = document.metadata.as_ref().and_then(Value::as_object);
+        entries.unwrap_or_default().to_vec()
+    };
+    let of_texts = to == Target::Safetensors && written.origin == "safetensors";
+    let order = if of_texts { Order::Any } else { Order::Same };
+    same_entries(&entries(read), &entries(written), order)
+}
+
+/// Whether the order of an object's keys counts.
+#[derive(Clone, Copy, PartialEq)]
+enum Order {
+    Same,
+    Any,
+}
+
+fn same_entries(a: &[(Box<str>, Value)], b: &[(Box<str>, Value)], order: Order) -> bool {
+    let mut sides = [a, b].map(|entries| entries.iter().collect::<Vec<_>>());
+    if order == Order::Any {
+        for entries in &mut sides {
+            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         }
     }
-    Ok(left.is_empty())
+    let [a, b] = sides;
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|((key, value), (other, against))| key == other && same_value(value, against, order))
+}
+
+/// Whether two values are the same: a float to its sign, a NaN as any NaN.
+fn same_value(a: &Value, b: &Value, order: Order) -> bool {
+    match (a, b) {
+        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_value(a, b, order))
+        }
+        (Value::Object(a), Value::Object(b)) => same_entries(a, b, order),
+        (a, b) => a == b,
+    }
 }
 
 /// Text that is no strict JSON is kept as bytes.
-fn same(read: &Body, written: &Body) -> io::Result<bool> {
+fn same_body(read: &Body, written: &Body) -> io::Result<bool> {
     let bytes = |body: &Body| match body {
         Body::Text(text) => Some(Bytes::of(text.clone().into_bytes())),
         Body::Bytes(bytes) => Some(bytes.clone()),
@@ -322,5 +465,120 @@ fn same(read: &Body, written: &Body) -> io::Result<bool> {
     match (bytes(read), bytes(written)) {
         (Some(read), Some(written)) => same_bytes(&read, &written),
         _ => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fold_format::{Dtype, Shape, json};
+
+    use super::*;
+
+    fn value(text: &str) -> Value {
+        json::parse(text.as_bytes()).unwrap()
+    }
+
+    /// A document with a state of two tensors and a text.
+    fn document(origin: &'static str, metadata: &str, others: &str) -> Document {
+        let tensor = |name: &str| Tensor {
+            name: name.to_owned(),
+            dtype: Dtype::U8,
+            shape: Shape::new(&[1]).unwrap(),
+            bytes: Bytes::of(vec![7]),
+        };
+        let part = |name: &str, ctype: &str, body| Part {
+            name: name.to_owned(),
+            ctype: Some(ctype.to_owned()),
+            body,
+        };
+        let state = Body::Tensors {
+            tensors: vec![tensor("b"), tensor("a")],
+            others: value(others).as_object().unwrap().to_vec(),
+            layout: None,
+        };
+        Document {
+            format: "fold-v1",
+            origin,
+            metadata: Some(value(metadata)),
+            parts: vec![
+                part("torch_state", "TSAV", state),
+                part("metrics", "JSON", Body::Text("{}".to_owned())),
+            ],
+            unread_metadata: None,
+        }
+    }
+
+    const METADATA: &str = r#"{"created_at_unix":1.5,"metadata":{"a":-0.0,"b":[NaN]}}"#;
+
+    fn held(change: impl FnOnce(&mut Document), to: Target) -> bool {
+        let written = document("fold-v1", METADATA, r#"{"config":{"a":1},"mode":"x"}"#);
+        let mut read = written.clone();
+        change(&mut read);
+        holds(&read, &written, to, Protection::Off).unwrap()
+    }
+
+    fn state(document: &mut Document) -> (&mut Vec<Tensor>, &mut Vec<(Box<str>, Value)>) {
+        match &mut document.parts[0].body {
+            Body::Tensors { tensors, others, .. } => (tensors, others),
+            _ => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn no_loss_passes_for_what_was_written() {
+        type Change = fn(&mut Document);
+        let changes: [(&str, Change); 12] = [
+            ("others", |read| state(read).1.clear()),
+            ("a value beside the tensors", |read| {
+                state(read).1[0].1 = value(r#"{"a":true}"#)
+            }),
+            ("the order beside the tensors", |read| state(read).1.reverse()),
+            ("the order of tensors", |read| state(read).0.reverse()),
+            ("a tensor", |read| drop(state(read).0.pop())),
+            ("a tensor's bytes", |read| state(read).0[0].bytes = Bytes::of(vec![8])),
+            ("a type", |read| read.parts[1].ctype = Some("BYTE".to_owned())),
+            ("the order of chunks", |read| read.parts.reverse()),
+            ("a chunk", |read| drop(read.parts.pop())),
+            ("one chunk more", |read| {
+                let text = read.parts[1].clone();
+                read.parts.push(text);
+            }),
+            ("metadata", |read| {
+                read.metadata = Some(value(r#"{"created_at_unix":1.5,"metadata":{"b":[NaN]}}"#));
+            }),
+            ("a sign", |read| {
+                read.metadata = Some(value(r#"{"created_at_unix":1.5,"metadata":{"a":0.0,"b":[NaN]}}"#));
+            }),
+        ];
+        for to in [Target::Version1, Target::Version2, Target::Safetensors] {
+            assert!(held(|_| (), to), "{}", to.as_str());
+            for (what, change) in changes {
+                assert!(!held(change, to), "{what} in {}", to.as_str());
+            }
+        }
+        assert!(held(|read| drop(read.parts.pop()), Target::Npz));
+        assert!(!held(|read| state(read).0.reverse(), Target::Npz));
+        let made = |read: &mut Document| {
+            read.metadata = Some(value(r#"{"created_at_unix":2.5,"metadata":{"a":-0.0,"b":[NaN]}}"#));
+        };
+        assert!(!held(made, Target::Version1));
+    }
+
+    #[test]
+    fn metadata_that_are_no_json_are_kept_and_named() {
+        let mut read = document("fold-v2", "{}", "{}");
+        assert!(
+            losses(&read, Target::Version2, &ConvertOptions::default())
+                .unwrap()
+                .is_empty()
+        );
+        read.unread_metadata = Some("metadata".to_owned());
+        for to in [Target::Version1, Target::Version2] {
+            let losses = losses(&read, to, &ConvertOptions::default()).unwrap();
+            assert_eq!(
+                losses[0].what,
+                "the metadata: they are no JSON that is read here, and kept as chunk `metadata`"
+            );
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fold_format::interchange::{Fault, npz, safetensors};
-use fold_format::json::{self, Value};
+use fold_format::json::Value;
 use fold_format::v1::Keys;
 use fold_format::{IoFault, Operation, ReadAt, Verdict};
 
@@ -31,6 +31,8 @@ pub(crate) struct Document {
     pub(crate) metadata: Option<Value>,
     /// The chunks, in the order of the file.
     pub(crate) parts: Vec<Part>,
+    /// The chunk of bytes that holds the metadata, where they are not JSON that is read here.
+    pub(crate) unread_metadata: Option<String>,
 }
 
 /// A chunk.
@@ -50,7 +52,7 @@ pub(crate) enum Body {
     /// Tensors under names that are unique in the file, and what a saved state of torch holds beside them.
     Tensors {
         tensors: Vec<Tensor>,
-        /// For example `config`, `mode`, `step_id`; empty elsewhere.
+        /// For example `config`, `mode`, `step_id`; of `STEN` the texts of its `__metadata__`; empty elsewhere.
         others: Vec<(Box<str>, Value)>,
         /// How the state dict was that these are the arrays of.
         layout: Option<Layout>,
@@ -137,6 +139,7 @@ impl Document {
                     origin: "npz",
                     metadata: None,
                     parts: tensors_part(Body::tensors(tensors)),
+                    unread_metadata: None,
                 })
             }
         }
@@ -164,17 +167,9 @@ impl ReadLen {
     }
 }
 
-/// The key under which a safetensors file of this project keeps what [`envelope::pack`] gave.
-pub(super) const FOLD: &str = "fold";
-
-/// In front of the name of a chunk that is text, among the texts of a safetensors file.
-pub(super) const CHUNK: &str = "chunk.";
-
 /// What a safetensors file was, where it says so: the texts are metadata otherwise.
 fn safetensors_document(tensors: Vec<Tensor>, texts: &[(Box<str>, Box<str>)]) -> Result<Document, Error> {
-    let packed = texts.iter().find(|(key, _)| &**key == FOLD);
-    let packed = packed.and_then(|(_, text)| json::parse(text.as_bytes()).ok());
-    let Some(metadata) = packed.filter(|packed| packed.as_object().is_some()) else {
+    let Some(kept) = envelope::of_texts(texts) else {
         let texts = texts.iter().map(|(key, text)| (key.clone(), Value::from(&**text)));
         let texts: Vec<_> = texts.collect();
         return Ok(Document {
@@ -182,6 +177,7 @@ fn safetensors_document(tensors: Vec<Tensor>, texts: &[(Box<str>, Box<str>)]) ->
             origin: "safetensors",
             metadata: (!texts.is_empty()).then(|| Value::object(texts)),
             parts: tensors_part(Body::tensors(tensors)),
+            unread_metadata: None,
         });
     };
     let mut left: BTreeMap<String, Tensor> = tensors
@@ -189,7 +185,8 @@ fn safetensors_document(tensors: Vec<Tensor>, texts: &[(Box<str>, Box<str>)]) ->
         .map(|tensor| (tensor.name.clone(), tensor))
         .collect();
     let mut parts = Vec::new();
-    for (name, names) in envelope::chunk_tensors(&metadata) {
+    let all_in_one = kept.tensors.is_none();
+    for (name, names) in kept.tensors.into_iter().flatten() {
         let own: Vec<Tensor> = names.iter().filter_map(|name| left.remove(name)).collect();
         parts.push(Part {
             name,
@@ -197,25 +194,21 @@ fn safetensors_document(tensors: Vec<Tensor>, texts: &[(Box<str>, Box<str>)]) ->
             body: Body::tensors(own),
         });
     }
-    for (key, text) in texts {
-        if let Some(name) = key.strip_prefix(CHUNK) {
-            parts.push(Part {
-                name: name.to_owned(),
-                ctype: None,
-                body: Body::Text(text.to_string()),
-            });
-        }
-    }
-    if !left.is_empty() || parts.is_empty() {
+    parts.extend(kept.texts.into_iter().map(|(name, text)| Part {
+        name,
+        ctype: None,
+        body: Body::Text(text),
+    }));
+    if !left.is_empty() || all_in_one {
         parts.extend(tensors_part(Body::tensors(left.into_values())));
     }
-    envelope::unpack("safetensors", Some(metadata), parts)
+    envelope::unpack("safetensors", Some(kept.metadata), parts)
 }
 
 /// The one chunk of a file that has tensors alone.
 fn tensors_part(body: Body) -> Vec<Part> {
     vec![Part {
-        name: "tensors".to_owned(),
+        name: envelope::TENSORS.to_owned(),
         ctype: None,
         body,
     }]

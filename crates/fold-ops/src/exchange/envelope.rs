@@ -3,6 +3,9 @@
 //! Under the key `pyfolds`: the metadata of a version 1 index, the chunks' types and order, what stood beside a state's
 //! tensors. Under `state_dicts`: of which state dicts the arrays were gathered. Under `safetensors`: the texts of such a
 //! file. Numbers that strict JSON lacks are written as `{"non_finite": "NaN"}`.
+//!
+//! In a safetensors file all of this is the text `fold`, which names its schema; what came from safetensors has its own
+//! texts there and no other, unless there is something to keep.
 
 use std::collections::HashMap;
 
@@ -16,47 +19,194 @@ use crate::error::Error;
 const PYFOLDS: &str = "pyfolds";
 /// Chunk -> how its state dict was.
 const STATE_DICTS: &str = "state_dicts";
+/// The texts of a safetensors file.
+const SAFETENSORS: &str = "safetensors";
 /// A number that is not finite.
 const NON_FINITE: &str = "non_finite";
 
+/// The key under which a safetensors file of this project keeps what comes back.
+const FOLD: &str = "fold";
+/// In front of the name of a chunk that is text, among the texts of a safetensors file.
+const CHUNK: &str = "chunk.";
+/// What the text `fold` is called by: before it was, the text `format` was `fold`.
+const SCHEMA: &str = "fold.safetensors/1";
+/// The one chunk of a file that has tensors alone.
+pub(super) const TENSORS: &str = "tensors";
+
 /// The text of a document's metadata with all that is to come back.
-pub(super) fn pack(document: &Document) -> String {
+///
+/// # Errors
+/// [`Error::Unheld`]: it would not be read back.
+pub(super) fn pack(document: &Document) -> Result<String, Error> {
+    printed(&packed(document)?)
+}
+
+fn printed(value: &Value) -> Result<String, Error> {
+    let depth = depth(value);
+    match depth > json::MAX_DEPTH {
+        true => Err(Error::Unheld {
+            what: format!("the metadata are nested {depth} deep once packed, too deep to be read back").into(),
+            instead: "another target may take them".into(),
+        }),
+        false => Ok(value.print(Form::Stored)),
+    }
+}
+
+fn packed(document: &Document) -> Result<Value, Error> {
     let own = document.metadata.clone().unwrap_or(Value::Object(Vec::new()));
     let mut packed = match document.origin {
-        "fold-v2" => own,
         "fold-v1" => {
             let mut kept = own.as_object().unwrap_or_default().to_vec();
             kept.push(("chunks".into(), chunks(document)));
             Value::object([(PYFOLDS, strict(&Value::Object(kept)))])
         }
-        // npz has none.
-        _ if document.metadata.is_none() => own,
-        origin => Value::object([(origin, own)]),
+        "safetensors" => Value::object([(SAFETENSORS, own)]),
+        _ => own,
     };
-    let layouts: Vec<_> = document
-        .parts
-        .iter()
-        .filter_map(|part| match &part.body {
-            Body::Tensors {
-                layout: Some(layout), ..
-            } => Some((part.name.as_str(), layout.to_json())),
-            _ => None,
-        })
-        .collect();
-    if let Value::Object(entries) = &mut packed
-        && !layouts.is_empty()
-    {
-        entries.push((STATE_DICTS.into(), Value::object(layouts)));
+    if let (Value::Object(entries), Some(layouts)) = (&mut packed, layouts(document)) {
+        if entries.iter().any(|(key, _)| &**key == STATE_DICTS) {
+            return Err(Error::Unheld {
+                what: format!(
+                    "the metadata have a key `{STATE_DICTS}` already, where it is kept how arrays came to be"
+                )
+                .into(),
+                instead: "give it another name, or leave out `--state arrays`".into(),
+            });
+        }
+        entries.push((STATE_DICTS.into(), layouts));
     }
-    packed.print(Form::Stored)
+    Ok(packed)
 }
+
+/// How deep arrays and objects are nested.
+pub(super) fn depth(value: &Value) -> u32 {
+    let inner = match value {
+        Value::Array(items) => items.iter().map(depth).max(),
+        Value::Object(entries) => entries.iter().map(|(_, value)| depth(value)).max(),
+        _ => return 0,
+    };
+    inner.unwrap_or(0).saturating_add(1)
+}
+
+/// Of which state dicts the chunks' arrays were gathered; none where no chunk's were.
+fn layouts(document: &Document) -> Option<Value> {
+    let layouts = document.parts.iter().filter_map(|part| match &part.body {
+        Body::Tensors {
+            layout: Some(layout), ..
+        } => Some((part.name.as_str(), layout.to_json())),
+        _ => None,
+    });
+    let layouts: Vec<_> = layouts.collect();
+    (!layouts.is_empty()).then(|| Value::object(layouts))
+}
+
+/// The texts of a safetensors file that holds the tensors of a document.
+///
+/// # Errors
+/// As [`pack`].
+pub(super) fn texts(document: &Document) -> Result<Vec<(String, String)>, Error> {
+    let is_plain = match document.parts.as_slice() {
+        [part] => part.name == TENSORS && matches!(&part.body, Body::Tensors { others, .. } if others.is_empty()),
+        _ => false,
+    };
+    let mut kept = vec![("schema", Value::from(SCHEMA))];
+    if document.origin == "safetensors" && is_plain {
+        let own = document
+            .metadata
+            .as_ref()
+            .and_then(Value::as_object)
+            .unwrap_or_default();
+        let mut texts: Vec<_> = own
+            .iter()
+            .filter_map(|(key, text)| Some((key.to_string(), text.as_str()?.to_owned())))
+            .collect();
+        match layouts(document) {
+            None => return Ok(texts),
+            Some(layouts) if own.iter().all(|(key, _)| &**key != FOLD) => {
+                kept.push(("origin", Value::from("safetensors")));
+                kept.push(("kept", Value::object([(STATE_DICTS, layouts)])));
+                texts.push((FOLD.to_owned(), printed(&Value::object(kept))?));
+                return Ok(texts);
+            }
+            Some(_) => {}
+        }
+    }
+    kept.push(("kept", packed(document)?));
+    if document.origin != "fold-v1" && !is_plain {
+        kept.push(("chunks", chunks(document)));
+    }
+    let mut texts = vec![
+        ("format".to_owned(), "fold".to_owned()),
+        (FOLD.to_owned(), printed(&Value::object(kept))?),
+    ];
+    for part in &document.parts {
+        if let Body::Text(text) = &part.body {
+            texts.push((format!("{CHUNK}{}", part.name), text.clone()));
+        }
+    }
+    Ok(texts)
+}
+
+/// What [`texts`] kept.
+pub(super) struct Kept {
+    /// What [`pack`] gave.
+    pub(super) metadata: Value,
+    /// Chunks of tensors, and the names of those in them; none where it is not said which there were.
+    pub(super) tensors: Option<Vec<(String, Vec<String>)>>,
+    /// Chunks of text.
+    pub(super) texts: Vec<(String, String)>,
+}
+
+/// What the texts of a safetensors file are. None where they are not what [`texts`] gave: they are metadata then.
+pub(super) fn of_texts(texts: &[(Box<str>, Box<str>)]) -> Option<Kept> {
+    let text = |wanted: &str| texts.iter().find(|(key, _)| &**key == wanted).map(|(_, text)| &**text);
+    let packed = json::parse(text(FOLD)?.as_bytes()).ok()?;
+    packed.as_object()?;
+    if packed.get("schema").and_then(Value::as_str) == Some(SCHEMA) {
+        let kept = packed.get("kept").filter(|kept| kept.as_object().is_some())?;
+        if packed.get("origin").and_then(Value::as_str) == Some("safetensors") {
+            let own = texts.iter().filter(|(key, _)| &**key != FOLD);
+            let own = own.map(|(key, text)| (key.clone(), Value::from(&**text)));
+            let mut entries = kept.as_object().unwrap_or_default().to_vec();
+            entries.push((SAFETENSORS.into(), Value::object(own)));
+            return Some(Kept {
+                tensors: chunk_tensors(kept, None),
+                metadata: Value::Object(entries),
+                texts: Vec::new(),
+            });
+        }
+        return Some(Kept {
+            tensors: chunk_tensors(kept, packed.get("chunks")),
+            metadata: kept.clone(),
+            texts: chunk_texts(texts)?,
+        });
+    }
+    // As this project wrote it before the schema had a name.
+    (text("format") == Some("fold")).then_some(())?;
+    Some(Kept {
+        tensors: chunk_tensors(&packed, None),
+        texts: chunk_texts(texts)?,
+        metadata: packed,
+    })
+}
+
+/// The texts that are chunks. None where there are others, which would be lost.
+fn chunk_texts(texts: &[(Box<str>, Box<str>)]) -> Option<Vec<(String, String)>> {
+    let others = texts.iter().filter(|(key, _)| !matches!(&**key, FOLD | "format"));
+    others
+        .map(|(key, text)| Some((key.strip_prefix(CHUNK)?.to_owned(), text.to_string())))
+        .collect()
+}
+
+/// The type of a chunk that has none.
+pub(super) const NO_TYPE: &str = "BYTE";
 
 /// The chunks of a version 1 file: name, type, the order of the tensors, what stands beside them.
 fn chunks(document: &Document) -> Value {
     let chunks = document.parts.iter().map(|part| {
         let mut entry = vec![
             ("name", Value::from(&*part.name)),
-            ("ctype", Value::from(part.ctype.as_deref().unwrap_or("BYTE"))),
+            ("ctype", Value::from(part.ctype.as_deref().unwrap_or(NO_TYPE))),
         ];
         if let Body::Tensors {
             tensors,
@@ -94,38 +244,38 @@ pub(super) fn unpack(format: &'static str, metadata: Option<Value>, mut parts: V
         }
         metadata = metadata.map(|metadata| metadata.without(STATE_DICTS));
     }
-    let Some(kept) = metadata
-        .as_ref()
-        .and_then(|metadata| metadata.get(PYFOLDS))
-        .map(lenient)
-    else {
-        let of_safetensors = metadata
-            .as_ref()
-            .and_then(Value::as_object)
-            .filter(|entries| entries.len() == 1)
-            .and_then(|entries| entries.first())
-            .filter(|(key, _)| &**key == "safetensors");
-        if let Some((_, texts)) = of_safetensors {
-            return Ok(Document {
-                format,
-                origin: "safetensors",
-                metadata: Some(texts.clone()),
-                parts,
-            });
-        }
+    let sole = |wanted| match metadata.as_ref().and_then(Value::as_object)? {
+        [(key, value)] if &**key == wanted => value.as_object().map(|entries| (value, entries)),
+        _ => None,
+    };
+    if let Some((kept, _)) = sole(PYFOLDS).filter(|(kept, _)| kept.get("chunks").and_then(Value::as_array).is_some()) {
+        // A file that came from version 1 is that file again.
+        let kept = lenient(kept);
         return Ok(Document {
             format,
-            origin: "fold-v2",
-            metadata,
-            parts,
+            origin: "fold-v1",
+            parts: ordered(parts, &kept)?,
+            metadata: Some(kept.without("chunks")),
+            unread_metadata: None,
         });
-    };
-    // A file that came from version 1 is that file again.
+    }
+    if let Some((texts, entries)) = sole(SAFETENSORS)
+        && entries.iter().all(|(_, text)| text.as_str().is_some())
+    {
+        return Ok(Document {
+            format,
+            origin: "safetensors",
+            metadata: (!entries.is_empty()).then(|| texts.clone()),
+            parts,
+            unread_metadata: None,
+        });
+    }
     Ok(Document {
         format,
-        origin: "fold-v1",
-        parts: ordered(parts, &kept)?,
-        metadata: Some(kept.without("chunks")),
+        origin: "fold-v2",
+        metadata,
+        parts,
+        unread_metadata: None,
     })
 }
 
@@ -138,11 +288,13 @@ fn read_layouts(metadata: &Value) -> Option<HashMap<String, Layout>> {
         .collect()
 }
 
-/// The names of the tensors of every chunk that a version 1 file had, in their order.
-pub(super) fn chunk_tensors(metadata: &Value) -> Vec<(String, Vec<String>)> {
+/// The names of the tensors of every chunk that was listed, in their order.
+///
+/// - `chunks`: the list; that of a version 1 file where there is none.
+fn chunk_tensors(metadata: &Value, chunks: Option<&Value>) -> Option<Vec<(String, Vec<String>)>> {
     let layouts = read_layouts(metadata).unwrap_or_default();
-    let chunks = metadata.get(PYFOLDS).and_then(|kept| kept.get("chunks"));
-    let chunks = chunks.and_then(Value::as_array).unwrap_or_default();
+    let of_version_1 = || metadata.get(PYFOLDS)?.get("chunks");
+    let chunks = chunks.or_else(of_version_1).and_then(Value::as_array)?;
     let tensors = chunks.iter().filter_map(|chunk| {
         let name = chunk.get("name")?.as_str()?;
         let names = match layouts.get(name) {
@@ -154,7 +306,7 @@ pub(super) fn chunk_tensors(metadata: &Value) -> Vec<(String, Vec<String>)> {
         };
         Some((name.to_owned(), names))
     });
-    tensors.collect()
+    Some(tensors.collect())
 }
 
 /// Parts in their first order, with their first types.
@@ -241,5 +393,57 @@ mod tests {
         assert!(serde_json::from_str::<serde_json::Value>(&packed).is_ok(), "{packed}");
         let back = lenient(&json::parse(packed.as_bytes()).unwrap());
         assert_eq!(back.print(Form::Stored), text);
+    }
+
+    fn document(origin: &'static str, metadata: &str, layout: bool) -> Document {
+        Document {
+            format: "fold-v2",
+            origin,
+            metadata: Some(json::parse(metadata.as_bytes()).unwrap()),
+            parts: vec![Part {
+                name: TENSORS.to_owned(),
+                ctype: None,
+                body: Body::Tensors {
+                    tensors: Vec::new(),
+                    others: Vec::new(),
+                    layout: layout.then(Layout::default),
+                },
+            }],
+            unread_metadata: None,
+        }
+    }
+
+    #[test]
+    fn what_would_not_be_read_back_is_not_packed() {
+        let deep = |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert!(pack(&document("fold-v2", &deep(127), false)).is_ok());
+        assert!(matches!(
+            pack(&document("fold-v1", &deep(127), false)),
+            Err(Error::Unheld { .. })
+        ));
+        assert!(matches!(
+            texts(&document("fold-v2", &deep(127), false)),
+            Err(Error::Unheld { .. })
+        ));
+        let own = r#"{"state_dicts":5}"#;
+        assert_eq!(pack(&document("fold-v2", own, false)).unwrap(), own);
+        assert!(matches!(
+            pack(&document("fold-v2", own, true)),
+            Err(Error::Unheld { .. })
+        ));
+    }
+
+    #[test]
+    fn metadata_of_others_are_not_taken_for_ours() {
+        for own in [
+            r#"{"pyfolds":"1.0.2","run":7}"#,
+            r#"{"pyfolds":{"chunks":[]},"run":7}"#,
+            r#"{"pyfolds":{"version":"1.0.2"}}"#,
+            r#"{"safetensors":{"a":1}}"#,
+        ] {
+            let value = json::parse(own.as_bytes()).unwrap();
+            let read = unpack("fold-v2", Some(value.clone()), Vec::new()).unwrap();
+            assert_eq!((read.origin, read.metadata), ("fold-v2", Some(value)), "{own}");
+        }
     }
 }

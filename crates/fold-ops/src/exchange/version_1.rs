@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fold_format::interchange::{Array, Fault, npz, safetensors};
-use fold_format::json::Value;
+use fold_format::json::{self, Value};
 use fold_format::v1::{self, Chunk, Compression, Content, File, Keys, Protection, Version1};
-use fold_format::{Limits, ReadAt, TensorSource};
+use fold_format::{Escaped, Limits, ReadAt, TensorSource};
 
-use super::document::{Body, Document, Part, of_content};
+use super::document::{Body, Document, Part};
+use super::envelope::{NO_TYPE, depth};
 use super::read_fault;
 use super::spool::{Spool, assembled};
 use super::tensor::{Bytes, Tensor};
@@ -32,6 +33,23 @@ const OF_THE_FILE: [&str; 6] = [
 /// The key of the metadata under which a file that was converted from another format lists the chunks whose tensors keep
 /// their names, as those of a state do.
 const PLAIN: &str = "plain_chunks";
+
+/// The key of the metadata of such a file that says which format they are of; the metadata are under `fold`.
+const ORIGIN: &str = "fold_origin";
+const FOLD: &str = "fold";
+
+/// What the metadata of such a file say: the format that they are of, and the metadata. None for other files.
+fn converted(metadata: &Value) -> Option<(&'static str, Option<Value>)> {
+    let origin = metadata.get(ORIGIN)?.as_str()?;
+    let origin = ["fold-v2", "safetensors", "npz"]
+        .into_iter()
+        .find(|known| *known == origin)?;
+    let ours = |key: &str| matches!(key, ORIGIN | PLAIN | FOLD);
+    let alone = metadata.as_object()?.iter().all(|(key, _)| ours(key));
+    let own = metadata.get(FOLD).cloned();
+    let whole = own.as_ref().is_none_or(|own| own.as_object().is_some());
+    (alone && whole).then_some((origin, own))
+}
 
 /// Whether the tensors of a chunk keep their names.
 pub(crate) fn keeps_names(metadata: Option<&Value>, chunk: &str) -> bool {
@@ -70,8 +88,10 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
     let mut parts = Vec::new();
     for entry in file.chunks() {
         let keeps = keeps_names(file.metadata(), &entry.name);
-        let body = match file.locate(&entry.name).map_err(failed)? {
-            Some(located) => {
+        let body = match file.locate(&entry.name) {
+            Err(fold_format::Error::Content(fault)) => unread(path, &file, entry, &source, &mut spool, *fault)?,
+            Err(error) => return Err(failed(error)),
+            Ok(Some(located)) => {
                 let tensors = located.tensors.into_iter().map(|(name, dtype, shape, place)| Tensor {
                     name: tensor_name(keeps, &entry.name, &name).into_owned(),
                     dtype,
@@ -84,7 +104,7 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
                     layout: None,
                 }
             }
-            None => decoded(path, &file, entry, &source, &mut spool)?,
+            Ok(None) => decoded(path, &file, entry, &source, &mut spool)?,
         };
         parts.push(Part {
             name: entry.name.to_string(),
@@ -95,6 +115,15 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
     let kept = |key: &str| !OF_THE_FILE.contains(&key);
     let metadata = file.metadata().and_then(Value::as_object).unwrap_or_default();
     let metadata = Value::object(metadata.iter().filter(|(key, _)| kept(key)).cloned());
+    if let Some((origin, metadata)) = converted(&metadata) {
+        return Ok(Document {
+            format: "fold-v1",
+            origin,
+            metadata,
+            parts,
+            unread_metadata: None,
+        });
+    }
     let created = file
         .index()
         .get("created_at_unix")
@@ -110,7 +139,45 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
             ("metadata", metadata),
         ])),
         parts,
+        unread_metadata: None,
     })
+}
+
+/// A chunk as bytes.
+fn bytes_of(
+    path: &Path,
+    file: &File,
+    entry: &v1::Entry,
+    source: &Arc<dyn ReadAt>,
+    spool: &mut Spool,
+) -> Result<Bytes, Error> {
+    let failed = |error| Error::of(path, error);
+    match file.payload_place(&entry.name).map_err(failed)? {
+        Some(place) => Ok(Bytes::within(source.clone(), place)),
+        None => {
+            let payload = file.payload(&entry.name).map_err(failed)?;
+            spool.keep(payload.to_vec()).map_err(super::unread)
+        }
+    }
+}
+
+/// A chunk that is whole and not understood: bytes, unless it is a state.
+fn unread(
+    path: &Path,
+    file: &File,
+    entry: &v1::Entry,
+    source: &Arc<dyn ReadAt>,
+    spool: &mut Spool,
+    fault: Fault,
+) -> Result<Body, Error> {
+    match &*entry.ctype {
+        "TSAV" => Err(Error::Content {
+            path: path.into(),
+            chunk: entry.name.clone(),
+            fault: Box::new(fault),
+        }),
+        _ => bytes_of(path, file, entry, source, spool).map(Body::Bytes),
+    }
 }
 
 /// What a chunk holds whose tensors do not lie in the file as they are, or that has none.
@@ -121,19 +188,27 @@ fn decoded(
     source: &Arc<dyn ReadAt>,
     spool: &mut Spool,
 ) -> Result<Body, Error> {
-    let failed = |error| Error::of(path, error);
-    if !matches!(&*entry.ctype, "TSAV" | "STEN" | "NPZ0" | "JSON")
-        && let Some(place) = file.payload_place(&entry.name).map_err(failed)?
-    {
-        return Ok(Body::Bytes(Bytes::within(source.clone(), place)));
+    if !matches!(&*entry.ctype, "TSAV" | "STEN" | "NPZ0" | "JSON") {
+        return bytes_of(path, file, entry, source, spool).map(Body::Bytes);
     }
-    let payload = file.payload(&entry.name).map_err(failed)?;
-    let content = Content::read(&entry.ctype, &payload, Limits::DEFAULT.max_v1_chunk_bytes);
-    let (arrays, others) = match content.map_err(|fault| of_content(path, fault))? {
-        Content::State(state) => (state.tensors, state.others),
-        Content::Safetensors(arrays) | Content::Arrays(arrays) => (arrays, Vec::new()),
-        Content::Json(_) => return Ok(Body::Text(String::from_utf8_lossy(&payload).into_owned())),
-        _ => return Ok(Body::Bytes(spool.keep(payload.to_vec()).map_err(super::unread)?)),
+    let payload = file.payload(&entry.name).map_err(|error| Error::of(path, error))?;
+    if &*entry.ctype == "JSON" {
+        // Whatever its text is: a key that is there twice, say, which PyFolds writes and reads.
+        return match String::from_utf8(payload.to_vec()) {
+            Ok(text) => Ok(Body::Text(text)),
+            Err(error) => Ok(Body::Bytes(spool.keep(error.into_bytes()).map_err(super::unread)?)),
+        };
+    }
+    let content = match &*entry.ctype {
+        "STEN" => safetensors::read(&payload).map(|(arrays, header)| (arrays, of_header(&header))),
+        ctype => Content::read(ctype, &payload, Limits::DEFAULT.max_v1_chunk_bytes).map(|content| match content {
+            Content::State(state) => (state.tensors, state.others),
+            content => (content.into_tensors(), Vec::new()),
+        }),
+    };
+    let (arrays, others) = match content {
+        Ok(content) => content,
+        Err(fault) => return unread(path, file, entry, source, spool, fault),
     };
     let keeps = keeps_names(file.metadata(), &entry.name);
     let mut tensors = Vec::with_capacity(arrays.len());
@@ -152,6 +227,85 @@ fn decoded(
     })
 }
 
+/// The texts of a safetensors header.
+fn of_header(header: &safetensors::Header) -> Vec<(Box<str>, Value)> {
+    let texts = header.metadata.iter();
+    texts.map(|(key, text)| (key.clone(), Value::from(&**text))).collect()
+}
+
+/// What the metadata of a document are in a version 1 file, and what of them is lost.
+pub(super) fn metadata(document: &Document, protection: Protection) -> (Value, Vec<String>) {
+    let mut lost = Vec::new();
+    let Some(original) = original(document) else {
+        let plain = document
+            .parts
+            .iter()
+            .filter(|part| matches!(part.body, Body::Tensors { .. }));
+        let plain = plain.map(|part| Value::from(&*part.name)).collect();
+        let own = document.metadata.iter().map(|metadata| (FOLD, metadata.clone()));
+        let ours = [(ORIGIN, Value::from(document.origin)), (PLAIN, Value::Array(plain))];
+        return (Value::object(own.chain(ours)), lost);
+    };
+    if !matches!(original.get("created_at_unix"), Some(Value::Float(_) | Value::Int(_))) {
+        lost.push("created_at_unix, which is no number".to_owned());
+    }
+    let mut metadata = original.get("metadata").cloned().unwrap_or(Value::Object(Vec::new()));
+    if let Value::Object(entries) = &mut metadata {
+        entries.retain(|(key, _)| !OF_THE_FILE.contains(&&**key));
+        // What the file's protection was says nothing of this one's. What is none of PyFolds' is the user's.
+        const KNOWN: [Protection; 4] = [Protection::Off, Protection::Low, Protection::Med, Protection::High];
+        let recorded = entries.iter_mut().find(|(key, _)| &**key == "protection");
+        if let Some((_, recorded)) = recorded
+            && KNOWN.iter().any(|known| recorded.as_str() == Some(known.as_str()))
+            && recorded.as_str() != Some(protection.as_str())
+        {
+            *recorded = Value::from(protection.as_str());
+            let before = entries.len();
+            entries.retain(|(key, _)| &**key != "signature");
+            if entries.len() < before {
+                lost.push("the signature: it covers the protection, which changed".to_owned());
+            }
+        }
+    }
+    (metadata, lost)
+}
+
+/// The metadata of a document that was a version 1 file.
+fn original(document: &Document) -> Option<&Value> {
+    document.metadata.as_ref().filter(|_| document.origin == "fold-v1")
+}
+
+/// The time at which a document's file was made.
+pub(super) fn created_at_unix(document: &Document) -> f64 {
+    match original(document).and_then(|metadata| metadata.get("created_at_unix")) {
+        Some(Value::Float(seconds)) => *seconds,
+        Some(Value::Int(digits)) => digits.parse().unwrap_or(0.0),
+        _ => 0.0,
+    }
+}
+
+/// The type that a chunk is written as.
+pub(super) fn ctype(part: &Part) -> &str {
+    match (&part.body, part.ctype.as_deref()) {
+        (Body::Text(_), ctype) => ctype.unwrap_or("JSON"),
+        (Body::Bytes(_), ctype) => ctype.unwrap_or(NO_TYPE),
+        (Body::Tensors { .. }, Some(ctype @ ("TSAV" | "NPZ0"))) => ctype,
+        (Body::Tensors { .. }, _) => "STEN",
+    }
+}
+
+/// Whether a chunk is written with what stands beside its tensors.
+pub(super) fn keeps_others(part: &Part) -> bool {
+    let Body::Tensors { others, .. } = &part.body else {
+        return true;
+    };
+    match ctype(part) {
+        "TSAV" => true,
+        "STEN" => others.iter().all(|(_, text)| text.as_str().is_some()),
+        _ => others.is_empty(),
+    }
+}
+
 /// Writes a document as version 1.2.0, as PyFolds 1.0 reads it.
 ///
 /// A state goes into `TSAV`, other tensors into the type that they came from, or `STEN`.
@@ -161,50 +315,26 @@ pub(super) fn write(
     compression: Compression,
     protection: Protection,
 ) -> Result<(), Error> {
-    let original = document.metadata.as_ref().filter(|_| document.origin == "fold-v1");
-    let field = |key| original.and_then(|metadata| metadata.get(key));
+    let of_version_1 = original(document).map(|original| original.get("metadata"));
     // What is from another format has names that are unique already.
-    let keeps = |part: &Part| original.is_none() || keeps_names(field("metadata"), &part.name);
+    let keeps = |part: &Part| of_version_1.is_none_or(|metadata| keeps_names(metadata, &part.name));
     let mut payloads = Vec::new();
     for part in &document.parts {
         payloads.push(payload(part, keeps(part))?);
     }
-    let chunks = document
-        .parts
-        .iter()
-        .zip(&payloads)
-        .map(|(part, (ctype, payload))| Chunk {
-            name: &part.name,
-            ctype,
-            payload: payload.span(),
-        });
-    let created_at_unix = match field("created_at_unix") {
-        Some(Value::Float(seconds)) => *seconds,
-        Some(Value::Int(digits)) => digits.parse().unwrap_or(0.0),
-        _ => 0.0,
-    };
-    let mut metadata = match field("metadata") {
-        Some(metadata) => metadata.clone(),
-        None => {
-            let plain = document
-                .parts
-                .iter()
-                .filter(|part| matches!(part.body, Body::Tensors { .. }));
-            let plain = plain.map(|part| Value::from(&*part.name)).collect();
-            let own = document.metadata.iter().map(|metadata| ("fold", metadata.clone()));
-            Value::object(own.chain([(PLAIN, Value::Array(plain))]))
-        }
-    };
-    if let Value::Object(entries) = &mut metadata {
-        // What the file's protection was says nothing of this one's.
-        entries.retain(|(key, _)| !OF_THE_FILE.contains(&&**key));
-        if let Some((_, protected)) = entries.iter_mut().find(|(key, _)| &**key == "protection") {
-            *protected = Value::from(protection.as_str());
-        }
+    let chunks = document.parts.iter().zip(&payloads).map(|(part, payload)| Chunk {
+        name: &part.name,
+        ctype: ctype(part),
+        payload: payload.span(),
+    });
+    let metadata = metadata(document, protection).0;
+    // The index that they are in is an object too.
+    if depth(&metadata) >= json::MAX_DEPTH {
+        return Err(unheld("the metadata, which are nested too deep".to_owned()));
     }
     let file = Version1 {
         metadata,
-        created_at_unix,
+        created_at_unix: created_at_unix(document),
         chunks: chunks.collect(),
         compression,
         protection,
@@ -212,25 +342,28 @@ pub(super) fn write(
     v1::write(out, &file).map_err(|error| refused(&error))
 }
 
+/// What version 1 does not take.
+fn unheld(what: String) -> Error {
+    Error::Unheld {
+        what: what.into(),
+        instead: "version 2 and safetensors may take it".into(),
+    }
+}
+
 fn refused(error: &io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::InvalidInput => Error::LossyRefused {
-            what: error.to_string().into(),
-        },
+        io::ErrorKind::InvalidInput => unheld(error.to_string()),
         kind => Error::Format(fold_format::IoFault::new(fold_format::Operation::Write, None, kind.into()).into()),
     }
 }
 
-/// A chunk's type and payload.
+/// A chunk's payload, of the type that [`ctype`] says.
 ///
 /// - `keeps`: whether its tensors keep their names, or lose the chunk's in front.
-fn payload(part: &Part, keeps: bool) -> Result<(String, Bytes), Error> {
-    let ctype = part.ctype.as_deref();
+fn payload(part: &Part, keeps: bool) -> Result<Bytes, Error> {
     let (tensors, others) = match &part.body {
-        Body::Text(text) => {
-            return Ok((ctype.unwrap_or("JSON").to_owned(), Bytes::of(text.clone().into_bytes())));
-        }
-        Body::Bytes(bytes) => return Ok((ctype.unwrap_or("BYTE").to_owned(), bytes.clone())),
+        Body::Text(text) => return Ok(Bytes::of(text.clone().into_bytes())),
+        Body::Bytes(bytes) => return Ok(bytes.clone()),
         Body::Tensors { tensors, others, .. } => (tensors, others),
     };
     let prefix = format!("{}.", part.name);
@@ -239,30 +372,29 @@ fn payload(part: &Part, keeps: bool) -> Result<(String, Bytes), Error> {
         tensor.source(stripped.unwrap_or(&tensor.name))
     });
     let own: Vec<TensorSource<'_>> = own.collect::<Result<_, _>>()?;
+    let in_chunk = |what: &dyn std::fmt::Display| unheld(format!("chunk {}: {what}", Escaped(&part.name)));
     let written = |error: io::Error| match error.kind() {
-        io::ErrorKind::InvalidInput => Error::Format(Fault::from_write(&error).into()),
+        io::ErrorKind::InvalidInput => in_chunk(&error),
         _ => super::unread(error),
     };
-    let (ctype, assembled) = match ctype {
-        Some("TSAV") => {
+    let assembled = match ctype(part) {
+        "TSAV" => {
             let (saved, bytes) = assembled(|out| v1::torch::save_to(out, &own, others)).map_err(written)?;
-            saved.map_err(|fault| Error::Format(fault.into()))?;
-            ("TSAV", Ok(bytes))
+            saved.map_err(|fault| in_chunk(&fault))?;
+            return Ok(bytes);
         }
-        Some("NPZ0") => {
-            let archive = assembled(|out| {
-                let mut writer = npz::Writer::new(out);
-                for tensor in &own {
-                    writer.add_source(tensor)?;
-                }
-                writer.finish().map(drop)
-            });
-            ("NPZ0", archive.map(|((), bytes)| bytes))
-        }
+        "NPZ0" => assembled(|out| {
+            let mut writer = npz::Writer::new(out);
+            for tensor in &own {
+                writer.add_source(tensor)?;
+            }
+            writer.finish().map(drop)
+        }),
         _ => {
-            let file = assembled(|out| safetensors::write_sources(out, &own, &[]));
-            ("STEN", file.map(|((), bytes)| bytes))
+            let texts = others.iter().filter_map(|(key, text)| Some((&**key, text.as_str()?)));
+            let texts: Vec<_> = texts.collect();
+            assembled(|out| safetensors::write_sources(out, &own, &texts))
         }
     };
-    Ok((ctype.to_owned(), assembled.map_err(written)?))
+    assembled.map(|((), bytes)| bytes).map_err(written)
 }

@@ -57,16 +57,19 @@ pub(super) fn load(path: &Path) -> Result<Document, Error> {
         });
     }
     // No writer that keeps the rules leaves other metadata: they are kept as what they are, bytes.
-    if metadata.is_none() {
-        let bytes: Arc<dyn ReadAt> = Arc::new(text.as_bytes().to_vec());
-        let len = text.len() as u64;
+    let unread_metadata = metadata.is_none().then(|| free_name(&parts));
+    if let Some(name) = &unread_metadata {
         parts.push(Part {
-            name: free_name(&parts),
+            name: name.clone(),
             ctype: None,
-            body: Body::Bytes(Bytes::within(bytes, 0..len)),
+            body: Body::Bytes(Bytes::of(text.as_bytes().to_vec())),
         });
     }
-    envelope::unpack("fold-v2", metadata, parts)
+    let document = envelope::unpack("fold-v2", metadata, parts)?;
+    Ok(Document {
+        unread_metadata,
+        ..document
+    })
 }
 
 /// `metadata`, or what no chunk is called yet.
@@ -117,7 +120,7 @@ fn is_strict(text: &str) -> bool {
 }
 
 pub(super) fn write(path: &Path, document: &Document, options: &SaveOptions) -> Result<Saved, Error> {
-    let text = envelope::pack(document);
+    let text = envelope::pack(document)?;
     let mut content = Content::new().metadata(&text);
     for part in &document.parts {
         content = match &part.body {
@@ -133,8 +136,9 @@ pub(super) fn write(path: &Path, document: &Document, options: &SaveOptions) -> 
     fold_format::save(&Disk, path, &content, options).map_err(|error| match error {
         fold_format::Error::Misuse(
             misuse @ (fold_format::Misuse::InvalidName { .. } | fold_format::Misuse::DuplicateName { .. }),
-        ) => Error::LossyRefused {
+        ) => Error::Unheld {
             what: misuse.to_string().into(),
+            instead: "safetensors and version 1 take any name".into(),
         },
         other => Error::of(path, other),
     })

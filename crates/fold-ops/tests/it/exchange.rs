@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use fold_core::params::{FilamentParams, SpikeParams};
 use fold_core::state::StoredState;
 use fold_core::{LayerState, Shape};
-use fold_format::v1;
-use fold_format::{Checkpoint, Limits};
-use fold_ops::Keys;
-use fold_ops::exchange::{self, ConvertOptions, ConvertReport, StateForm, Target, Tolerance};
+use fold_format::interchange::{self, Array};
+use fold_format::{Checkpoint, Class, Content, Disk, Dtype, Durability, Limits, SaveOptions, TensorSource};
+use fold_format::{json, v1};
+use fold_ops::exchange::{self, ConvertOptions, ConvertReport, Lossy, StateForm, Target, Tolerance};
+use fold_ops::{Code, ExitCode, Keys};
 
 fn vector(name: &str) -> PathBuf {
     let path = format!("../fold-format/testdata/v1/container/{name}");
@@ -59,7 +60,7 @@ fn metadata(path: &Path) -> String {
     for key in ["chunk_hashes", "manifest_hash", "protection"] {
         metadata = metadata.without(key);
     }
-    metadata.print(fold_format::json::Form::Stored)
+    metadata.print(json::Form::Stored)
 }
 
 const NEURONS: [&str; 4] = [
@@ -158,4 +159,405 @@ fn every_way_keeps_tensors_names_and_metadata() {
             assert_eq!(metadata(&back), metadata(&source), "{name}");
         }
     }
+}
+
+/// A version 1 file of these chunks: name, type, payload.
+fn version_1(path: &Path, metadata: &str, chunks: &[(&str, &str, &[u8])]) {
+    let chunks = chunks.iter().map(|&(name, ctype, payload)| v1::Chunk {
+        name,
+        ctype,
+        payload: payload.into(),
+    });
+    let file = v1::Version1 {
+        metadata: json::parse(metadata.as_bytes()).unwrap(),
+        created_at_unix: 1.5,
+        chunks: chunks.collect(),
+        compression: v1::Compression::Stored,
+        protection: v1::Protection::Off,
+    };
+    v1::write(&mut std::fs::File::create(path).unwrap(), &file).unwrap();
+}
+
+fn array(name: &'static str, bytes: &'static [u8]) -> Array<'static> {
+    Array {
+        name: name.into(),
+        dtype: Dtype::U8,
+        shape: fold_format::Shape::new(&[bytes.len() as u64]).unwrap(),
+        bytes: bytes.into(),
+    }
+}
+
+/// A state of two tensors, and what stands beside them.
+fn saved(others: &str) -> Vec<u8> {
+    let others = json::parse(others.as_bytes()).unwrap();
+    let tensors = [array("b", &[1, 2]), array("a", &[3])];
+    v1::torch::save(&tensors, others.as_object().unwrap()).unwrap()
+}
+
+fn safetensors(arrays: &[Array<'_>], texts: &[(&str, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    interchange::safetensors::write(&mut bytes, arrays, texts).unwrap();
+    bytes
+}
+
+/// The chunks of a version 1 file: name, type, payload.
+fn chunks(path: &Path) -> Vec<(String, String, Vec<u8>)> {
+    let file = v1::File::open(path, Keys::new(), Limits::DEFAULT).unwrap();
+    let chunks = file.chunks().iter();
+    chunks
+        .map(|entry| {
+            let payload = file.payload(&entry.name).unwrap().to_vec();
+            (entry.name.to_string(), entry.ctype.to_string(), payload)
+        })
+        .collect()
+}
+
+/// The texts of a safetensors file, sorted.
+fn texts(path: &Path) -> Vec<(String, String)> {
+    let bytes = std::fs::read(path).unwrap();
+    let (_, header) = interchange::safetensors::read(&bytes).unwrap();
+    let mut texts: Vec<_> = header
+        .metadata
+        .iter()
+        .map(|(key, text)| (key.to_string(), text.to_string()))
+        .collect();
+    texts.sort();
+    texts
+}
+
+fn refused(source: &Path, to: Target, lossy: Lossy) -> fold_ops::Error {
+    let output = source.with_extension("refused");
+    let options = ConvertOptions {
+        to: Some(to),
+        lossy,
+        ..ConvertOptions::default()
+    };
+    let error = exchange::convert(source, &output, &options).unwrap_err();
+    assert!(!output.exists());
+    error
+}
+
+fn losses(report: &ConvertReport) -> Vec<&str> {
+    assert!(report.losses.iter().all(|loss| loss.code == Code::MetadataDropped));
+    report.losses.iter().map(|loss| loss.what.as_str()).collect()
+}
+
+/// Through version 2 and through safetensors, back to version 1.
+fn both_ways(dir: &Path, source: &Path) -> [PathBuf; 2] {
+    [Target::Version2, Target::Safetensors].map(|to| {
+        let [there, back] = ["there", "back"].map(|end| dir.join(format!("{}.{end}", to.as_str())));
+        for path in [&there, &back] {
+            let _ = std::fs::remove_file(path);
+        }
+        convert(source, &there, to, None);
+        convert(&there, &back, Target::Version1, None);
+        back
+    })
+}
+
+#[test]
+fn what_stands_beside_a_state_comes_back_as_what_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("one.fold");
+    for config in [
+        r#"{"__python__":["dict",1,"a","1","b"]}"#,
+        r#"{"__python__":["tuple",1,{"__python__":["tuple"]},[],{"__python__":["ordered_dict","a",NaN]}]}"#,
+        r#"{"__python__":["dict","__python__",{"non_finite":-Infinity}]}"#,
+        r#"{"a":-0.0,"b":[1,null,true,18446744073709551615,"é"]}"#,
+    ] {
+        let payload = saved(&format!(r#"{{"config":{config},"mode":"online","step_id":3}}"#));
+        version_1(&source, r#"{"model_type":"x"}"#, &[("torch_state", "TSAV", &payload)]);
+        for back in both_ways(dir.path(), &source) {
+            // The same state gives the same bytes.
+            assert_eq!(chunks(&back), chunks(&source), "{config}");
+            assert_eq!(metadata(&back), metadata(&source));
+        }
+    }
+}
+
+#[test]
+fn safetensors_have_their_own_texts_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    for (number, own) in [
+        &[("format", "pt"), ("author", "me")][..],
+        &[("fold", r#"{"k":5}"#), ("author", "me")],
+        &[
+            ("fold", r#"{"schema":"fold.safetensors/1","kept":{}}"#),
+            ("author", "me"),
+        ],
+        &[("format", "fold"), ("fold", "{}"), ("author", "me")],
+        &[("chunk.a", "1")],
+        &[],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let source = file(&format!("{number}.safetensors"));
+        std::fs::write(&source, safetensors(&[array("a", &[1])], own)).unwrap();
+        let mut wanted: Vec<_> = own
+            .iter()
+            .map(|&(key, text)| (key.to_owned(), text.to_owned()))
+            .collect();
+        wanted.sort();
+        for (way, to) in [Target::Version2, Target::Version1, Target::Safetensors]
+            .into_iter()
+            .enumerate()
+        {
+            let [there, back] = ["there", "back"].map(|end| file(&format!("{number}.{way}.{end}")));
+            convert(&source, &there, to, None);
+            assert!(losses(&convert(&there, &back, Target::Safetensors, None)).is_empty());
+            assert_eq!(texts(&back), wanted, "{own:?} by way of {}", to.as_str());
+            assert_equal(&source, &there);
+        }
+    }
+}
+
+#[test]
+fn safetensors_that_were_gathered_have_their_own_texts_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    let tensors = [
+        Array {
+            dtype: Dtype::I32,
+            shape: fold_format::Shape::new(&[1]).unwrap(),
+            ..array("dendrites.0.synapses.0.N", &[1, 0, 0, 0])
+        },
+        array("other", &[7]),
+    ];
+    for own in [&[("format", "pt")][..], &[("fold", "mine"), ("author", "me")]] {
+        let source = file("own.safetensors");
+        std::fs::write(&source, safetensors(&tensors, own)).unwrap();
+        let [arrays, back] = ["arrays.safetensors", "back.safetensors"].map(file);
+        for path in [&arrays, &back] {
+            let _ = std::fs::remove_file(path);
+        }
+        let report = convert(&source, &arrays, Target::Safetensors, Some(StateForm::Arrays));
+        assert_eq!(report.state.unwrap().neurons.0, 1);
+        convert(&arrays, &back, Target::Safetensors, None);
+        assert_eq!(texts(&back), texts(&source), "{own:?}");
+        assert_equal(&source, &back);
+    }
+}
+
+/// What files of this project said of themselves before the text `fold` had a schema.
+#[test]
+fn safetensors_of_older_releases_are_what_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let [old, one, again] = ["old.safetensors", "one.fold", "again.safetensors"].map(|name| dir.path().join(name));
+    let kept = r#"{"pyfolds":{"version":"1.2.0","dialect":"1.0.2","created_at_unix":1.5,"metadata":{"model_type":"x"},"chunks":[{"name":"metrics","ctype":"JSON"},{"name":"torch_state","ctype":"TSAV","tensors":["b","a"],"others":{"mode":"online"}}]}}"#;
+    let texts_of_old = [("format", "fold"), ("fold", kept), ("chunk.metrics", "{}")];
+    let tensors = [array("a", &[3]), array("b", &[1, 2])];
+    std::fs::write(&old, safetensors(&tensors, &texts_of_old)).unwrap();
+    convert(&old, &one, Target::Version1, None);
+    let wanted = [
+        ("metrics".to_owned(), "JSON".to_owned(), b"{}".to_vec()),
+        (
+            "torch_state".to_owned(),
+            "TSAV".to_owned(),
+            saved(r#"{"mode":"online"}"#),
+        ),
+    ];
+    assert_eq!(chunks(&one), wanted);
+    let kept = r#"{"safetensors":{"format":"pt"}}"#;
+    std::fs::write(&old, safetensors(&tensors, &[("format", "fold"), ("fold", kept)])).unwrap();
+    convert(&old, &again, Target::Safetensors, None);
+    assert_eq!(texts(&again), [("format".to_owned(), "pt".to_owned())]);
+}
+
+#[test]
+fn the_chunks_and_metadata_of_version_2_come_back_from_every_format_that_has_room_for_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    for (number, own) in [
+        r#"{"run":7}"#,
+        r#"{"pyfolds":"1.0.2","run":7}"#,
+        r#"{"safetensors":{"a":1}}"#,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let source = file(&format!("{number}.fold"));
+        let tensor = |name| TensorSource::new(name, Dtype::U8, &[1], &[5]).unwrap();
+        let content = Content::new()
+            .metadata(own)
+            .tensors("model", [tensor("w")])
+            .json("notes", r#"{"b":1}"#)
+            .tensors("optimizer", [tensor("m")]);
+        fold_format::save(&Disk, &source, &content, &SaveOptions::new(Durability::None)).unwrap();
+        for (way, to) in [Target::Version2, Target::Version1, Target::Safetensors]
+            .into_iter()
+            .enumerate()
+        {
+            let [there, back] = ["there", "back"].map(|end| file(&format!("{number}.{way}.{end}")));
+            convert(&source, &there, to, None);
+            convert(&there, &back, Target::Version2, None);
+            let back = Checkpoint::open(&back).unwrap();
+            assert_eq!(
+                json::parse(back.metadata().as_bytes()),
+                json::parse(own.as_bytes()),
+                "{}",
+                to.as_str()
+            );
+            let chunk = |tensor: &str| back.tensor_info(tensor).unwrap().chunk.to_owned();
+            assert_eq!([chunk("w"), chunk("m")], ["model", "optimizer"], "{}", to.as_str());
+        }
+    }
+}
+
+#[test]
+fn a_signature_that_ceases_to_hold_is_named_and_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let [source, back] = ["signed.fold", "back.fold"].map(|name| dir.path().join(name));
+    let payload = saved("{}");
+    let to = |protection| {
+        let _ = std::fs::remove_file(&back);
+        let options = ConvertOptions {
+            to: Some(Target::Version1),
+            protection,
+            ..ConvertOptions::default()
+        };
+        let report = exchange::convert(&source, &back, &options).unwrap();
+        let file = v1::File::open(&back, Keys::new(), Limits::DEFAULT).unwrap();
+        let metadata = file.metadata().unwrap().clone();
+        let losses: Vec<String> = losses(&report).into_iter().map(str::to_owned).collect();
+        (losses, metadata)
+    };
+    let signed = r#"{"protection":"low","signature":{"value":"00"},"tags":{}}"#;
+    version_1(&source, signed, &[("torch_state", "TSAV", &payload)]);
+    let (losses, kept) = to(v1::Protection::Low);
+    assert!(losses.is_empty(), "{losses:?}");
+    assert!(kept.get("signature").is_some());
+    let (losses, kept) = to(v1::Protection::Off);
+    assert_eq!(losses, ["the signature: it covers the protection, which changed"]);
+    assert_eq!(kept.get("protection").unwrap().as_str(), Some("off"));
+    assert!(kept.get("signature").is_none());
+    // What is no protection of PyFolds is metadata like any other.
+    for own in [r#"{"by":"me"}"#, "7", r#""a lock""#, "null"] {
+        let own = format!(r#"{{"protection":{own},"signature":{{}}}}"#);
+        version_1(&source, &own, &[("torch_state", "TSAV", &payload)]);
+        let (losses, kept) = to(v1::Protection::Low);
+        assert!(losses.is_empty(), "{losses:?}");
+        let kept = kept.without("chunk_hashes").without("manifest_hash");
+        assert_eq!(kept.print(json::Form::Stored), own);
+    }
+}
+
+#[test]
+fn what_is_whole_and_not_understood_goes_through_as_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("one.fold");
+    let state = saved(r#"{"mode":"online"}"#);
+    let texts = safetensors(&[array("s", &[1])], &[("format", "pt"), ("author", "me")]);
+    let mut complex = safetensors(&[array("s", &[0; 8])], &[]);
+    let at = complex.windows(4).position(|bytes| bytes == b"\"U8\"").unwrap();
+    complex[at..at + 4].copy_from_slice(b"\"Q8\"");
+    let odd: [(&str, &str, &[u8]); 6] = [
+        ("twice", "JSON", br#"{"1":"a","1":"b"}"#),
+        ("latin", "JSON", b"\"\xe9\""),
+        ("torch_state", "TSAV", &state),
+        ("complex", "STEN", &complex),
+        ("archive", "NPZ0", b"no archive"),
+        ("texts", "STEN", &texts),
+    ];
+    version_1(&source, "{}", &odd);
+    let [by_two, by_texts] = both_ways(dir.path(), &source);
+    let wanted = chunks(&source);
+    let same = |found: &[(String, String, Vec<u8>)], wanted: &[(String, String, Vec<u8>)]| {
+        assert_eq!(found.len(), wanted.len());
+        for (found, wanted) in found.iter().zip(wanted) {
+            assert_eq!((&found.0, &found.1), (&wanted.0, &wanted.1));
+            // The order of texts in safetensors means nothing.
+            match &*found.0 {
+                "texts" => {
+                    let [found, wanted] = [found, wanted].map(|(_, _, payload)| {
+                        let (arrays, header) = interchange::safetensors::read(payload).unwrap();
+                        let mut texts = header.metadata;
+                        texts.sort();
+                        (arrays, texts)
+                    });
+                    assert_eq!(found, wanted);
+                }
+                name => assert!(found.2 == wanted.2, "{name}"),
+            }
+        }
+    };
+    same(&chunks(&by_two), &wanted);
+    let bytes = ["latin", "complex", "archive"];
+    let kept: Vec<_> = wanted
+        .iter()
+        .filter(|(name, _, _)| !bytes.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    same(&chunks(&by_texts), &kept);
+    for to in [Target::Safetensors, Target::Npz] {
+        let report = convert(&source, &dir.path().join(to.as_str()), to, None);
+        let losses = losses(&report);
+        for name in bytes {
+            let named = format!("chunk `{name}`, which is bytes");
+            assert!(losses.contains(&named.as_str()), "{losses:?}");
+        }
+    }
+}
+
+#[test]
+fn a_state_that_is_refused_is_named_and_not_called_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("one.fold");
+    for payload in [&b"no archive"[..], &safetensors(&[array("a", &[1])], &[])] {
+        version_1(&source, "{}", &[("brain", "TSAV", payload)]);
+        let error = refused(&source, Target::Version2, Lossy::Allow);
+        assert_eq!((error.class(), error.exit()), (Class::Unsupported, ExitCode::Refused));
+        let text = error.to_string();
+        assert!(
+            text.contains("chunk `brain` is whole and is not read: not a sound zip archive"),
+            "{text}"
+        );
+        assert!(!text.contains("damaged:"), "{text}");
+    }
+}
+
+#[test]
+fn what_a_target_cannot_name_is_refused_without_false_advice() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("one.fold");
+    let long = "n".repeat(256);
+    for name in ["", &long, "a\nb"] {
+        version_1(&source, "{}", &[(name, "BYTE", b"x")]);
+        let error = refused(&source, Target::Version2, Lossy::Allow);
+        assert_eq!((error.code(), error.exit()), (Code::LossyRefused, ExitCode::Refused));
+        assert!(!error.to_string().contains("--lossy"), "{error}");
+        goes_where_names_are_free(dir.path(), &source);
+    }
+    version_1(&source, "{}", &[("", "BYTE", b"x")]);
+    let report = convert(
+        &source,
+        &dir.path().join("nothing.safetensors"),
+        Target::Safetensors,
+        None,
+    );
+    assert_eq!(losses(&report), ["chunk ``, which is bytes"]);
+    let [first, second] = [array("b.c", &[1]), array("c", &[2])].map(|tensor| safetensors(&[tensor], &[]));
+    version_1(&source, "{}", &[("a", "STEN", &first), ("a.b", "STEN", &second)]);
+    for to in [Target::Version2, Target::Safetensors, Target::Npz] {
+        let error = refused(&source, to, Lossy::Allow);
+        assert_eq!(
+            (error.class(), error.exit()),
+            (Class::Misuse, ExitCode::Refused),
+            "{error}"
+        );
+        let named = "two tensors would be called `a.b.c`: of chunk `a` and of chunk `a.b`; version 1 keeps them apart";
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    let again = dir.path().join("again.fold");
+    convert(&source, &again, Target::Version1, None);
+    assert_eq!(chunks(&again), chunks(&source));
+}
+
+/// Version 1 takes any name.
+fn goes_where_names_are_free(dir: &Path, source: &Path) {
+    let again = dir.join("named.fold");
+    let _ = std::fs::remove_file(&again);
+    convert(source, &again, Target::Version1, None);
+    assert_eq!(chunks(&again), chunks(source));
 }
