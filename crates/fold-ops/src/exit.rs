@@ -100,7 +100,7 @@ impl Code {
             }
             Self::Format(F::NotContainer | F::Absent) => ExitCode::Absent,
             Self::Locked => ExitCode::Locked,
-            Self::Format(F::NewerVersion | F::UnknownFeature) => ExitCode::Newer,
+            Self::Format(F::NewerVersion | F::UnknownFeature | F::ForeignContent) => ExitCode::Newer,
             Self::Format(F::TargetExists | F::NotSealed | F::ForbiddenPickle)
             | Self::ResumeDiffers
             | Self::LastValid
@@ -147,6 +147,7 @@ mod tests {
         assert_eq!(exit("E0301"), Some(20));
         assert_eq!(exit("E0205"), Some(20));
         assert_eq!(exit("E0404"), Some(74));
+        assert_eq!(exit("E0806"), Some(12));
         assert_eq!(exit("E0004"), Some(101));
         assert_eq!(exit("E0503"), Some(21));
     }

@@ -23,6 +23,14 @@ pub enum Fault {
         /// What is wrong.
         what: &'static str,
     },
+    /// A member of a zip archive that may be sound, and is of a kind that is not read.
+    #[error("member {}: {what}", Escaped(.member))]
+    MemberKind {
+        /// Its name.
+        member: Box<str>,
+        /// What it is.
+        what: &'static str,
+    },
     /// A npy header that breaks its format.
     #[error("npy: {what}")]
     NpyHeader {
@@ -32,6 +40,14 @@ pub enum Fault {
     /// A npy dtype that has no counterpart here; object arrays (pickles) among them.
     #[error("npy: dtype {} is not supported", Escaped(.descr))]
     NpyDtype {
+        /// As the header says it.
+        descr: Box<str>,
+    },
+    /// As [`Fault::NpyDtype`], of an array in an archive.
+    #[error("array {} has dtype {}, which is not supported", Escaped(.array), Escaped(.descr))]
+    NpzDtype {
+        /// The array's name.
+        array: Box<str>,
         /// As the header says it.
         descr: Box<str>,
     },
@@ -147,6 +163,12 @@ pub enum Fault {
         /// What is allowed.
         max: u64,
     },
+    /// What the system did not deliver, memory too. It says nothing of the bytes.
+    #[error("the system did not deliver: {kind}")]
+    Unreadable {
+        /// What it said.
+        kind: std::io::ErrorKind,
+    },
     /// An array of more than eight dimensions.
     #[error("array {} has {rank} dimensions, 8 are supported", Escaped(.name))]
     Rank {
@@ -163,9 +185,13 @@ impl Fault {
     pub const fn code(&self) -> Code {
         match self {
             Self::OverLimit { .. } => Code::OverLimit,
-            Self::TorchDtype { .. } | Self::NpyDtype { .. } | Self::SafetensorsDtype { .. } | Self::Rank { .. } => {
-                Code::ForeignContent
-            }
+            Self::Unreadable { .. } => Code::Io,
+            Self::TorchDtype { .. }
+            | Self::NpyDtype { .. }
+            | Self::NpzDtype { .. }
+            | Self::SafetensorsDtype { .. }
+            | Self::MemberKind { .. }
+            | Self::Rank { .. } => Code::ForeignContent,
             Self::ForbiddenGlobal { .. }
             | Self::PickleOpcode { .. }
             | Self::PickleProtocol
@@ -192,8 +218,8 @@ impl Fault {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Zip { .. } => "bad_zip",
-            Self::Member { .. } | Self::NpyHeader { .. } => "npz_member",
-            Self::NpyDtype { .. } => "npz_dtype",
+            Self::Member { .. } | Self::MemberKind { .. } | Self::NpyHeader { .. } => "npz_member",
+            Self::NpyDtype { .. } | Self::NpzDtype { .. } => "npz_dtype",
             Self::SafetensorsTruncated { .. } => "sten_truncated",
             Self::SafetensorsHeader { .. } => "sten_header",
             Self::SafetensorsBounds { .. } => "sten_bounds",
@@ -212,6 +238,7 @@ impl Fault {
             Self::TorchDtype { .. } => "tsav_dtype",
             Self::Json(_) => "bad_json",
             Self::OverLimit { .. } => "over_limit",
+            Self::Unreadable { .. } => "unreadable",
             Self::Rank { .. } => "rank",
         }
     }
@@ -226,6 +253,12 @@ impl Fault {
             _ => Self::Zip {
                 what: "it cannot be written",
             },
+        }
+    }
+
+    pub(crate) const fn out_of_memory() -> Self {
+        Self::Unreadable {
+            kind: std::io::ErrorKind::OutOfMemory,
         }
     }
 

@@ -121,9 +121,9 @@ pub(crate) struct Described {
     /// Bytes of the header, magic included.
     pub(crate) header_len: usize,
     /// Whether the elements have the other byte order.
-    swapped: bool,
+    pub(crate) swapped: bool,
     /// Whether the first dimension varies fastest.
-    column_major: bool,
+    pub(crate) column_major: bool,
 }
 
 impl Described {
@@ -176,7 +176,7 @@ pub(crate) fn describe(start: &[u8]) -> Result<Described, Fault> {
 /// Reads one array. Any bytes may be passed; memory stays within a small constant of `bytes.len()`.
 ///
 /// # Errors
-/// [`Fault::NpyHeader`], [`Fault::NpyDtype`], [`Fault::Rank`].
+/// [`Fault::NpyHeader`], [`Fault::NpyDtype`], [`Fault::Rank`]; [`Fault::Unreadable`] for want of memory.
 pub fn read(bytes: &[u8]) -> Result<Npy<'_>, Fault> {
     let described = describe(bytes)?;
     let Described { dtype, shape, .. } = described;
@@ -190,7 +190,7 @@ pub fn read(bytes: &[u8]) -> Result<Npy<'_>, Fault> {
         }
     }
     if described.column_major {
-        bytes = Cow::Owned(row_major(&bytes, shape.extents(), size));
+        bytes = Cow::Owned(row_major(&bytes, shape.extents(), size)?);
     }
     Ok(Npy { dtype, shape, bytes })
 }
@@ -234,8 +234,12 @@ fn dtype_of(descr: &str) -> Result<(Dtype, bool), Fault> {
 }
 
 /// Elements of `size` bytes from column-major to row-major order.
-fn row_major(bytes: &[u8], extents: &[u64], size: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
+///
+/// # Errors
+/// There is no memory for them.
+pub(crate) fn row_major(bytes: &[u8], extents: &[u64], size: usize) -> Result<Vec<u8>, Fault> {
+    let mut out = Vec::new();
+    out.try_reserve_exact(bytes.len()).map_err(|_| Fault::out_of_memory())?;
     // Where an element lies in the column-major source: its index times the strides 1, e0, e0 e1, ...
     let mut strides = Vec::with_capacity(extents.len());
     let mut stride = 1_u64;
@@ -259,7 +263,7 @@ fn row_major(bytes: &[u8], extents: &[u64], size: usize) -> Vec<u8> {
             *at = 0;
         }
     }
-    out
+    Ok(out)
 }
 
 /// The three entries of a header.

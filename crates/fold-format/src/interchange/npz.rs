@@ -5,15 +5,14 @@
 //! of it has to look at it again.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::borrow::Cow;
 use std::io::{self, Read, Seek, Write};
 use std::ops::Range;
 
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipWriter};
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use crate::archive::Archive;
+use crate::archive::{Archive, MAX_MEMBERS};
 use crate::content::TensorSource;
 use crate::dtype::{Dtype, Shape};
 use crate::interchange::{Array, Fault, npy};
@@ -44,14 +43,19 @@ impl<R: Read + Seek> Npz<R> {
     /// - `max_array_bytes`: the largest member, header included, that will be decompressed.
     ///
     /// # Errors
-    /// [`Fault::Zip`]; [`Fault::Member`] for a member that is no `.npy`.
-    pub fn open(reader: R, max_array_bytes: u64) -> Result<Self, Fault> {
+    /// [`Fault::Zip`]; [`Fault::MemberKind`] for a member that is no `.npy`, is encrypted, or compressed by something else
+    /// than deflate.
+    pub fn open(mut reader: R, max_array_bytes: u64) -> Result<Self, Fault> {
+        let unread = unread_member(&mut reader);
         let archive = Archive::open(reader)?;
+        if let Some(fault) = unread {
+            return Err(fault);
+        }
         let mut names = Vec::new();
         for member in archive.names() {
-            let name = member.strip_suffix(SUFFIX).ok_or_else(|| Fault::Member {
+            let name = member.strip_suffix(SUFFIX).ok_or_else(|| Fault::MemberKind {
                 member: member.into(),
-                what: "a member of an npz archive is called .npy",
+                what: "it is no .npy, as every member of an npz archive is",
             })?;
             names.push(name.into());
         }
@@ -73,16 +77,37 @@ impl<R: Read + Seek> Npz<R> {
     /// # Errors
     /// What is wrong with the member: [`Fault`].
     pub fn check(&mut self, name: &str) -> Result<Option<Located>, Fault> {
+        self.elements(name, |_| ())
+    }
+
+    /// As [`Npz::check`], and hands the elements to `each` on the way: little-endian, in pieces of whole ones, in the order
+    /// of the file. What was handed out counts only once this has returned without an error.
+    ///
+    /// # Errors
+    /// As [`Npz::check`].
+    pub fn elements(&mut self, name: &str, mut each: impl FnMut(&[u8])) -> Result<Option<Located>, Fault> {
         let Some(member) = self.archive.find(&format!("{name}{SUFFIX}")) else {
             return Ok(None);
         };
+        let of_array = |fault| match fault {
+            Fault::NpyDtype { descr } => Fault::NpzDtype {
+                array: name.into(),
+                descr,
+            },
+            Fault::Rank { rank, .. } => Fault::Rank {
+                name: name.into(),
+                rank,
+            },
+            other => other,
+        };
         let size = self.archive.size(member)?;
-        let mut start = Vec::new();
-        self.archive.walk(member, self.max_array_bytes, |piece| {
-            let wanted = npy::MAX_START_LEN.saturating_sub(start.len()).min(piece.len());
-            start.extend_from_slice(piece.get(..wanted).unwrap_or_default());
-        })?;
-        let described = npy::describe(&start)?;
+        let mut reading = Reading::default();
+        self.archive
+            .walk(member, self.max_array_bytes, |piece| reading.take(piece, &mut each))?;
+        let described = match reading.described {
+            Some(described) => described,
+            None => npy::describe(&reading.start).map_err(of_array)?,
+        };
         let header_len = len_u64(described.header_len);
         npy::check_len(&described, size.saturating_sub(header_len))?;
         let place = self.archive.place(member)?.filter(|_| described.as_is());
@@ -90,6 +115,7 @@ impl<R: Read + Seek> Npz<R> {
             name: name.into(),
             dtype: described.dtype,
             shape: described.shape,
+            row_major: !described.column_major,
             place: place.map(|place| place.start.saturating_add(header_len)..place.end),
         }))
     }
@@ -97,30 +123,97 @@ impl<R: Read + Seek> Npz<R> {
     /// One array. None where there is none of that name.
     ///
     /// # Errors
-    /// What is wrong with the member: [`Fault`].
+    /// What is wrong with the member: [`Fault`]; there is no memory for it.
     pub fn array(&mut self, name: &str) -> Result<Option<Array<'static>>, Fault> {
-        let Some(member) = self.archive.find(&format!("{name}{SUFFIX}")) else {
-            return Ok(None);
-        };
-        let bytes = self.archive.read(member, self.max_array_bytes)?;
-        let npy = npy::read(&bytes)?;
-        let (dtype, shape) = (npy.dtype, npy.shape);
-        let bytes = match npy.bytes {
-            Cow::Owned(turned) => turned,
-            Cow::Borrowed(data) => {
-                // The elements are the end of the member: the header is moved out, nothing is copied anew.
-                let header = bytes.len().saturating_sub(data.len());
-                let mut bytes = bytes;
-                bytes.drain(..header);
-                bytes
+        let mut bytes = Vec::new();
+        let mut room = Ok(());
+        let located = self.elements(name, |piece| {
+            // The buffer grows with what is there, not with what is claimed.
+            if room.is_ok() {
+                room = bytes.try_reserve(piece.len());
             }
-        };
+            match room {
+                Ok(()) => bytes.extend_from_slice(piece),
+                Err(_) => bytes = Vec::new(),
+            }
+        })?;
+        let Some(located) = located else { return Ok(None) };
+        room.map_err(|_| Fault::out_of_memory())?;
+        if !located.row_major {
+            let size = usize::try_from(located.dtype.size_bytes()).unwrap_or(1);
+            bytes = npy::row_major(&bytes, located.shape.extents(), size)?;
+        }
         Ok(Some(Array {
             name: name.to_owned().into(),
-            dtype,
-            shape,
+            dtype: located.dtype,
+            shape: located.shape,
             bytes: bytes.into(),
         }))
+    }
+}
+
+/// The first member that may be sound and is compressed or encrypted in a way that is not read. A directory that cannot be
+/// read is left to [`Archive::open`].
+fn unread_member<R: Read + Seek>(reader: &mut R) -> Option<Fault> {
+    let zip = ZipArchive::new(reader).ok().filter(|zip| zip.len() <= MAX_MEMBERS)?;
+    (0..zip.len()).find_map(|at| {
+        let member = zip.by_index_data(at).ok()?;
+        let what = match member.compression() {
+            _ if member.encrypted() => "it is encrypted",
+            CompressionMethod::Stored | CompressionMethod::Deflated => return None,
+            _ => "it is compressed by something else than deflate",
+        };
+        Some(Fault::MemberKind {
+            member: member.name().ok()?.into(),
+            what,
+        })
+    })
+}
+
+/// A member that is being read: header first, then elements.
+#[derive(Default)]
+struct Reading {
+    /// The member's beginning, until its header is known.
+    start: Vec<u8>,
+    described: Option<npy::Described>,
+    /// Elements of which some bytes have not come yet, or that are to be turned round.
+    held: Vec<u8>,
+}
+
+impl Reading {
+    fn take(&mut self, piece: &[u8], each: &mut impl FnMut(&[u8])) {
+        if let Some(described) = self.described {
+            return self.pass(&described, piece, each);
+        }
+        let wanted = npy::MAX_START_LEN.saturating_sub(self.start.len()).min(piece.len());
+        let Some((head, rest)) = piece.split_at_checked(wanted).filter(|(head, _)| !head.is_empty()) else {
+            return;
+        };
+        self.start.extend_from_slice(head);
+        if let Ok(described) = npy::describe(&self.start) {
+            self.described = Some(described);
+            let begun = std::mem::take(&mut self.start);
+            self.pass(&described, begun.get(described.header_len..).unwrap_or_default(), each);
+            self.pass(&described, rest, each);
+        }
+    }
+
+    fn pass(&mut self, described: &npy::Described, bytes: &[u8], each: &mut impl FnMut(&[u8])) {
+        let size = usize::try_from(described.dtype.size_bytes()).unwrap_or(1);
+        if self.held.is_empty() && !described.swapped && bytes.len().is_multiple_of(size) {
+            return each(bytes);
+        }
+        self.held.extend_from_slice(bytes);
+        let mut elements = self.held.chunks_exact_mut(size);
+        if described.swapped {
+            elements.by_ref().for_each(<[u8]>::reverse);
+        }
+        let whole = self
+            .held
+            .len()
+            .saturating_sub(self.held.len().checked_rem(size).unwrap_or(0));
+        each(self.held.get(..whole).unwrap_or_default());
+        self.held.drain(..whole);
     }
 }
 
@@ -134,6 +227,8 @@ pub struct Located {
     pub dtype: Dtype,
     /// Its extents, slowest first.
     pub shape: Shape,
+    /// Whether its elements lie in row-major order; else the first dimension varies fastest.
+    pub row_major: bool,
     /// Its bytes in the archive's, little-endian and row-major; none where they have to be decoded or turned round.
     pub place: Option<Range<u64>>,
 }
@@ -274,6 +369,98 @@ mod tests {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         zip.start_file("readme.txt", SimpleFileOptions::default()).unwrap();
         let bytes = zip.finish().unwrap().into_inner();
-        assert!(matches!(Npz::open(Cursor::new(bytes), 10), Err(Fault::Member { .. })));
+        assert!(matches!(
+            Npz::open(Cursor::new(bytes), 10),
+            Err(Fault::MemberKind { .. })
+        ));
+    }
+
+    /// An archive of one member `a.npy`, deflated.
+    fn deflated(npy: &[u8]) -> Vec<u8> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        zip.start_file("a.npy", options).unwrap();
+        zip.write_all(npy).unwrap();
+        zip.finish().unwrap().into_inner()
+    }
+
+    /// A `.npy` of a header as other programs write it, and what is behind it.
+    fn npy_of(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let text = format!("{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}}}");
+        let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+        npy.extend_from_slice(&(text.len() as u16).to_le_bytes());
+        npy.extend_from_slice(text.as_bytes());
+        npy.extend_from_slice(data);
+        npy
+    }
+
+    #[test]
+    fn elements_come_whole_and_little_endian_and_arrays_row_major() {
+        // More than one piece of the archive's reader, which no element's end falls together with.
+        let count = 20_001_u32;
+        let bytes = |turn: fn(u32) -> [u8; 4]| (0..count).flat_map(turn).collect::<Vec<u8>>();
+        let (little, big) = (bytes(u32::to_le_bytes), bytes(u32::to_be_bytes));
+        for (descr, data) in [("'<u4'", &little), ("'>u4'", &big)] {
+            for (fortran, shape) in [("False", "(20001,)"), ("True", "(20001, 1)"), ("True", "(3, 6667)")] {
+                let file = deflated(&npy_of(descr, fortran, shape, data));
+                let mut npz = Npz::open(Cursor::new(&file), 1 << 20).unwrap();
+                let mut seen = Vec::new();
+                let located = npz.elements("a", |piece| {
+                    assert_eq!(piece.len() % 4, 0);
+                    seen.extend_from_slice(piece);
+                });
+                assert!(seen == little, "{descr} {shape}");
+                let row_major = located.unwrap().unwrap().row_major;
+                assert_eq!(row_major, fortran == "False", "{shape}");
+                assert_eq!(
+                    npz.check("a").unwrap().unwrap().shape,
+                    npz.array("a").unwrap().unwrap().shape
+                );
+                let array = npz.array("a").unwrap().unwrap();
+                let second = array.bytes[4..8].to_vec();
+                let wanted = if shape == "(3, 6667)" { 3_u32 } else { 1 };
+                assert_eq!(second, wanted.to_le_bytes(), "{descr} {shape}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_be_sound_and_is_not_read_is_no_damage() {
+        let fault = |bytes: &[u8]| {
+            let mut npz = Npz::open(Cursor::new(bytes), 1 << 20)?;
+            let by_check = npz.check("a").unwrap_err();
+            assert_eq!(npz.array("a").unwrap_err(), by_check);
+            Err::<(), _>(by_check)
+        };
+        for descr in ["'<c8'", "'<U3'", "'|S3'", "'<M8[s]'", "'|O'", "[('x', '<f4')]"] {
+            let fault = fault(&deflated(&npy_of(descr, "False", "(1,)", &[0; 12]))).unwrap_err();
+            assert!(
+                matches!(&fault, Fault::NpzDtype { array, .. } if **array == *"a"),
+                "{fault}"
+            );
+            assert_eq!(fault.code(), crate::Code::ForeignContent);
+        }
+        let rank = fault(&deflated(&npy_of("'<f4'", "False", "(1,1,1,1,1,1,1,1,1)", &[0; 4]))).unwrap_err();
+        assert_eq!(
+            rank,
+            Fault::Rank {
+                name: "a".into(),
+                rank: 9
+            }
+        );
+        // Another method in the member's two headers: 12 is bzip2; and the flag that says encrypted.
+        for (in_local, in_central, value) in [(8, 10, 12), (6, 8, 1)] {
+            let mut file = deflated(&npy_of("'<f4'", "False", "(1,)", &[0; 4]));
+            let central = file.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+            file[in_local] = value;
+            file[central + in_central] = value;
+            let fault = fault(&file).unwrap_err();
+            assert!(matches!(fault, Fault::MemberKind { .. }), "{fault}");
+            assert_eq!(fault.code(), crate::Code::ForeignContent);
+        }
+        let mut cut = deflated(&npy_of("'<c8'", "False", "(1,)", &[0; 12]));
+        cut.truncate(60);
+        assert_eq!(fault(&cut).unwrap_err().code(), crate::Code::BrokenContent);
+        assert_eq!(Fault::out_of_memory().code().class(), crate::Class::Environment);
     }
 }

@@ -91,10 +91,14 @@ pub fn read_header(header: &[u8], file_len: u64) -> Result<Header, Fault> {
         return Err(Fault::over("safetensors entries", len_u64(listed.len()), MAX_TENSORS));
     }
     let data_start = len_u64(header.len()).saturating_add(PREFIX);
-    let mut entries = Vec::new();
+    let mut placed = Vec::new();
     let mut metadata = Vec::new();
     for (name, entry) in listed {
         if &**name == METADATA {
+            // Some writers say so that there are none.
+            if *entry == Value::Null {
+                continue;
+            }
             let texts = entry.as_object().ok_or(broken("__metadata__ is no object"))?;
             for (key, text) in texts {
                 let text = text.as_str().ok_or(broken("__metadata__ holds more than text"))?;
@@ -102,28 +106,49 @@ pub fn read_header(header: &[u8], file_len: u64) -> Result<Header, Fault> {
             }
             continue;
         }
-        entries.push(read_entry(name, entry, data_start)?);
+        placed.push(place_entry(name, entry, data_start)?);
     }
-    entries.sort_by_key(|entry| (entry.offset, entry.len));
+    placed.sort_by_key(|entry| (entry.offset, entry.len));
     let mut end = data_start;
-    for entry in &entries {
+    for entry in &placed {
         if entry.offset != end {
             return Err(Fault::SafetensorsBounds {
-                tensor: entry.name.clone(),
+                tensor: entry.name.into(),
             });
         }
-        // `read_entry` has seen that the sum does not overflow.
+        // `place_entry` has seen that the sum does not overflow.
         end = entry.offset.saturating_add(entry.len);
     }
     if end != file_len {
         return Err(Fault::SafetensorsBounds {
-            tensor: entries.last().map_or("".into(), |entry| entry.name.clone()),
+            tensor: placed.last().map_or("", |entry| entry.name).into(),
         });
     }
-    Ok(Header { entries, metadata })
+    let entries = placed.into_iter().map(|entry| {
+        let (dtype, shape) = entry.kind?;
+        Ok(Entry {
+            name: entry.name.into(),
+            dtype,
+            shape,
+            offset: entry.offset,
+            len: entry.len,
+        })
+    });
+    Ok(Header {
+        entries: entries.collect::<Result<_, _>>()?,
+        metadata,
+    })
 }
 
-fn read_entry(name: &str, entry: &Value, data_start: u64) -> Result<Entry, Fault> {
+/// An entry whose place is known, and what it holds: of a kind that is not read, perhaps, in a file that is sound.
+struct Placed<'a> {
+    name: &'a str,
+    offset: u64,
+    len: u64,
+    kind: Result<(Dtype, Shape), Fault>,
+}
+
+fn place_entry<'a>(name: &'a str, entry: &Value, data_start: u64) -> Result<Placed<'a>, Fault> {
     let broken = Fault::SafetensorsHeader {
         what: "an entry is not dtype, shape and data_offsets",
     };
@@ -139,29 +164,33 @@ fn read_entry(name: &str, entry: &Value, data_start: u64) -> Result<Entry, Fault
     let &[begin, end] = offsets.as_slice() else {
         return Err(broken);
     };
-    let dtype = Dtype::ALL
+    let known = Dtype::ALL
         .iter()
         .copied()
-        .find(|known| theirs(*known).to_string() == dtype)
-        .ok_or_else(|| Fault::SafetensorsDtype {
+        .find(|known| theirs(*known).to_string() == dtype);
+    let kind = match (known, Shape::new(&shape)) {
+        (Some(dtype), Some(shape)) => Ok((dtype, shape)),
+        (None, _) => Err(Fault::SafetensorsDtype {
             tensor: name.into(),
             dtype: dtype.into(),
-        })?;
-    let shape = Shape::new(&shape).ok_or_else(|| Fault::Rank {
-        name: name.into(),
-        rank: shape.len(),
-    })?;
+        }),
+        (_, None) => Err(Fault::Rank {
+            name: name.into(),
+            rank: shape.len(),
+        }),
+    };
     let len = end.checked_sub(begin).ok_or_else(outside)?;
-    if shape.byte_len(dtype) != Some(len) {
+    if let Ok((dtype, shape)) = &kind
+        && shape.byte_len(*dtype) != Some(len)
+    {
         return Err(outside());
     }
     end.checked_add(data_start).ok_or_else(outside)?;
-    Ok(Entry {
-        name: name.into(),
-        dtype,
-        shape,
+    Ok(Placed {
+        name,
         offset: begin.saturating_add(data_start),
         len,
+        kind,
     })
 }
 
@@ -408,6 +437,39 @@ mod tests {
         let mut huge = (1_u64 << 63).to_le_bytes().to_vec();
         huge.push(b'{');
         assert!(matches!(read(&huge).unwrap_err(), Fault::SafetensorsHeader { .. }));
+    }
+
+    #[test]
+    fn a_dtype_or_rank_that_is_not_read_is_no_damage_unless_something_is_damaged_too() {
+        for (dtype, shape, len) in [
+            ("F8_E4M3", "[2]", 2),
+            ("C64", "[2]", 16),
+            ("F32", "[1,1,1,1,1,1,1,1,1]", 4),
+        ] {
+            let header = |end: u64| {
+                format!(
+                    r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{len}]}},
+                    "b":{{"dtype":"U8","shape":[1],"data_offsets":[{len},{end}]}}}}"#
+                )
+            };
+            let sound = fault(&header(len + 1), usize::try_from(len + 1).unwrap());
+            assert_eq!(sound.code(), crate::Code::ForeignContent, "{sound}");
+            let cut = fault(&header(len + 1), usize::try_from(len).unwrap());
+            assert_eq!(cut.code(), crate::Code::BrokenContent, "{cut}");
+            let hole = fault(&header(len + 2), usize::try_from(len + 2).unwrap());
+            assert_eq!(hole.code(), crate::Code::BrokenContent, "{hole}");
+        }
+    }
+
+    #[test]
+    fn metadata_that_are_null_are_none() {
+        let file = made(
+            r#"{"__metadata__":null,"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#,
+            1,
+        );
+        let (arrays, header) = read(&file).unwrap();
+        assert_eq!((arrays.len(), header.metadata.len()), (1, 0));
+        assert!(safetensors::SafeTensors::deserialize(&file).is_ok());
     }
 
     #[test]

@@ -60,12 +60,19 @@ pub(super) fn on_finding(code: Code, mendable: bool, path: &Path) -> Advice {
     }
 }
 
-/// Content of another program that is broken or refused inside a file whose digests match.
-pub(super) fn on_content(code: Code) -> Advice {
+/// Content of another program that is broken, refused or not read.
+///
+/// - `in_chunk`: it lies inside a chunk whose digests match.
+pub(super) fn on_content(code: Code, in_chunk: bool) -> Advice {
     Advice {
-        action: match code {
-            Code::Format(FormatCode::ForbiddenPickle) => "do not load this file elsewhere: ask who made it",
-            _ => "the bytes are those that were written: ask the program that wrote them",
+        action: match (code, code.class()) {
+            (Code::Format(FormatCode::ForbiddenPickle), _) => "do not load this file elsewhere: ask who made it",
+            (Code::Format(FormatCode::ForeignContent), _) => {
+                "the file may be sound: write it anew, in the program that made it, with a type and form that are read here"
+            }
+            (_, Class::Environment) => "the file may be sound: mend what the message names, then try again",
+            _ if in_chunk => "the bytes are those that were written: ask the program that wrote them",
+            _ => "replace the file by a good copy, or have the program that wrote it write it anew",
         }
         .to_owned(),
         next_command: Some(format!("fold explain {code}")),

@@ -106,7 +106,19 @@ impl FindingReport {
         Self {
             chunk: chunk.map(Into::into),
             region: if chunk.is_some() { Region::Content } else { Region::File }.to_string(),
-            ..Self::placeless(code, format!("{}: {fault}", code.meaning()), advice::on_content(code))
+            ..Self::placeless(
+                code,
+                format!("{}: {fault}", code.meaning()),
+                advice::on_content(code, chunk.is_some()),
+            )
+        }
+    }
+
+    /// As [`FindingReport::of_content`], in one array of a file of another program.
+    pub(super) fn of_array(fault: &interchange::Fault, array: &str) -> Self {
+        Self {
+            tensor: Some(array.into()),
+            ..Self::of_content(fault, None)
         }
     }
 

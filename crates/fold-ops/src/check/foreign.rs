@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fold_format::interchange::{npz, safetensors};
 use fold_format::v1::{self, Keys, Standing};
-use fold_format::{IoFault, ReadAt, Verdict, VerifyOptions};
+use fold_format::{Class, IoFault, ReadAt, Verdict, VerifyOptions};
 use serde::Serialize;
 
 use super::finding::FindingReport;
@@ -157,7 +157,9 @@ fn report(
     let total = path.metadata().map_or(0, |metadata| metadata.len());
     let (verdict, findings) = match answer {
         Ok(verdict) => (verdict, Vec::new()),
-        Err(finding) => (Verdict::Damaged, vec![finding]),
+        Err(finding) if finding.class == Class::Damaged => (Verdict::Damaged, vec![finding]),
+        // The file may be sound: it is not for this reader, or the system stood in the way.
+        Err(finding) => (Verdict::Unreadable, vec![finding]),
     };
     FileReport {
         path: path.into(),
@@ -215,7 +217,8 @@ pub(super) fn npz(path: &Path, level: Level) -> FileReport {
             return Ok((Verdict::StructureOk, 0));
         }
         for name in npz.names().to_vec() {
-            npz.array(&name).map_err(fault)?;
+            let in_array = |fault| Box::new(FindingReport::of_array(&fault, &name));
+            npz.check(&name).map_err(in_array)?;
         }
         Ok((Verdict::Ok, u64::MAX))
     };

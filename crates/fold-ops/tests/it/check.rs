@@ -4,8 +4,9 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use fold_format::Verdict;
+use fold_format::{Class, Verdict};
 use fold_ops::check::{Level, VerifyReport, verify};
+use fold_ops::exchange::{self, Tolerance};
 use fold_ops::inspect::{InspectOptions, inspect};
 use fold_ops::{Code, ExitCode, Int, Keys, StoreWriter};
 
@@ -173,4 +174,79 @@ fn an_inspection_reads_the_index_and_says_so() {
         inspect(Path::new("/absent"), &asked).unwrap().exit_code,
         ExitCode::Absent
     );
+}
+
+/// A safetensors file of one tensor.
+fn safetensors(dtype: &str, shape: &str, bytes: usize) -> Vec<u8> {
+    let header = format!(r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{bytes}]}}}}"#);
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend_from_slice(header.as_bytes());
+    file.resize(file.len() + bytes, 0);
+    file
+}
+
+/// An npz file of one array `a`.
+fn npz() -> Vec<u8> {
+    let mut writer = fold_format::interchange::npz::Writer::new(std::io::Cursor::new(Vec::new()));
+    let shape = fold_format::Shape::new(&[2]).unwrap();
+    writer.add("a", fold_format::Dtype::F32, &shape, &[0; 8]).unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+/// `bytes` with every `from` made `to`, which is as long.
+fn replaced(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut at = 0;
+    while at + from.len() <= bytes.len() {
+        if bytes[at..].starts_with(from) {
+            bytes[at..at + from.len()].copy_from_slice(to);
+        }
+        at += 1;
+    }
+    bytes
+}
+
+#[test]
+fn what_this_release_does_not_read_is_not_called_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let looked = |bytes: &[u8]| {
+        let path = dir.path().join("file");
+        fs::write(&path, bytes).unwrap();
+        let refused = exchange::diff(&path, &path, Tolerance::Bitwise, &Keys::new()).unwrap_err();
+        let inspected = inspect(&path, &InspectOptions::default()).unwrap();
+        (verified(&path, Level::Full), inspected.exit_code, refused.exit())
+    };
+    let mut bzip2 = npz();
+    let central = bzip2.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+    (bzip2[8], bzip2[central + 10]) = (12, 12);
+    for (what, bytes) in [
+        ("F8", safetensors("F8_E4M3", "[2]", 2)),
+        ("C64", safetensors("C64", "[2]", 16)),
+        ("rank 9", safetensors("F32", "[1,1,1,1,1,1,1,1,1]", 4)),
+        ("bzip2", bzip2),
+        ("a.txt", replaced(npz(), b"a.npy", b"a.txt")),
+    ] {
+        let (report, inspected, refused) = looked(&bytes);
+        let file = &report.files[0];
+        assert_eq!(file.verdict, Verdict::Unreadable, "{what}");
+        let exits = [report.exit_code, inspected, refused];
+        assert_eq!(exits, [ExitCode::Newer; 3], "{what}");
+        let finding = &file.findings[0];
+        assert_eq!(
+            (finding.code, finding.class),
+            (Code::Format(fold_format::Code::ForeignContent), Class::Unsupported),
+            "{what}"
+        );
+        assert!(finding.action.contains("may be sound"), "{}", finding.action);
+        assert_eq!(finding.next_command.as_deref(), Some("fold explain FOLD-E0806"));
+    }
+    for (what, bytes) in [
+        ("hole", safetensors("F32", "[2]", 12)),
+        ("checksum", replaced(npz(), b"<f4", b"<f2")),
+    ] {
+        let (report, inspected, refused) = looked(&bytes);
+        assert_eq!(report.files[0].verdict, Verdict::Damaged, "{what}");
+        let exits = [report.exit_code, inspected, refused];
+        assert_eq!(exits, [ExitCode::No, ExitCode::Damaged, ExitCode::Damaged], "{what}");
+        assert!(report.files[0].findings[0].action.contains("good copy"), "{what}");
+    }
 }
