@@ -12,7 +12,7 @@ use fold_format::parity::Level;
 use fold_format::{Checkpoint, Dtype, ReadAt, Tensor};
 use serde::Serialize;
 
-use crate::check::{FileKind, FindingReport, lossy, sniff, targets, worst};
+use crate::check::{FileKind, FindingReport, distrusted, lossy, sniff, targets, worst};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::json::Int;
@@ -144,7 +144,7 @@ pub struct InspectOptions {
     pub tensor: Option<String>,
     /// Reads and verifies the listed tensors and adds their statistics.
     pub stats: bool,
-    /// What version 1 files may need.
+    /// What version 1 files may need; with a public key, a file must have a signature by it.
     pub keys: fold_format::v1::Keys,
 }
 
@@ -166,6 +166,11 @@ pub fn inspect(path: &Path, options: &InspectOptions) -> Result<InspectReport, E
     match targets::expand(path) {
         Ok(found) => {
             for target in found {
+                if let Some(finding) = distrusted(&target, &options.keys)? {
+                    exits.push(finding.code.exit());
+                    files.push(closed(&target, finding));
+                    continue;
+                }
                 let kind = sniff(&target);
                 if kind != FileKind::Other {
                     match foreign::describe(kind, &target, options) {

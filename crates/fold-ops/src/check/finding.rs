@@ -122,6 +122,15 @@ impl FindingReport {
         }
     }
 
+    /// A signature by a key was asked for, and the file `path` has none.
+    ///
+    /// - `what`: what it lacks, or cannot have.
+    pub(super) fn of_unsigned(what: &str, path: &Path) -> Self {
+        let code = Code::Format(fold_format::Code::Signature);
+        let message = format!("{}: {what}", code.meaning());
+        Self::placeless(code, message, advice::on_finding(code, false, path))
+    }
+
     /// What kept the container from looking at the file `path`.
     pub(crate) fn of_error(error: &fold_format::Error, path: &Path) -> Self {
         match error {

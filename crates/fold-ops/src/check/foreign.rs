@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fold_format::interchange::{npz, safetensors};
 use fold_format::v1::{self, Keys, Standing};
-use fold_format::{Class, IoFault, ReadAt, Verdict, VerifyOptions};
+use fold_format::{Class, Depth, IoFault, ReadAt, Verdict, VerifyOptions};
 use serde::Serialize;
 
 use super::finding::FindingReport;
@@ -76,7 +76,7 @@ pub struct ChunkVerdict {
     pub tensors: Option<Int>,
 }
 
-/// Verifies a version 1 container.
+/// Verifies a version 1 container. Where a signature is asked for, the index is read at every level: that is where it is.
 pub(super) fn version_1(
     path: &Path,
     level: Level,
@@ -88,7 +88,11 @@ pub(super) fn version_1(
     let options = VerifyOptions::new()
         .max_findings(max_findings.max(1))
         .progress(&mut told);
-    let report = match v1::verify(path, level.depth(), keys, options) {
+    let depth = match level {
+        Level::Quick if keys.public_key().is_some() => Depth::Index,
+        _ => level.depth(),
+    };
+    let report = match v1::verify(path, depth, keys, options) {
         Ok(report) => report,
         Err(fold_format::Error::Cancelled) => return Err(fold_format::Error::Cancelled.into()),
         Err(error) => {
@@ -120,7 +124,10 @@ pub(super) fn version_1(
             .as_ref()
             .and_then(|content| content.as_ref().ok()?.map(Int)),
     });
-    Ok(FileReport {
+    let info = report.info.as_ref();
+    // One that is there was judged with the rest.
+    let unsigned = keys.public_key().is_some() && info.is_some_and(|info| !info.signed && !info.trust_block);
+    let mut verified = FileReport {
         path: path.into(),
         format: Some("fold-v1"),
         verdict: report.verdict,
@@ -138,12 +145,16 @@ pub(super) fn version_1(
             .map(|finding| FindingReport::of_version_1(finding, path, report.verdict == Verdict::Corrected))
             .collect(),
         version_1: Some(Version1Report {
-            dialect: report.info.as_ref().map(|info| info.dialect.as_str()),
+            dialect: info.map(|info| info.dialect.as_str()),
             chunks: chunks.collect(),
             content_findings: content_findings.collect(),
             unprotected: report.unprotected,
         }),
-    })
+    };
+    if unsigned {
+        verified.fail_unsigned("the file has neither a signature nor a trust block", max_findings);
+    }
+    Ok(verified)
 }
 
 /// The report of a file in which nothing was found, or one thing.

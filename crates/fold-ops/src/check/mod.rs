@@ -179,6 +179,19 @@ impl FileReport {
         }
     }
 
+    /// A signature was asked for and there is none: the file fails, whatever else holds.
+    ///
+    /// - `what`: what it lacks, or cannot have. - `max_findings`: how many findings are kept.
+    fn fail_unsigned(&mut self, what: &str, max_findings: usize) {
+        if self.verdict == Verdict::Unreadable {
+            return;
+        }
+        self.verdict = Verdict::Damaged;
+        self.findings_total = Int(self.findings_total.0.saturating_add(1));
+        self.findings.insert(0, FindingReport::of_unsigned(what, &self.path));
+        self.findings.truncate(max_findings.max(1));
+    }
+
     /// A file of which not a byte was read.
     fn out_of_reach(path: &Path, level: Level, finding: FindingReport) -> Self {
         Self {
@@ -207,7 +220,8 @@ pub type OnProgress<'a> = &'a mut (dyn FnMut(&Path, Progress) -> ControlFlow<()>
 /// Any bytes may be in the files. Memory stays within a few MiB per thread and the files' metadata.
 ///
 /// - `max_findings`: how many findings are kept per file; those beyond are counted.
-/// - `keys`: what version 1 files may need; with a public key, a file must have a signature by it.
+/// - `keys`: what version 1 files may need; with a public key, a file must have a signature by it, so that files of formats
+///   without signatures fail.
 ///
 /// # Errors
 /// [`fold_format::Error::Cancelled`] when `progress` breaks off. Everything else is a finding.
@@ -252,10 +266,18 @@ pub(crate) fn file(
     keys: &Keys,
     progress: OnProgress<'_>,
 ) -> Result<FileReport, Error> {
+    let unsigned = |mut report: FileReport, what| {
+        if keys.public_key().is_some() {
+            report.fail_unsigned(what, max_findings);
+        }
+        Ok(report)
+    };
     match sniff(path) {
         FileKind::Version1 => return foreign::version_1(path, level, max_findings, keys, progress),
-        FileKind::Npz => return Ok(foreign::npz(path, level)),
-        FileKind::Safetensors => return Ok(foreign::safetensors(path, level)),
+        FileKind::Npz => return unsigned(foreign::npz(path, level), "an npz file cannot be signed"),
+        FileKind::Safetensors => {
+            return unsigned(foreign::safetensors(path, level), "a safetensors file cannot be signed");
+        }
         FileKind::Other => {}
     }
     let mut told = |so_far| progress(path, so_far);
@@ -274,6 +296,18 @@ pub(crate) fn file(
             FindingReport::of_error(&error, path),
         )),
     }
+}
+
+/// What is wrong with a file's signature where `keys` ask for one; none where they do not, or the key's is there.
+pub(crate) fn distrusted(path: &Path, keys: &Keys) -> Result<Option<FindingReport>, Error> {
+    if keys.public_key().is_none() {
+        return Ok(None);
+    }
+    let report = file(path, Level::Quick, usize::MAX, keys, &mut |_, _| {
+        ControlFlow::Continue(())
+    })?;
+    let signature = Code::Format(fold_format::Code::Signature);
+    Ok(report.findings.into_iter().find(|finding| finding.code == signature))
 }
 
 /// In the reports of one directory: says of a damaged checkpoint that a newer whole one stands in for it.

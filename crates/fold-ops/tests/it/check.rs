@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use fold_format::{Class, Verdict};
 use fold_ops::check::{Level, VerifyReport, verify};
-use fold_ops::exchange::{self, Tolerance};
+use fold_ops::exchange::{self, ConvertOptions, Tolerance};
 use fold_ops::inspect::{InspectOptions, inspect};
-use fold_ops::{Code, ExitCode, Int, Keys, StoreWriter};
+use fold_ops::{Code, ExitCode, Int, Keys, PublicKey, StoreWriter};
 
 use crate::written::{flip, save_step};
 
@@ -174,6 +174,82 @@ fn an_inspection_reads_the_index_and_says_so() {
         inspect(Path::new("/absent"), &asked).unwrap().exit_code,
         ExitCode::Absent
     );
+}
+
+/// A file that PyFolds wrote, or a changed one.
+fn vector(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fold-format/testdata/v1")
+        .join(path)
+}
+
+fn by_key(name: &str) -> Keys {
+    Keys::new().public(PublicKey::load(&vector("keys").join(name)).unwrap())
+}
+
+#[test]
+fn where_a_signature_is_asked_for_what_has_none_fails_at_every_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = vector("container/c102_d2s4_none_off.fold");
+    let [safetensors, npz] = ["a.safetensors", "a.npz"].map(|name| {
+        let target = dir.path().join(name);
+        exchange::convert(&plain, &target, &ConvertOptions::default()).unwrap();
+        target
+    });
+    let signed = vector("container/c102_full_signed.fold");
+    let trusted = vector("container/bh22_trust.fold");
+    let (right, other) = (by_key("ed25519_public.pem"), by_key("ed25519_other_public.pem"));
+    let signature = Code::Format(fold_format::Code::Signature);
+    let unsigned = [
+        plain,
+        vector("corrupted/s07_trust_stripped.fold"),
+        vector("corrupted/s18_signature_stripped.fold"),
+        safetensors,
+        npz,
+    ];
+    let passing = [&signed, &trusted].map(|file| (file, &right, true));
+    let failing = [&signed, &trusted].map(|file| (file, &other, false));
+    let unsigned = unsigned.iter().map(|file| (file, &right, false));
+    for (file, keys, passes) in passing.into_iter().chain(failing).chain(unsigned) {
+        for level in [Level::Quick, Level::Structure, Level::Full] {
+            let paths = [file.clone()];
+            let report = verify(&paths, level, 1, keys, &mut |_, _| ControlFlow::Continue(())).unwrap();
+            let wanted = if passes { ExitCode::Done } else { ExitCode::No };
+            assert_eq!(report.exit_code, wanted, "{} {level:?}", file.display());
+            assert!(passes || report.files[0].verdict == Verdict::Damaged);
+            let codes: Vec<_> = report.files[0].findings.iter().map(|finding| finding.code).collect();
+            assert_eq!(codes.contains(&signature), !passes, "{} {level:?}", file.display());
+            assert!(
+                verified(file, level).exit_code == ExitCode::Done,
+                "{} without a key",
+                file.display()
+            );
+        }
+        let converted = exchange::convert(
+            file,
+            &dir.path()
+                .join(format!("{passes}-{}.fold", file.file_stem().unwrap().display())),
+            &ConvertOptions {
+                keys: keys.clone(),
+                ..ConvertOptions::default()
+            },
+        );
+        assert_eq!(converted.is_ok(), passes, "{}", file.display());
+        let compared = exchange::diff(file, file, Tolerance::Bitwise, keys);
+        assert_eq!(
+            compared.map(|report| report.equal).ok(),
+            passes.then_some(true),
+            "{}",
+            file.display()
+        );
+        let options = InspectOptions {
+            keys: keys.clone(),
+            ..InspectOptions::default()
+        };
+        let inspected = inspect(file, &options).unwrap();
+        assert_eq!(inspected.exit_code == ExitCode::Done, passes, "{}", file.display());
+        assert_eq!(inspected.files[0].bytes.0 > 0, passes, "{}", file.display());
+    }
 }
 
 /// A safetensors file of one tensor.
