@@ -75,6 +75,27 @@ pub struct FileInspection {
     pub metadata: serde_json::Value,
     /// Copies of the metadata that are damaged, or what kept the file from being opened.
     pub findings: Vec<FindingReport>,
+    /// What more a version 1 file says about itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_1: Option<Version1Facts>,
+}
+
+/// What more a version 1 file says about itself; recorded, not checked.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Version1Facts {
+    /// Which program wrote it: `1.0.2`, `2.2.0`, or an unreleased state.
+    pub dialect: &'static str,
+    /// Whether it is a mind, as files called `.mind` are: it has `ai_graph` or `ai_vectors`.
+    pub mind: bool,
+    /// Whether a chunk is encrypted.
+    pub encrypted: bool,
+    /// Whether it has a Merkle root over its chunk table.
+    pub merkle: bool,
+    /// Whether four fields of its metadata are signed.
+    pub signed_fields: bool,
+    /// Whether it has a signed trust block over its index.
+    pub trust_block: bool,
 }
 
 /// One chunk, as the index describes it.
@@ -268,6 +289,7 @@ fn describe<S: ReadAt>(
             .iter()
             .map(|finding| FindingReport::of(finding, path, finding.repairable))
             .collect(),
+        version_1: None,
     })
 }
 
@@ -296,26 +318,57 @@ fn stats(tensor: &Tensor) -> Result<Option<Stats>, fold_format::Error> {
 }
 
 fn summed(elements: impl Iterator<Item = f64>) -> Stats {
-    let (mut count, mut finite, mut zeros) = (0_u64, 0_u64, 0_u64);
-    let (mut min, mut max, mut sum) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);
-    for element in elements {
-        count += 1;
-        if element.is_finite() {
-            finite += 1;
-            zeros += u64::from(element == 0.0);
-            min = min.min(element);
-            max = max.max(element);
-            sum += element;
+    let mut sum = Sum::default();
+    elements.for_each(|element| sum.add(element));
+    sum.stats()
+}
+
+/// The statistics of elements so far.
+#[derive(Clone, Copy, Debug)]
+struct Sum {
+    count: u64,
+    finite: u64,
+    zeros: u64,
+    min: f64,
+    max: f64,
+    sum: f64,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            finite: 0,
+            zeros: 0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            sum: 0.0,
         }
     }
-    let of_finite = |value: f64| (finite > 0 && value.is_finite()).then_some(value);
-    Stats {
-        count: Int(count),
-        non_finite: Int(count - finite),
-        zeros: Int(zeros),
-        min: of_finite(min),
-        max: of_finite(max),
-        mean: of_finite(sum / finite as f64),
+}
+
+impl Sum {
+    fn add(&mut self, element: f64) {
+        self.count += 1;
+        if element.is_finite() {
+            self.finite += 1;
+            self.zeros += u64::from(element == 0.0);
+            self.min = self.min.min(element);
+            self.max = self.max.max(element);
+            self.sum += element;
+        }
+    }
+
+    fn stats(self) -> Stats {
+        let of_finite = |value: f64| (self.finite > 0 && value.is_finite()).then_some(value);
+        Stats {
+            count: Int(self.count),
+            non_finite: Int(self.count - self.finite),
+            zeros: Int(self.zeros),
+            min: of_finite(self.min),
+            max: of_finite(self.max),
+            mean: of_finite(self.sum / self.finite as f64),
+        }
     }
 }
 

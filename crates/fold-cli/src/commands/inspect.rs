@@ -42,6 +42,21 @@ fn one(file: &FileInspection, digests: &str, text: &mut String) {
         }
     }
     text.push('\n');
+    if let Some(facts) = &file.version_1 {
+        let _ = write!(text, "  dialect {} of PyFolds", facts.dialect);
+        for (is_so, what) in [
+            (facts.mind, "a mind"),
+            (facts.encrypted, "encrypted"),
+            (facts.merkle, "with a Merkle root"),
+            (facts.signed_fields, "with a signature over four fields of its metadata"),
+            (facts.trust_block, "with a trust block"),
+        ] {
+            if is_so {
+                let _ = write!(text, ", {what}");
+            }
+        }
+        text.push_str(" (recorded, not checked)\n");
+    }
     for chunk in &file.chunks {
         let name = Escaped(&chunk.name).to_string();
         let _ = writeln!(

@@ -429,3 +429,96 @@ fn the_session_of_the_migration_guide_is_what_happens() {
     }
     assert!(commands >= 6, "the session has {commands} commands");
 }
+
+/// The most that looking at a file allocates, whatever the length of what it holds.
+const LOOK_MAX: usize = 4 << 20;
+
+#[test]
+fn a_look_at_a_long_file_takes_little_memory_in_every_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let values = vec![7; 32 << 20];
+    tensor(
+        &dir.path().join("a.safetensors"),
+        "U8",
+        &format!("[{}]", values.len()),
+        &values,
+    );
+    for (source, target, to) in [
+        ("a.safetensors", "a.npz", "npz"),
+        ("a.npz", "a.fold", "v1"),
+        ("a.npz", "b.fold", "v2"),
+    ] {
+        reported(dir.path(), &["convert", source, target, "--to", to], 0);
+    }
+    for file in ["a.safetensors", "a.npz", "a.fold"] {
+        for command in [
+            "verify FILE",
+            "inspect FILE",
+            "inspect FILE --stats",
+            "diff FILE b.fold",
+        ] {
+            let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+            let words = command.split(' ').map(|word| match word {
+                "FILE" => path(file),
+                "b.fold" => path(word),
+                word => word.to_owned(),
+            });
+            let words: Vec<_> = words.collect();
+            let (weight, _) = super::hostile::weighed(&words, &dir.path().join("weight"));
+            assert!(weight < LOOK_MAX, "{command} of {file} allocated {weight} bytes");
+        }
+    }
+    let stats = |file| reported(dir.path(), &["inspect", file, "--stats"], 0)["files"][0]["tensors"][0].clone();
+    for file in ["a.npz", "a.fold", "a.safetensors"] {
+        let found = stats(file);
+        assert_eq!(
+            (&found["stats"]["mean"], &found["stats"]["count"], &found["bytes"]),
+            (&7.0.into(), &values.len().into(), &values.len().into()),
+            "{file}"
+        );
+        // Where the tensor is said to begin, it does.
+        let offset = usize::try_from(found["offset"].as_u64().unwrap()).unwrap();
+        let bytes = std::fs::read(dir.path().join(file)).unwrap();
+        assert!(bytes[offset] == 7 && bytes[offset - 1] != 7, "{file}");
+    }
+}
+
+#[test]
+fn an_inspection_of_version_1_says_what_the_file_is() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, said, facts) in [
+        (
+            "c102_d2s4_none_off.fold",
+            "  dialect 1.0.2 of PyFolds (recorded, not checked)",
+            "00000",
+        ),
+        (
+            "c102_graph.mind",
+            "  dialect 1.0.2 of PyFolds, a mind (recorded, not checked)",
+            "10000",
+        ),
+        (
+            "c102_full_signed.fold",
+            "  dialect 1.0.2 of PyFolds, with a signature over four fields of its metadata (recorded, not checked)",
+            "00010",
+        ),
+        (
+            "h22_level_high.mind",
+            "  dialect 2.2.0 of PyFolds, a mind, encrypted, with a Merkle root, with a trust block (recorded, not checked)",
+            "11101",
+        ),
+    ] {
+        let path = vector(name);
+        let path = path.to_str().unwrap();
+        let text = stdout(&in_dir(dir.path(), &["inspect", path]));
+        assert_eq!(text.lines().nth(1), Some(said), "{name}");
+        let report = fold(&["inspect", "--json", path]).output().unwrap();
+        let version_1 = json(&report)["files"][0]["version_1"].clone();
+        let keys = ["mind", "encrypted", "merkle", "signed_fields", "trust_block"];
+        let found: String = keys
+            .map(|key| if version_1[key] == true { '1' } else { '0' })
+            .iter()
+            .collect();
+        assert_eq!(found, facts, "{name}");
+    }
+}

@@ -143,7 +143,7 @@ fn as_a_command() {
 }
 
 /// The most bytes that a command allocated at once, and how long its process took.
-fn weighed(words: &[String], into: &Path) -> (usize, Duration) {
+pub(super) fn weighed(words: &[String], into: &Path) -> (usize, Duration) {
     let start = Instant::now();
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "hostile::as_a_command", "--ignored", "--test-threads=1"])

@@ -17,7 +17,7 @@ use serde::{Serialize, Serializer};
 
 pub use finding::FindingReport;
 pub use foreign::{ChunkVerdict, Version1Report};
-pub(crate) use foreign::{Kind as FileKind, read_range, sniff};
+pub(crate) use foreign::{Kind as FileKind, MAX_ARRAY_BYTES, read_range, sniff};
 
 use crate::code::Code;
 use crate::error::Error;

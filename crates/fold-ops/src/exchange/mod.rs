@@ -19,7 +19,6 @@ mod version_2;
 pub use convert::{ConvertOptions, ConvertReport, Loss, Lossy, Target, convert};
 pub(crate) use diff::number;
 pub use diff::{Changed, DiffReport, MetadataDiff, TensorsDiff, Tolerance, diff};
-pub(crate) use document::Document;
 pub(crate) use document::read_fault;
 pub use extract::{ExtractReport, Wanted, extract};
 /// The containers' types that [`ConvertOptions`] needs.

@@ -1,28 +1,34 @@
 //! What files of other programs say about themselves: version 1 containers, safetensors, npz.
 //!
-//! Version 1 and npz describe their tensors inside what holds them, so that is read, and verified as far as it can be.
+//! Version 1 and npz describe their tensors inside what holds them, so that is read, and verified as far as it can be: in
+//! pieces, but for chunks of version 1 that are compressed or encrypted.
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::io::{self, BufReader};
+use std::ops::Range;
 use std::path::Path;
 
-use fold_format::interchange::{Array, safetensors};
+use fold_format::interchange::{Array, npz, safetensors};
 use fold_format::json::Value;
 use fold_format::v1::{self, Content};
-use fold_format::{Limits, Misuse, ReadAt};
+use fold_format::{Dtype, Limits, Misuse, ReadAt, Shape};
 
-use super::{ChunkReport, FileInspection, InspectOptions, Stats, TensorReport, summed};
-use crate::check::{FileKind, FindingReport, read_range};
+use super::{ChunkReport, FileInspection, InspectOptions, Stats, Sum, TensorReport, Version1Facts};
+use crate::check::{FileKind, FindingReport, MAX_ARRAY_BYTES, read_range};
 use crate::error::Error;
-use crate::exchange::{Document, named, number};
+use crate::exchange::{named, number};
 use crate::json::Int;
+
+/// Bytes of a tensor that are in memory at a time for its statistics: a multiple of every element's length.
+const WINDOW_LEN: u64 = 1 << 20;
 
 /// Describes a file of another program.
 pub(super) fn describe(kind: FileKind, path: &Path, options: &InspectOptions) -> Result<FileInspection, Error> {
     let mut inspection = match kind {
         FileKind::Version1 => version_1(path, options)?,
-        FileKind::Safetensors if !options.stats => safetensors_header(path)?,
-        _ => whole(kind, path, options)?,
+        FileKind::Npz => npz(path, options)?,
+        _ => safetensors(path, options)?,
     };
     if let Some(name) = &options.tensor {
         inspection.tensors.retain(|tensor| tensor.name == *name);
@@ -56,6 +62,14 @@ fn version_1(path: &Path, options: &InspectOptions) -> Result<FileInspection, Er
         .to_owned(),
         signed: info.signed || info.trust_block,
         metadata: file.metadata().map_or(serde_json::Value::Null, plain),
+        version_1: Some(Version1Facts {
+            dialect: info.dialect.as_str(),
+            mind: info.is_mind,
+            encrypted: info.encrypted,
+            merkle: info.merkle,
+            signed_fields: info.signed,
+            trust_block: info.trust_block,
+        }),
         ..FileInspection::default()
     };
     for entry in file.chunks() {
@@ -71,50 +85,125 @@ fn version_1(path: &Path, options: &InspectOptions) -> Result<FileInspection, Er
         if !matches!(&*entry.ctype, "TSAV" | "STEN" | "NPZ0") {
             continue;
         }
-        let payload = match file.payload(&entry.name) {
-            Ok(payload) => payload,
-            Err(error) => {
-                inspection.findings.push(FindingReport::of_error(&error, path));
-                continue;
-            }
-        };
-        match Content::read(&entry.ctype, &payload, Limits::DEFAULT.max_v1_chunk_bytes) {
-            Ok(content) => {
-                let offset = entry.content_offset();
-                let arrays = named(file.metadata(), &entry.name, content.into_tensors());
-                let reports = arrays
-                    .iter()
-                    .map(|array| report(array, &entry.name, offset, options.stats));
-                inspection.tensors.extend(reports);
-            }
-            Err(fault) => inspection
+        match chunk_tensors(path, &file, entry, options) {
+            Ok(tensors) => inspection.tensors.extend(tensors),
+            Err(fold_format::Error::Content(fault)) => inspection
                 .findings
                 .push(FindingReport::of_content(&fault, Some(&entry.name))),
+            Err(error) => inspection.findings.push(FindingReport::of_error(&error, path)),
         }
     }
     Ok(inspection)
 }
 
-/// - `offset`: where what holds the tensor begins in the file.
-fn report(array: &Array<'_>, chunk: &str, offset: u64, with_stats: bool) -> TensorReport {
-    TensorReport {
-        name: array.name.to_string(),
-        dtype: array.dtype.as_str(),
-        shape: array.shape.extents().iter().copied().map(Int).collect(),
-        chunk: chunk.to_owned(),
-        offset: Int(offset),
-        bytes: Int(array.bytes.len() as u64),
-        stats: with_stats.then(|| stats(array)),
+/// The tensors of a chunk: where they lie, if they lie in the file as they are; decoded otherwise.
+fn chunk_tensors(
+    path: &Path,
+    file: &v1::File,
+    entry: &v1::Entry,
+    options: &InspectOptions,
+) -> Result<Vec<TensorReport>, fold_format::Error> {
+    if let Some(located) = file.locate(&entry.name)? {
+        let source = match options.stats {
+            true => Some(File::open(path).map_err(|error| unread(path, error))?),
+            false => None,
+        };
+        let described = located.tensors.iter().map(|(name, dtype, shape, place)| {
+            let stats = source.as_ref().map(|source| stats_of(source, *dtype, place));
+            Ok(Described {
+                name,
+                dtype: *dtype,
+                shape: *shape,
+                offset: place.start,
+                stats: stats.transpose().map_err(|error| unread(path, error))?,
+            })
+        });
+        let described: Vec<_> = described.collect::<Result<_, fold_format::Error>>()?;
+        return Ok(reports(file, &entry.name, &described));
+    }
+    let payload = file.payload(&entry.name)?;
+    let content = Content::read(&entry.ctype, &payload, Limits::DEFAULT.max_v1_chunk_bytes)?;
+    let described = content.tensors().iter().map(|array| {
+        let mut sum = Sum::default();
+        if options.stats {
+            add(&mut sum, array.dtype, &array.bytes);
+        }
+        Described {
+            name: &array.name,
+            dtype: array.dtype,
+            shape: array.shape,
+            offset: entry.content_offset(),
+            stats: options.stats.then(|| sum.stats()),
+        }
+    });
+    let described: Vec<_> = described.collect();
+    Ok(reports(file, &entry.name, &described))
+}
+
+/// The reports of a chunk's tensors, under the names that these have in their file.
+fn reports(file: &v1::File, chunk: &str, described: &[Described<'_>]) -> Vec<TensorReport> {
+    let shells = described.iter().map(|tensor| Array {
+        name: tensor.name.into(),
+        dtype: tensor.dtype,
+        shape: tensor.shape,
+        bytes: Cow::Borrowed(&[]),
+    });
+    let names = named(file.metadata(), chunk, shells.collect());
+    let pairs = described.iter().zip(&names);
+    pairs.map(|(tensor, named)| tensor.report(&named.name, chunk)).collect()
+}
+
+/// What is known of a tensor.
+struct Described<'a> {
+    name: &'a str,
+    dtype: Dtype,
+    shape: Shape,
+    /// Where it begins in the file, or what holds it where it does not lie there as it is.
+    offset: u64,
+    stats: Option<Stats>,
+}
+
+impl Described<'_> {
+    fn report(&self, name: &str, chunk: &str) -> TensorReport {
+        TensorReport {
+            name: name.to_owned(),
+            dtype: self.dtype.as_str(),
+            shape: self.shape.extents().iter().copied().map(Int).collect(),
+            chunk: chunk.to_owned(),
+            offset: Int(self.offset),
+            bytes: Int(self.shape.byte_len(self.dtype).unwrap_or(0)),
+            stats: self.stats,
+        }
     }
 }
 
-fn stats(array: &Array<'_>) -> Stats {
-    let size = usize::try_from(array.dtype.size_bytes()).unwrap_or(1);
-    summed(array.bytes.chunks(size).map(|bytes| number(array.dtype, bytes)))
+/// Adds elements, whole ones.
+fn add(sum: &mut Sum, dtype: Dtype, elements: &[u8]) {
+    let size = usize::try_from(dtype.size_bytes()).unwrap_or(1);
+    elements.chunks(size).for_each(|bytes| sum.add(number(dtype, bytes)));
 }
 
-/// A header alone, with the places of the tensors in the file.
-fn safetensors_header(path: &Path) -> Result<FileInspection, Error> {
+/// The statistics of elements that lie in a file as they are.
+fn stats_of(file: &File, dtype: Dtype, place: &Range<u64>) -> io::Result<Stats> {
+    let mut sum = Sum::default();
+    let mut at = place.start;
+    while at < place.end {
+        let window = read_range(file, at, (place.end - at).min(WINDOW_LEN))?;
+        if window.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        add(&mut sum, dtype, &window);
+        at += window.len() as u64;
+    }
+    Ok(sum.stats())
+}
+
+fn unread(path: &Path, error: io::Error) -> fold_format::Error {
+    fold_format::IoFault::new(fold_format::Operation::Read, Some(path.into()), error).into()
+}
+
+/// A header, with the places of the tensors in the file.
+fn safetensors(path: &Path, options: &InspectOptions) -> Result<FileInspection, Error> {
     let unread = |error| crate::exchange::read_fault(path, error);
     let fault = |fault: fold_format::interchange::Fault| Error::of(path, fault.into());
     let file = File::open(path).map_err(unread)?;
@@ -127,51 +216,64 @@ fn safetensors_header(path: &Path) -> Result<FileInspection, Error> {
         .metadata
         .iter()
         .map(|(key, text)| (key.to_string(), serde_json::Value::from(&**text)));
-    let tensors = header.entries.iter().map(|entry| TensorReport {
-        name: entry.name.to_string(),
-        dtype: entry.dtype.as_str(),
-        shape: entry.shape.extents().iter().copied().map(Int).collect(),
-        chunk: "tensors".to_owned(),
-        offset: Int(entry.offset),
-        bytes: Int(entry.len),
-        stats: None,
+    let tensors = header.entries.iter().map(|entry| {
+        let place = entry.offset..entry.offset.saturating_add(entry.len);
+        let stats = options.stats.then(|| stats_of(&file, entry.dtype, &place));
+        let described = Described {
+            name: &entry.name,
+            dtype: entry.dtype,
+            shape: entry.shape,
+            offset: entry.offset,
+            stats: stats.transpose().map_err(unread)?,
+        };
+        Ok(described.report(&entry.name, "tensors"))
     });
     Ok(FileInspection {
         path: path.into(),
         format: Some("safetensors"),
         bytes: Int(file_len),
         parity: "off".to_owned(),
-        tensors: tensors.collect(),
+        tensors: tensors.collect::<Result<_, Error>>()?,
         metadata: serde_json::Value::Object(texts.collect()),
         ..FileInspection::default()
     })
 }
 
-/// A file that is read as a whole.
-fn whole(kind: FileKind, path: &Path, options: &InspectOptions) -> Result<FileInspection, Error> {
-    let document = Document::load(path, &options.keys)?;
-    let mut inspection = match kind {
-        FileKind::Safetensors => safetensors_header(path)?,
-        _ => FileInspection {
-            path: path.into(),
-            format: Some(document.format),
-            bytes: Int(path.metadata().map_or(0, |metadata| metadata.len())),
-            parity: "off".to_owned(),
-            ..FileInspection::default()
-        },
-    };
+/// The arrays of an archive, each read to its end.
+fn npz(path: &Path, options: &InspectOptions) -> Result<FileInspection, Error> {
+    let unread = |error| crate::exchange::read_fault(path, error);
+    let fault = |fault: fold_format::interchange::Fault| Error::of(path, fault.into());
+    let file = File::open(path).map_err(unread)?;
+    let file_len = ReadAt::len(&file).map_err(unread)?;
+    let mut npz = npz::Npz::open(BufReader::new(file), MAX_ARRAY_BYTES).map_err(fault)?;
     let mut tensors = Vec::new();
-    for tensor in document.tensors() {
-        let array = tensor
-            .array()
-            .map_err(|error| crate::exchange::read_fault(path, error))?;
-        // A safetensors header says where a tensor lies; what is inside an archive has no place of its own.
-        let place = inspection.tensors.iter().find(|known| known.name == tensor.name);
-        let offset = place.map_or(0, |known| known.offset.0);
-        tensors.push(report(&array, "tensors", offset, options.stats));
+    for name in npz.names().to_vec() {
+        let Some(located) = npz.check(&name).map_err(fault)? else {
+            continue;
+        };
+        let mut sum = Sum::default();
+        if options.stats {
+            let add = |piece: &[u8]| add(&mut sum, located.dtype, piece);
+            npz.elements(&name, add).map_err(fault)?;
+        }
+        let described = Described {
+            name: &name,
+            dtype: located.dtype,
+            shape: located.shape,
+            // What has to be decoded has no place of its own.
+            offset: located.place.map_or(0, |place| place.start),
+            stats: options.stats.then(|| sum.stats()),
+        };
+        tensors.push(described.report(&name, "tensors"));
     }
-    inspection.tensors = tensors;
-    Ok(inspection)
+    Ok(FileInspection {
+        path: path.into(),
+        format: Some("npz"),
+        bytes: Int(file_len),
+        parity: "off".to_owned(),
+        tensors,
+        ..FileInspection::default()
+    })
 }
 
 /// A value as the reports write it: integers above 2^53, NaN and infinities are strings.
