@@ -77,4 +77,11 @@ pub(super) fn one_file(file: &FileReport, text: &mut String) {
     if file.findings_total.0 > shown {
         let _ = writeln!(text, "  and {} further findings", file.findings_total.0 - shown);
     }
+    let Some(version_1) = &file.version_1 else { return };
+    for finding in &version_1.content_findings {
+        one_finding(finding, text);
+    }
+    if !version_1.unprotected.is_empty() {
+        let _ = writeln!(text, "  unprotected: {}", version_1.unprotected.join("; "));
+    }
 }

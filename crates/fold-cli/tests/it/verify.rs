@@ -103,3 +103,44 @@ fn what_is_no_container_has_exit_code_10() {
         }
     }
 }
+
+#[test]
+fn a_file_of_version_1_that_is_whole_says_what_it_holds_and_what_nothing_protects() {
+    let vector = |path: &str| {
+        let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fold-format/testdata/v1");
+        data.join(path)
+    };
+    for (name, finding, action) in [
+        ("x01_global_call", "FOLD-E0804", "do not load this file elsewhere"),
+        (
+            "x11_zip_truncated",
+            "FOLD-E0805",
+            "the bytes are those that were written",
+        ),
+    ] {
+        let path = vector(&format!("corrupted/{name}.fold"));
+        let output = fold(&["verify"]).arg(&path).output().unwrap();
+        assert_eq!(code(&output), 0, "{name}: the verdict is of the bytes");
+        let text = stdout(&output);
+        for part in [
+            finding,
+            "where: chunk `torch_state`",
+            action,
+            &format!("next:  fold explain {finding}"),
+            "  unprotected: file header and parity have no digest; ",
+        ] {
+            assert!(text.contains(part), "{part} is missing:\n{text}");
+        }
+    }
+    let keyed = stdout(
+        &fold(&["verify", "--public-key"])
+            .arg(vector("keys/ed25519_public.pem"))
+            .arg(vector("container/bh22_trust.fold"))
+            .output()
+            .unwrap(),
+    );
+    assert!(
+        keyed.ends_with("  unprotected: file header and parity have no digest\n"),
+        "{keyed}"
+    );
+}

@@ -122,12 +122,12 @@ impl Info {
     /// What nothing in the file protects, once everything that was found to be there has been checked with `keys`.
     pub(crate) fn unprotected(&self, keys: &Keys) -> Vec<&'static str> {
         let trusted = self.trust_block && keys.public.is_some();
-        let mut unprotected = vec!["the file header and the parity bytes have no digest"];
+        let mut unprotected = vec!["file header and parity have no digest"];
         if !trusted {
-            unprotected.push("created_at_unix, version and the presence of every hash have no digest");
-            unprotected.push("types, flags and lengths of chunks exist twice and have no digest");
+            unprotected.push("created_at_unix, version and the presence of hashes have no digest");
+            unprotected.push("chunk types, flags and lengths have two copies and no digest");
             if self.digest == "sha256" {
-                unprotected.push("no digest is authenticated: they speak against accidents, not against tampering");
+                unprotected.push("no digest is authenticated, so none speaks against tampering");
             }
         }
         if self.signed {
