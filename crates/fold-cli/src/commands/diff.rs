@@ -31,6 +31,8 @@ pub(crate) fn run(arguments: &Diff, global: &Global, output: &mut Output) -> Res
     named("+", "tensor", &report.tensors.added);
     named("~", "metadata", &report.metadata.changed);
     named("~", "chunk", &report.metadata.chunks);
+    named("~", "type of chunk", &report.metadata.types);
+    named("~", "order of tensors in chunk", &report.metadata.order);
     for changed in &report.tensors.changed {
         let _ = write!(text, "~ tensor {}: {}", Escaped(&changed.name), changed.reason);
         if let Some(differing) = changed.differing {

@@ -1,6 +1,6 @@
 //! What two files of any format differ in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use fold_format::json::{Form, Value};
 use fold_format::v1::Keys;
 use serde::Serialize;
 
-use super::document::{Body, Document};
+use super::document::{Body, Document, Part};
 use super::tensor::{Bytes, Tensor, same_bytes, windows};
 use crate::error::Error;
 use crate::exit::ExitCode;
@@ -90,10 +90,16 @@ pub struct Changed {
 pub struct MetadataDiff {
     /// Whether it was compared: only files of one format have comparable metadata.
     pub compared: bool,
-    /// Keys of the metadata that differ or are in one file alone.
+    /// Keys of the metadata that differ or are in one file alone; `CHUNK.KEY` of what stands beside the tensors of a state,
+    /// for example `torch_state.mode`.
     pub changed: Vec<String>,
-    /// Chunks that are no tensors and differ or are in one file alone.
+    /// Chunks that are no tensors and differ or are in one file alone; of files from version 1 also those of tensors that are
+    /// in one file alone.
     pub chunks: Vec<String>,
+    /// Chunks whose types differ, of files from version 1.
+    pub types: Vec<String>,
+    /// States of torch (`TSAV`) whose tensors come in another order: a state dict is ordered.
+    pub order: Vec<String>,
 }
 
 /// Compares two files. Both are verified in full first.
@@ -108,7 +114,9 @@ pub fn diff(first: &Path, second: &Path, tolerance: Tolerance, keys: &Keys) -> R
         && tensors.removed.is_empty()
         && tensors.changed.is_empty()
         && metadata.changed.is_empty()
-        && metadata.chunks.is_empty();
+        && metadata.chunks.is_empty()
+        && metadata.types.is_empty()
+        && metadata.order.is_empty();
     Ok(DiffReport {
         schema: "fold.diff/1",
         command: "diff",
@@ -262,17 +270,6 @@ fn metadata(a: &Document, b: &Document) -> io::Result<MetadataDiff> {
     if a.origin != b.origin {
         return Ok(MetadataDiff::default());
     }
-    let keys = |document: &'_ Document| -> BTreeMap<String, String> {
-        let entries = document
-            .metadata
-            .as_ref()
-            .and_then(Value::as_object)
-            .unwrap_or_default();
-        entries
-            .iter()
-            .map(|(key, value)| (key.to_string(), value.print(Form::SortedAscii)))
-            .collect()
-    };
     let chunks = |document: &'_ Document| -> BTreeMap<String, Bytes> {
         let others = document.parts.iter().filter_map(|part| match &part.body {
             Body::Text(text) => Some((part.name.clone(), Bytes::of(text.clone().into_bytes()))),
@@ -282,21 +279,74 @@ fn metadata(a: &Document, b: &Document) -> io::Result<MetadataDiff> {
         others.collect()
     };
     let (first, second) = (chunks(a), chunks(b));
-    let mut differing_chunks = Vec::new();
+    let mut differing_chunks = BTreeSet::new();
     for name in first.keys().chain(second.keys()).collect::<BTreeSet<_>>() {
         let equal = match (first.get(name), second.get(name)) {
             (Some(first), Some(second)) => same_bytes(first, second)?,
             _ => false,
         };
         if !equal {
-            differing_chunks.push(name.clone());
+            differing_chunks.insert(name.clone());
         }
     }
-    Ok(MetadataDiff {
+    let mut found = MetadataDiff {
         compared: true,
         changed: differing(&keys(a), &keys(b)),
-        chunks: differing_chunks,
-    })
+        ..MetadataDiff::default()
+    };
+    // Other formats have neither types nor chunks that their writers named.
+    if a.origin == "fold-v1" {
+        let (first, second) = (parts(a), parts(b));
+        for name in first.keys().chain(second.keys()).collect::<BTreeSet<_>>() {
+            match (first.get(name), second.get(name)) {
+                (Some(first), Some(second)) if first.ctype != second.ctype => found.types.push((*name).to_owned()),
+                (Some(first), Some(second)) if is_reordered(first, second) => found.order.push((*name).to_owned()),
+                (Some(_), Some(_)) => {}
+                _ => {
+                    differing_chunks.insert((*name).to_owned());
+                }
+            }
+        }
+    }
+    found.chunks = differing_chunks.into_iter().collect();
+    Ok(found)
+}
+
+/// Everything under a key: of the file's metadata, and of what stands beside the tensors of its chunks.
+fn keys(document: &Document) -> BTreeMap<String, String> {
+    let own = document.metadata.as_ref().and_then(Value::as_object);
+    let own = own
+        .unwrap_or_default()
+        .iter()
+        .map(|(key, value)| (key.to_string(), value));
+    let beside = document.parts.iter().flat_map(|part| {
+        let others = match &part.body {
+            Body::Tensors { others, .. } => others.as_slice(),
+            _ => &[],
+        };
+        others
+            .iter()
+            .map(|(key, value)| (format!("{}.{key}", part.name), value))
+    });
+    own.chain(beside)
+        .map(|(key, value)| (key, value.print(Form::SortedAscii)))
+        .collect()
+}
+
+fn parts(document: &Document) -> BTreeMap<&str, &Part> {
+    document.parts.iter().map(|part| (part.name.as_str(), part)).collect()
+}
+
+/// Whether two states have the tensors that are in both in different orders.
+fn is_reordered(a: &Part, b: &Part) -> bool {
+    let (Body::Tensors { tensors: first, .. }, Body::Tensors { tensors: second, .. }) = (&a.body, &b.body) else {
+        return false;
+    };
+    let names = |tensors: &[Tensor]| tensors.iter().map(|tensor| tensor.name.clone()).collect::<HashSet<_>>();
+    let (of_first, of_second) = (names(first), names(second));
+    let common = |tensor: &&Tensor| of_first.contains(&tensor.name) && of_second.contains(&tensor.name);
+    let (first, second) = (first.iter().filter(common), second.iter().filter(common));
+    a.ctype.as_deref() == Some("TSAV") && first.zip(second).any(|(first, second)| first.name != second.name)
 }
 
 /// Keys that have different values, or are in one map alone.

@@ -561,3 +561,85 @@ fn goes_where_names_are_free(dir: &Path, source: &Path) {
     convert(source, &again, Target::Version1, None);
     assert_eq!(chunks(&again), chunks(source));
 }
+
+/// A version 1 file of one chunk `torch_state` of the tensors `names`, with `mode` and `step_id` beside them.
+fn state_file(path: &Path, ctype: &str, names: [&str; 2], mode: &str, step: u64) {
+    use fold_format::interchange::{Array, safetensors};
+    use fold_format::json::Value;
+
+    let tensors = names.map(|name| Array {
+        name: name.to_owned().into(),
+        dtype: fold_format::Dtype::F32,
+        shape: fold_format::Shape::new(&[1]).unwrap(),
+        bytes: vec![0; 4].into(),
+    });
+    let others = [
+        ("mode".into(), Value::from(mode)),
+        ("step_id".into(), Value::from(step)),
+    ];
+    let mut sten = Vec::new();
+    safetensors::write(&mut sten, &tensors, &[]).unwrap();
+    let payload = match ctype {
+        "TSAV" => v1::torch::save(&tensors, &others).unwrap(),
+        _ => sten,
+    };
+    let chunk = v1::Chunk {
+        name: "torch_state",
+        ctype,
+        payload: payload.as_slice().into(),
+    };
+    let file = v1::Version1 {
+        metadata: Value::object([("model_type", Value::from("a test"))]),
+        created_at_unix: 1.0,
+        chunks: vec![chunk],
+        compression: v1::Compression::Stored,
+        protection: v1::Protection::Off,
+    };
+    v1::write(&mut std::fs::File::create(path).unwrap(), &file).unwrap();
+}
+
+#[test]
+fn what_stands_beside_the_tensors_is_compared_in_every_format_that_keeps_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for (name, ctype, names, mode, step) in [
+        ("same", "TSAV", ["b", "a"], "online", 7),
+        ("mode", "TSAV", ["b", "a"], "sleep", 7),
+        ("step", "TSAV", ["b", "a"], "online", 8),
+        ("order", "TSAV", ["a", "b"], "online", 7),
+        ("type", "STEN", ["b", "a"], "online", 7),
+    ] {
+        let file = at(&format!("{name}.v1"));
+        state_file(&file, ctype, names, mode, step);
+        convert(&file, &at(&format!("{name}.v2")), Target::Version2, None);
+        convert(&file, &at(&format!("{name}.safetensors")), Target::Safetensors, None);
+    }
+    for first in ["v1", "v2", "safetensors"] {
+        for second in ["v1", "v2", "safetensors"] {
+            for (name, changed, types, order) in [
+                ("same", &[][..], 0, 0),
+                ("mode", &["torch_state.mode"], 0, 0),
+                ("step", &["torch_state.step_id"], 0, 0),
+                ("order", &[], 0, 1),
+                // No program wrote both that state and such a chunk: the dialect differs too.
+                ("type", &["dialect", "torch_state.mode", "torch_state.step_id"], 1, 0),
+            ] {
+                let (a, b) = (at(&format!("same.{first}")), at(&format!("{name}.{second}")));
+                let report = exchange::diff(&a, &b, Tolerance::Bitwise, &Keys::new()).unwrap();
+                let found = &report.metadata;
+                assert_eq!(report.equal, name == "same", "{first} {name}.{second}: {report:?}");
+                assert_eq!(found.changed, changed, "{first} {name}.{second}");
+                assert_eq!(
+                    (found.types.len(), found.order.len(), found.chunks.len()),
+                    (types, order, 0),
+                    "{first} {name}.{second}"
+                );
+            }
+        }
+    }
+    // No order is content where no torch wrote it.
+    for order in [["a", "b"], ["b", "a"]] {
+        state_file(&at(order[0]), "STEN", order, "", 0);
+    }
+    assert_equal(&at("a"), &at("b"));
+}
