@@ -123,22 +123,13 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
-    /// A member's bytes, its checksum checked.
+    /// A member's bytes. A digest has spoken for the archive: a checksum of zero counts as none, since torch can be told to
+    /// write none.
     ///
     /// - `max`: more bytes than these are refused before any is decompressed.
-    pub(crate) fn read(&mut self, at: usize, max: u64) -> Result<Vec<u8>, Fault> {
-        self.read_with(at, max, ZipReadOptions::new())
-    }
-
-    /// As [`Archive::read`], where a digest has spoken for the archive: a checksum of zero counts as none, since torch can be
-    /// told to write none.
     pub(crate) fn read_digested(&mut self, at: usize, max: u64) -> Result<Vec<u8>, Fault> {
         let entry = self.zip.by_index_data(at).map_err(|error| broken(&error))?;
-        let is_none = entry.crc32() == 0;
-        self.read_with(at, max, ZipReadOptions::new().ignore_crc32(is_none))
-    }
-
-    fn read_with(&mut self, at: usize, max: u64, options: ZipReadOptions<'_>) -> Result<Vec<u8>, Fault> {
+        let options = ZipReadOptions::new().ignore_crc32(entry.crc32() == 0);
         let member = self.zip.by_index_with_options(at, options);
         let mut member = member.map_err(|error| broken(&error))?;
         let size = member.size();
@@ -230,13 +221,13 @@ mod tests {
         assert_eq!([archive.find("b"), archive.find("c")], [Some(1), None]);
         assert_eq!([archive.size(0).unwrap(), archive.size(1).unwrap()], [6, 5000]);
         assert_eq!(archive.view(&bytes, 0, 0).unwrap(), Cow::Borrowed(&b"stored"[..]));
-        assert_eq!(archive.read(1, 5000).unwrap(), [7; 5000]);
+        assert_eq!(archive.read_digested(1, 5000).unwrap(), [7; 5000]);
         assert_eq!(
             archive.view(&bytes, 1, 5000).unwrap(),
             Cow::<[u8]>::Owned(vec![7; 5000])
         );
         assert!(matches!(
-            archive.read(1, 4999),
+            archive.read_digested(1, 4999),
             Err(Fault::OverLimit { value: 5000, .. })
         ));
     }
@@ -258,7 +249,6 @@ mod tests {
         for (at, content) in [(0, b"stored".to_vec()), (1, vec![7; 5000])] {
             assert_eq!(archive.read_digested(at, 5000).unwrap(), content);
             assert_eq!(*archive.view(&bytes, at, 5000).unwrap(), content);
-            assert!(matches!(archive.read(at, 5000), Err(Fault::Zip { .. })));
         }
         // One that is not zero is checked all the same.
         let at = bytes.windows(6).position(|bytes| bytes == b"stored").unwrap();

@@ -564,12 +564,12 @@ fn goes_where_names_are_free(dir: &Path, source: &Path) {
 
 /// A version 1 file of one chunk `torch_state` of the tensors `names`, with `mode` and `step_id` beside them.
 fn state_file(path: &Path, ctype: &str, names: [&str; 2], mode: &str, step: u64) {
-    use fold_format::interchange::{Array, safetensors};
+    use fold_format::interchange::safetensors;
     use fold_format::json::Value;
 
     let tensors = names.map(|name| Array {
         name: name.to_owned().into(),
-        dtype: fold_format::Dtype::F32,
+        dtype: Dtype::F32,
         shape: fold_format::Shape::new(&[1]).unwrap(),
         bytes: vec![0; 4].into(),
     });
