@@ -131,6 +131,14 @@ pub enum Error {
         /// The command that writes it anew, where its path can be shown.
         sealing: Option<String>,
     },
+    /// The name of a metrics file is taken by something else.
+    #[error("{code} {class}: {} is {what} and is not replaced; name another file, or move it away", shown(.path), code = self.code(), class = self.class())]
+    NotMetrics {
+        /// What was to become the metrics file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// A key file cannot be read, written or used.
     #[error("{code} {class}: {0}", code = self.code(), class = self.class())]
     Key(KeyFault),
@@ -267,6 +275,7 @@ impl Error {
             },
             Self::Setting { .. } => Code::BadConfiguration,
             Self::ReadBack { .. } => Code::Internal,
+            Self::NotMetrics { .. } => Code::Format(fold_format::Code::TargetExists),
             Self::NotSealed { .. } => Code::Format(fold_format::Code::NotSealed),
             Self::Key(fault) => match fault {
                 KeyFault::Exists { .. } => Code::Format(fold_format::Code::TargetExists),

@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use fold_ops::telemetry::{EventLog, NeuronHealth, RunState, write_textfile};
+use fold_ops::telemetry::{EventLog, NeuronHealth, RunState, check_textfile, write_textfile};
 use fold_ops::{Class, Code, Timestamp};
 use serde_json::{Value, json};
 
@@ -31,8 +31,14 @@ impl<'a, O: Observer> Recorder<'a, O> {
     /// - `dir`: the run's directory; what an earlier run there has counted is gone on from.
     /// - `metrics_file`: replaced with each change, for node_exporter's textfile collector.
     /// - `seed`: the seed whose run is saved; further seeds are measured only and not reported.
-    pub fn new(inner: &'a mut O, dir: PathBuf, metrics_file: Option<PathBuf>, seed: u64) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// `FOLD-E0003` the name of the metrics file is something else's.
+    pub fn new(inner: &'a mut O, dir: PathBuf, metrics_file: Option<PathBuf>, seed: u64) -> Result<Self, Error> {
+        if let Some(file) = &metrics_file {
+            check_textfile(file)?;
+        }
+        Ok(Self {
             inner,
             state: RunState::load(&dir).unwrap_or_default(),
             events: EventLog::in_dir(&dir),
@@ -43,7 +49,7 @@ impl<'a, O: Observer> Recorder<'a, O> {
             passed_over: false,
             complained: false,
             now: Timestamp::now,
-        }
+        })
     }
 
     /// Takes in how the run ended.

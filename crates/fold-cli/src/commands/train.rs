@@ -15,7 +15,7 @@ pub(crate) fn run(arguments: &Train, global: &Global, output: &mut Output) -> Re
     let request = request(arguments)?;
     let mut teller = Teller::new(global.progress, global.quiet);
     let metrics_file = arguments.metrics_file.clone();
-    let mut recorder = Recorder::new(&mut teller, request.out.clone(), metrics_file, request.seed);
+    let mut recorder = Recorder::new(&mut teller, request.out.clone(), metrics_file, request.seed)?;
     let outcome = fold_train::train(&request, &mut recorder);
     recorder.ended(outcome.as_ref().map(|_| ()));
     teller.finish();

@@ -57,6 +57,30 @@ fn a_scrub_remembers_what_it_has_read_and_writes_metrics() {
 }
 
 #[test]
+fn a_metrics_file_replaces_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    assert_eq!(code(&train(&out, "1").output().unwrap()), 0);
+    let newest = out.join("step-00000001.fold");
+    let before = checkpoints(&out);
+    let again = dir.path().join("again");
+    let mut calls = [fold(&["scrub", "--json"]), train(&again, "1")];
+    calls[0].arg(&out);
+    calls[1].arg("--json");
+    for mut call in calls {
+        let refused = call.arg("--metrics-file").arg(&newest).output().unwrap();
+        assert_eq!(code(&refused), 21, "{}", stderr(&refused));
+        assert_eq!(json(&refused)["code"], "FOLD-E0003");
+        assert!(stderr(&refused).contains("step-00000001.fold"), "{}", stderr(&refused));
+    }
+    assert!(checkpoints(&out) == before, "a checkpoint became a metrics file");
+    assert!(
+        !again.exists() && !out.join(".fold-scrub.json").exists(),
+        "work was begun"
+    );
+}
+
+#[test]
 fn a_prune_shows_its_plan_and_keeps_the_last_valid_one_whatever_is_asked() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");

@@ -91,8 +91,12 @@ pub type OnScrub<'a> = &'a mut (dyn FnMut(&ScrubEvent<'_>) -> ControlFlow<()> + 
 ///
 /// # Errors
 /// `FOLD-E0007` when `on` breaks off, with the state saved; `FOLD-E0105` while another scrub uses the state file;
-/// `FOLD-E0604` the state file is something else; the system refuses to write state or metrics.
+/// `FOLD-E0604` the state file is something else; `FOLD-E0003` the metrics file is; the system refuses to write state or
+/// metrics.
 pub fn scrub(dir: &Path, options: &ScrubOptions, clock: &dyn Clock, on: OnScrub<'_>) -> Result<ScrubReport, Error> {
+    if let Some(file) = &options.metrics_file {
+        telemetry::check_textfile(file)?;
+    }
     let path = options.state.clone().unwrap_or_else(|| ScrubState::default_path(dir));
     // Without a directory there is no state in it either: nothing is locked, counted or written.
     let nowhere = options.state.is_none() && !dir.is_dir();

@@ -13,8 +13,10 @@ mod events;
 mod run;
 mod store;
 
+use std::io::{self, Read as _};
 use std::path::Path;
 
+use fold_format::storage::Storage as _;
 use metrics::with_local_recorder;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -22,7 +24,7 @@ pub use events::EventLog;
 pub use run::{NeuronHealth, RUN_STATE_FILE_NAME, RunState};
 pub use store::{DAMAGED_MAX, StoreSnapshot};
 
-use crate::error::Error;
+use crate::error::{DirectoryOperation, Error};
 
 /// What a metric counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,11 +173,51 @@ fn rendered(record: impl FnOnce()) -> String {
         })
 }
 
+/// How a metrics file of this program begins.
+const BEGINNINGS: [&[u8]; 2] = [b"# HELP fold_", b"# TYPE fold_"];
+
+/// Whether `path` may become a metrics file: there is nothing of that name, or a metrics file of this program.
+///
+/// # Errors
+/// `FOLD-E0003` the name is something else's, a symbolic link's too; the system refuses to look.
+pub fn check_textfile(path: &Path) -> Result<(), Error> {
+    let foreign = |what| Error::NotMetrics {
+        path: path.into(),
+        what,
+    };
+    let refused = |operation| {
+        move |source| Error::Directory {
+            operation,
+            path: path.into(),
+            source,
+        }
+    };
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(refused(DirectoryOperation::Look)(error)),
+        Ok(found) if found.is_symlink() => return Err(foreign("a symbolic link, which would be replaced")),
+        Ok(found) if !found.is_file() => return Err(foreign("not a regular file")),
+        Ok(_) => {}
+    }
+    let mut start = Vec::new();
+    let file = fold_format::Disk
+        .open(path)
+        .map_err(refused(DirectoryOperation::Open))?;
+    file.take(BEGINNINGS[0].len() as u64)
+        .read_to_end(&mut start)
+        .map_err(refused(DirectoryOperation::Open))?;
+    match BEGINNINGS.contains(&&*start) {
+        true => Ok(()),
+        false => Err(foreign("no metrics file of this program")),
+    }
+}
+
 /// Replaces the metrics file `path` at once, for node_exporter's textfile collector.
 ///
 /// # Errors
-/// The system refuses; the file is then as before.
+/// As [`check_textfile`]; the system refuses to write. The file is then as before.
 pub fn write_textfile(path: &Path, text: &str) -> Result<(), Error> {
+    check_textfile(path)?;
     crate::new_file::replace(path, text.as_bytes())
 }
 
@@ -237,6 +279,39 @@ mod tests {
             found == expected,
             "docs/telemetry.md is out of step: UPDATE=1 cargo test -p fold-ops --lib telemetry"
         );
+    }
+
+    #[test]
+    fn only_a_metrics_file_of_this_program_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.prom");
+        let text = RunState::default().render(dir.path());
+        write_textfile(&path, &text).unwrap();
+        write_textfile(&path, &text).unwrap();
+        let refused = |path: &Path| {
+            let error = write_textfile(path, &text).unwrap_err();
+            assert_eq!((error.code().as_str(), error.exit().number()), ("FOLD-E0003", 21));
+            error.to_string()
+        };
+        for other in [
+            &b""[..],
+            b"# HELP",
+            b"# HELP node_load1 load\n",
+            b"FOLD\0\0\0\0\0\0\0\0\0",
+        ] {
+            let path = dir.path().join("other");
+            std::fs::write(&path, other).unwrap();
+            assert!(refused(&path).contains("other"));
+            assert_eq!(std::fs::read(&path).unwrap(), other);
+        }
+        assert!(refused(dir.path()).contains("not a regular file"));
+        #[cfg(unix)]
+        {
+            assert!(refused(Path::new("/dev/null")).contains("not a regular file"));
+            let link = dir.path().join("link.prom");
+            std::os::unix::fs::symlink(&path, &link).unwrap();
+            assert!(refused(&link).contains("symbolic link"));
+        }
     }
 
     #[test]
