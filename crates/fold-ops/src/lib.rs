@@ -36,6 +36,7 @@ pub mod simulate;
 mod store;
 pub mod telemetry;
 
+pub use check::advice::quoted;
 pub use clock::{Clock, SystemClock};
 pub use code::Code;
 pub use error::{DirectoryOperation, Error, Mismatch};

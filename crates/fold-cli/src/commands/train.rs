@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use fold_ops::{Escaped, ExitCode, Retention};
+use fold_ops::{Escaped, ExitCode, Retention, quoted};
 use fold_train::{DataSet, Recorded, Recorder, Resume, TrainConfig, TrainOutcome, TrainRequest};
 
 use crate::arguments::{Global, Parity, Train};
@@ -24,10 +24,9 @@ pub(crate) fn run(arguments: &Train, global: &Global, output: &mut Output) -> Re
         output.json(&outcome)?;
     } else {
         output.text(&rendered(&outcome))?;
-        output.note(&format!(
-            "next: fold verify {}",
-            Escaped(&arguments.out.to_string_lossy())
-        ));
+        if let Some(out) = quoted(&arguments.out) {
+            output.note(&format!("next: fold verify {out}"));
+        }
     }
     Ok(ExitCode::Done)
 }

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::{checkpoints, code, fold, json, stderr, train};
+use super::{checkpoints, code, fold, json, stderr, stdout, train};
 
 #[test]
 fn a_run_reports_its_accuracy_beside_the_controls_and_its_checkpoint_evaluates_to_the_same() {
@@ -146,4 +146,31 @@ fn wrong_settings_are_usage_errors_that_name_the_setting() {
         .unwrap();
     assert_eq!(code(&output), 2);
     assert!(!dir.path().join("run").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_command_that_a_run_ends_with_is_one_for_a_shell() {
+    let dir = tempfile::tempdir().unwrap();
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_fold")).parent().unwrap();
+    for out in ["run", "my runs/$(touch PWNED)", "a'b`touch PWNED`"] {
+        let output = train(out.as_ref(), "1").current_dir(dir.path()).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let told = stderr(&output);
+        let command = told.lines().find_map(|line| line.strip_prefix("next: ")).unwrap();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", command]).current_dir(dir.path());
+        shell.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+        let followed = shell.output().unwrap();
+        assert_eq!(code(&followed), 0, "{command}: {}", stderr(&followed));
+        assert!(stdout(&followed).contains("2 of 2 files whole"), "{command}");
+        assert!(!dir.path().join("PWNED").exists(), "{command}");
+    }
+    // What cannot be shown faithfully is not put into a command.
+    let output = train("a\u{1b}[2J".as_ref(), "1")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0);
+    assert!(!stderr(&output).contains("next:") && !stderr(&output).contains('\u{1b}'));
 }

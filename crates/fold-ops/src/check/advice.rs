@@ -131,7 +131,8 @@ fn beside(path: &Path, mark: &str) -> PathBuf {
 
 /// A path as one word of a shell's command line. None where it is not UTF-8 or has control characters: what cannot be
 /// shown faithfully is not put into a command.
-pub(crate) fn quoted(path: &Path) -> Option<String> {
+#[must_use]
+pub fn quoted(path: &Path) -> Option<String> {
     let text = path.to_str().filter(|text| !text.chars().any(char::is_control))?;
     let dashed = if text.starts_with('-') {
         format!("./{text}")
