@@ -172,6 +172,16 @@ impl FindingReport {
         Self::placeless(code, message, advice::on_finding(code, false, path))
     }
 
+    /// What an earlier reading of a file of `bytes` bytes has found, of which the code alone is known; `mendable` as for
+    /// [`FindingReport::of`].
+    pub(crate) fn remembered(code: Code, mendable: bool, path: &Path, bytes: u64) -> Self {
+        let message = format!("{}: found earlier, `fold verify` says where", code.meaning());
+        Self {
+            byte_range: Some([Int(0), Int(bytes)]),
+            ..Self::placeless(code, message, advice::on_finding(code, mendable, path))
+        }
+    }
+
     fn placeless(code: Code, message: String, advice: Advice) -> Self {
         Self {
             code,

@@ -161,6 +161,11 @@ pub(crate) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// Where the whole copy of a file goes.
+fn copy_path(to: &Path, path: &Path) -> PathBuf {
+    to.join(path.file_name().unwrap_or_default())
+}
+
 /// Whether a recorded verdict is a clean bill.
 pub(crate) fn is_ok(record: &FileRecord) -> bool {
     record.verdict == Verdict::Ok.as_str()
@@ -204,10 +209,12 @@ impl Run<'_> {
             let spent = self.clock.elapsed().saturating_sub(self.begun);
             if count > 0 && self.options.max_duration.is_some_and(|limit| spent >= limit) {
                 self.summary.left = pending.len() - count;
+                self.name_known(files);
                 return Ok(RunResult::Partial);
             }
             self.one(path, *identity, &pace, on)?;
         }
+        self.name_known(files);
         self.state.pass_done = true;
         self.state.completed = Some(self.clock.now());
         Ok(match self.state.files.values().all(is_ok) {
@@ -226,7 +233,7 @@ impl Run<'_> {
             let name = name_of(path);
             let known = self.state.known(&name, &identity);
             let fresh = known.is_some_and(|record| {
-                record.pass == pass
+                (record.pass == pass && !self.lacks_repair(path, record))
                     || (is_ok(record) && self.options.since.is_some_and(|since| record.verified >= since))
             });
             if !fresh {
@@ -238,6 +245,34 @@ impl Run<'_> {
             .into_iter()
             .map(|(_, path, identity)| (path, identity))
             .collect()
+    }
+
+    /// Whether a file is not whole and a repair is asked for of which nothing has come yet: an earlier call was not to
+    /// repair, or could not, or what it wrote is not there.
+    fn lacks_repair(&self, path: &Path, record: &FileRecord) -> bool {
+        let Some(to) = &self.options.repair_to else {
+            return false;
+        };
+        let done = match record.repair {
+            Some(RepairOutcome::Refused) => true,
+            Some(_) => copy_path(to, path).exists(),
+            None => false,
+        };
+        !is_ok(record) && !done
+    }
+
+    /// Adds the files that are known not to be whole and were not read in this call to those that were: damage is
+    /// named by every call that counts it.
+    fn name_known(&mut self, files: &[PathBuf]) {
+        for path in files {
+            let told = self.reports.iter().any(|report| report.path == *path);
+            match self.state.files.get(&name_of(path)) {
+                Some(record) if !told && !is_ok(record) && self.reports.len() < REPORTS_MAX => {
+                    self.reports.push(report::recorded(path, record));
+                }
+                _ => {}
+            }
+        }
     }
 
     fn one(&mut self, path: &Path, identity: Identity, pace: &Pace, on: OnScrub<'_>) -> Result<(), Error> {
@@ -276,7 +311,10 @@ impl Run<'_> {
         self.summary.read += 1;
         self.note(path, identity, &report);
         if let (false, Some(to)) = (report.is_whole(), &self.options.repair_to) {
-            self.repair(path, &to.join(path.file_name().unwrap_or_default()))?;
+            let outcome = self.repair(path, &copy_path(to, path))?;
+            if let Some(record) = self.state.files.get_mut(&name_of(path)) {
+                record.repair = Some(outcome);
+            }
         }
         let event = ScrubEvent::Verified { file: &report };
         let stopped = on(&event).is_break();
@@ -306,6 +344,7 @@ impl Run<'_> {
             codes: codes.collect::<BTreeSet<_>>().into_iter().collect(),
             verified: self.clock.now(),
             pass: self.state.pass,
+            repair: None,
         };
         if !report.is_whole() {
             log::warn!("scrub: {} is {verdict}", path.display());
@@ -314,7 +353,7 @@ impl Run<'_> {
     }
 
     /// Writes a whole copy of a file under another name, where every byte can be restored.
-    fn repair(&mut self, source: &Path, output: &Path) -> Result<(), Error> {
+    fn repair(&mut self, source: &Path, output: &Path) -> Result<RepairOutcome, Error> {
         let failed = |error| Error::of(source, error);
         if let Some(dir) = output.parent() {
             lock::create_dir(dir)?;
@@ -352,7 +391,7 @@ impl Run<'_> {
                 blocks_missing: Int(blocks_missing),
             });
         }
-        Ok(())
+        Ok(outcome)
     }
 
     fn save(&mut self) -> Result<(), Error> {

@@ -1,12 +1,14 @@
 //! What a scrub answers: the values that serialise to `fold.scrub/1`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use fold_format::Verdict;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::RunResult;
-use crate::check::{FileReport, FindingReport, lossy};
+use super::{FileRecord, RunResult};
+use crate::check::{FileReport, FindingReport, Level, lossy};
+use crate::code::Code;
 use crate::exit::ExitCode;
 use crate::json::Int;
 
@@ -36,7 +38,8 @@ pub struct ScrubReport {
     pub ended: Timestamp,
     /// The answer in numbers.
     pub summary: ScrubSummary,
-    /// The files that this call found not whole, at most 100.
+    /// The files that are not whole, at most 100: as this call found them, or, of those that an earlier call of the pass
+    /// has read, verdict and codes alone.
     pub files: Vec<FileReport>,
     /// What came of repairing them, where that was asked for.
     pub repairs: Vec<RepairedCopy>,
@@ -88,7 +91,7 @@ pub struct RepairedCopy {
 }
 
 /// How a repair ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum RepairOutcome {
@@ -109,5 +112,31 @@ impl RepairOutcome {
             Self::Kept => "kept",
             Self::Refused => "refused",
         }
+    }
+}
+
+/// What is remembered of a file that is not whole.
+pub(super) fn recorded(path: &Path, record: &FileRecord) -> FileReport {
+    let verdicts = [Verdict::Corrected, Verdict::Unreadable];
+    let verdict = verdicts.into_iter().find(|verdict| verdict.as_str() == record.verdict);
+    let verdict = verdict.unwrap_or(Verdict::Damaged);
+    let codes = record.codes.iter().filter_map(|code| Code::find(code));
+    let mendable = verdict == Verdict::Corrected;
+    FileReport {
+        path: path.into(),
+        format: None,
+        verdict,
+        level: Level::Full,
+        bytes_total: Int(record.identity.bytes),
+        bytes_read: Int(0),
+        blocks_total: Int(0),
+        blocks_checked: Int(0),
+        blocks_bad: Int(0),
+        damaged_tensors: Vec::new(),
+        findings_total: Int(record.codes.len() as u64),
+        findings: codes
+            .map(|code| FindingReport::remembered(code, mendable, path, record.identity.bytes))
+            .collect(),
+        version_1: None,
     }
 }

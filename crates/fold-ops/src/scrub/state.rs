@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::RepairOutcome;
 use crate::error::{DirectoryOperation, Error};
 
 const SCHEMA: &str = "fold.scrub-state/1";
@@ -94,6 +95,9 @@ pub struct FileRecord {
     pub verified: Timestamp,
     /// In which pass.
     pub pass: u64,
+    /// What came of repairing it then; none where it is whole, nobody asked, or it was tried and could not be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairOutcome>,
 }
 
 /// Counters over the life of the store; they never go down.
@@ -236,6 +240,7 @@ mod tests {
                 codes: Vec::new(),
                 verified: Timestamp::UNIX_EPOCH,
                 pass: 3,
+                repair: Some(RepairOutcome::Refused),
             },
         );
         state.save(&path).unwrap();

@@ -394,3 +394,99 @@ fn what_can_be_restored_exactly_is_copied_elsewhere_and_nothing_else_is() {
     let repairs = &state(store.dir()).totals.repairs;
     assert_eq!((repairs["repaired"], repairs["refused"]), (1, 2));
 }
+
+#[test]
+fn a_repair_that_failed_is_made_up_for_by_the_next_call() {
+    let (dir, writer) = run_of(3);
+    let store = writer.store();
+    let bad = store.path_of(2);
+    flip(&bad, 100, 0);
+    let to = dir.path().join("to");
+    fs::write(&to, "a file where the directory is to be").unwrap();
+    let options = ScrubOptions {
+        repair_to: Some(to.clone()),
+        ..ScrubOptions::default()
+    };
+    for call in 1..=2 {
+        let clock = Stopped::new(Duration::ZERO);
+        let error = scrub(store.dir(), &options, &clock, &mut |_| ControlFlow::Continue(())).unwrap_err();
+        assert_eq!(error.exit(), ExitCode::Io, "call {call}: {error}");
+        assert_eq!(state(store.dir()).files["step-00000002.fold"].verdict, "corrected");
+    }
+    fs::remove_file(&to).unwrap();
+    let report = scrubbed(store.dir(), &options);
+    assert_eq!((report.exit_code, report.result), (ExitCode::No, RunResult::Damaged));
+    assert_eq!(report.summary.pass, Int(1), "the pass that was begun");
+    assert_eq!((report.files.len(), &report.files[0].path), (1, &bad));
+    assert_eq!(report.repairs[0].outcome, RepairOutcome::Repaired);
+    assert!(to.join("step-00000002.fold").exists());
+}
+
+/// Scrubs one file a call, so that a pass takes several.
+fn one_file(dir: &Path, repair_to: Option<&Path>) -> ScrubReport {
+    let options = ScrubOptions {
+        max_duration: Some(Duration::ZERO),
+        repair_to: repair_to.map(Into::into),
+        ..ScrubOptions::default()
+    };
+    scrubbed(dir, &options)
+}
+
+#[test]
+fn damage_that_an_earlier_call_of_the_pass_found_is_named_by_each_that_follows() {
+    let (_dir, writer) = run_of(3);
+    let store = writer.store();
+    let bad = store.path_of(1);
+    let len = fs::metadata(&bad).unwrap().len();
+    flip(&bad, len as usize / 2, 0);
+    for (read, result) in [
+        (1, RunResult::Partial),
+        (1, RunResult::Partial),
+        (1, RunResult::Damaged),
+    ] {
+        let report = one_file(store.dir(), None);
+        assert_eq!((report.summary.read, report.result), (read, result));
+        assert_eq!((report.exit_code, report.files.len()), (ExitCode::No, 1));
+        let file = &report.files[0];
+        assert_eq!((&file.path, file.verdict.as_str()), (&bad, "damaged"));
+        let finding = &file.findings[0];
+        assert_eq!(finding.code.as_str(), "FOLD-E0301");
+        let [Int(from), Int(to)] = finding.byte_range.unwrap();
+        assert!((from..to).contains(&(len / 2)), "{from}..{to}");
+    }
+}
+
+#[test]
+fn a_repair_that_is_asked_for_later_in_a_pass_is_done_in_it_and_the_pass_ends() {
+    let (dir, writer) = run_of(4);
+    let store = writer.store();
+    flip(&store.path_of(1), 100, 0);
+    for step in [2, 3] {
+        let content = fs::metadata(store.path_of(step)).unwrap().len() as usize / 2;
+        flip(&store.path_of(step), content, 0);
+    }
+    for _ in 0..3 {
+        one_file(store.dir(), None);
+    }
+    let to = dir.path().join("to");
+    let mut outcomes = Vec::new();
+    for call in 1.. {
+        let report = one_file(store.dir(), Some(&to));
+        outcomes.extend(report.repairs.iter().map(|copy| copy.outcome));
+        assert_eq!(report.files.len(), 3);
+        if report.result == RunResult::Damaged {
+            assert_eq!(report.summary.pass, Int(1));
+            break;
+        }
+        assert!(call < 4, "what cannot be repaired is tried without end");
+    }
+    let refused = RepairOutcome::Refused;
+    assert_eq!(outcomes, [RepairOutcome::Repaired, refused, refused]);
+    // A copy that is gone is written again while the pass lasts.
+    assert_eq!(one_file(store.dir(), Some(&to)).repairs[0].outcome, RepairOutcome::Kept);
+    fs::remove_file(to.join("step-00000001.fold")).unwrap();
+    assert_eq!(
+        one_file(store.dir(), Some(&to)).repairs[0].outcome,
+        RepairOutcome::Repaired
+    );
+}
