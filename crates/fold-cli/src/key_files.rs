@@ -1,8 +1,6 @@
 //! Keys from the files that the command line names.
 
-use std::path::Path;
-
-use fold_ops::{Keys, PublicKey};
+use fold_ops::{Keys, PublicKey, input_file};
 
 use crate::arguments::{KeyFiles, SecretKeyFiles};
 use crate::failure::Failure;
@@ -23,28 +21,16 @@ pub(crate) fn read(files: &KeyFiles) -> Result<Keys, Failure> {
 pub(crate) fn read_secret(files: &SecretKeyFiles) -> Result<Keys, Failure> {
     let mut keys = Keys::new();
     if let Some(path) = &files.key_file {
-        let key = Keys::parse_aes256(&bytes(path)?).ok_or_else(|| Failure::Key {
+        let key = Keys::parse_aes256(&input_file::read(path, MAX_LEN)?).ok_or_else(|| Failure::Key {
             path: path.clone(),
             what: "an AES-256 key is 32 bytes or 64 hex digits".to_owned(),
         })?;
         keys = keys.aes256(key);
     }
     if let Some(path) = &files.integrity_key_file {
-        let key = bytes(path)?;
+        let key = input_file::read(path, MAX_LEN)?;
         let key = key.strip_suffix(b"\n").unwrap_or(&key);
         keys = keys.integrity(key.strip_suffix(b"\r").unwrap_or(key));
     }
     Ok(keys)
-}
-
-fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
-    use std::io::Read as _;
-    let failed = |source| Failure::Input {
-        path: path.into(),
-        source,
-    };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_LEN).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
 }

@@ -131,6 +131,14 @@ pub enum Error {
         /// The command that writes it anew, where its path can be shown.
         sealing: Option<String>,
     },
+    /// A small file is longer than one of its kind can be.
+    #[error("{code} {class}: {} is longer than a file of its kind, which has at most {bytes_max} bytes", shown(.path), code = self.code(), class = self.class())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        bytes_max: u64,
+    },
     /// The name of a metrics file is taken by something else.
     #[error("{code} {class}: {} is {what} and is not replaced; name another file, or move it away", shown(.path), code = self.code(), class = self.class())]
     NotMetrics {
@@ -190,6 +198,8 @@ pub enum DirectoryOperation {
     Look,
     /// Opening a file in it.
     Open,
+    /// Reading a file in it.
+    Read,
     /// Giving a file in it another name.
     Rename,
     /// Removing a file from it.
@@ -207,6 +217,7 @@ impl fmt::Display for DirectoryOperation {
             Self::Lock => "lock",
             Self::Look => "look at",
             Self::Open => "open",
+            Self::Read => "read",
             Self::Rename => "rename",
             Self::Remove => "remove",
             Self::Write => "write",
@@ -273,7 +284,7 @@ impl Error {
                 fold_format::Code::BrokenContent => Code::Format(fold_format::Code::ForeignContent),
                 code => code.into(),
             },
-            Self::Setting { .. } => Code::BadConfiguration,
+            Self::Setting { .. } | Self::TooLong { .. } => Code::BadConfiguration,
             Self::ReadBack { .. } => Code::Internal,
             Self::NotMetrics { .. } => Code::Format(fold_format::Code::TargetExists),
             Self::NotSealed { .. } => Code::Format(fold_format::Code::NotSealed),

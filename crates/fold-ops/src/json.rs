@@ -1,5 +1,10 @@
-//! The one convention of the JSON reports that serde does not know: integers above 2^53 are strings.
+//! Two conventions of JSON that serde does not know: integers above 2^53 are strings, and settings have names.
 
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 
 /// The largest integer that every JSON reader keeps exactly.
@@ -25,6 +30,33 @@ impl Serialize for Int {
         } else {
             serializer.collect_str(&self.0)
         }
+    }
+}
+
+/// A struct that is read from an object alone: serde would take an array as well, for the fields in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Object<T>(
+    /// What was read.
+    pub T,
+);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
     }
 }
 

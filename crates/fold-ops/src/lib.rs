@@ -8,6 +8,7 @@
 //! - [`mod@simulate`]: a neuron replayed over an input, its trajectory as arrays.
 //! - [`scrub`], [`doctor`], [`telemetry`], [`runbook`]: reading a store in full now and then, looking at a machine, metrics
 //!   and events, and what to do about each code.
+//! - [`input_file`]: small files that a command line names, which need not be files at all.
 //! - [`exchange`]: files of other formats in and out: conversion, comparison, extraction.
 //! - [`Code`], [`ExitCode`]: one table of every code that this release can raise, and the exit code that it ends a command
 //!   with.
@@ -25,6 +26,7 @@ mod error;
 pub mod exchange;
 mod exit;
 mod host;
+pub mod input_file;
 pub mod inspect;
 mod json;
 pub mod mend;
@@ -54,7 +56,7 @@ pub use fold_format::{Checkpoint, Class, Content, Disk, Escaped, Saved, Severity
 pub use host::Space;
 /// The type of every moment in this crate's reports.
 pub use jiff::{SignedDuration, Timestamp};
-pub use json::Int;
+pub use json::{Int, Object};
 pub use new_file::abandon;
 pub use store::{
     CheckpointStore, Chosen, Fate, Latest, PruneItem, PrunePlan, PruneReport, Pruned, Retention, SCORE_KEY, Skipped,

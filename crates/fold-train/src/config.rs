@@ -9,6 +9,7 @@ use fold_advanced::stdp::StdpParams;
 use fold_core::Shape;
 use fold_core::math;
 use fold_core::params::{Range, Violations};
+use fold_ops::Object;
 
 use crate::Error;
 use crate::encode::{Encoding, SYNAPSES};
@@ -49,8 +50,8 @@ impl TrainConfig {
     ///
     /// # Errors
     /// [`Error::ConfigText`] with line and column, also for a key that does not exist; [`Error::Config`] with every violation.
-    pub fn from_json(text: &str) -> Result<Self, Error> {
-        let config: Self = serde_json::from_str(text).map_err(|source| {
+    pub fn from_json(text: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let Object(config) = serde_json::from_slice::<Object<Self>>(text.as_ref()).map_err(|source| {
             let unknown_key = source.to_string().starts_with("unknown field");
             Error::ConfigText { source, unknown_key }
         })?;
@@ -159,6 +160,17 @@ mod tests {
             "{error}"
         );
         assert_eq!(TrainConfig::from_json("{").unwrap_err().code(), "FOLD-E0001");
+    }
+
+    #[test]
+    fn settings_have_names_and_are_not_counted_off() {
+        for text in ["[10]", "[]", "10", "null", "\"neurons\""] {
+            let error = TrainConfig::from_json(text).unwrap_err();
+            assert_eq!(error.code(), "FOLD-E0001", "{text}");
+            assert!(error.to_string().contains("a JSON object"), "{text}: {error}");
+        }
+        let error = TrainConfig::from_json("{\"neurons\": 10,\n\"neurons\": 11}").unwrap_err();
+        assert!(error.to_string().contains("line 2"), "{error}");
     }
 
     #[test]

@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use fold_ops::{Escaped, ExitCode, Retention, quoted};
+use fold_ops::{Escaped, ExitCode, Retention, input_file, quoted};
 use fold_train::{DataSet, Recorded, Recorder, Resume, TrainConfig, TrainOutcome, TrainRequest};
 
 use crate::arguments::{Global, Parity, Train};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Teller;
+
+/// The longest configuration that is read.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 pub(crate) fn run(arguments: &Train, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
     let request = request(arguments)?;
@@ -48,13 +51,7 @@ fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
         parity,
     } = recorded.unwrap_or_default();
     let mut config = match &arguments.config {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|source| Failure::Input {
-                path: path.clone(),
-                source,
-            })?;
-            TrainConfig::from_json(&text)?
-        }
+        Some(path) => TrainConfig::from_json(input_file::read(path, CONFIG_BYTES_MAX)?)?,
         None => recorded,
     };
     config.epochs = arguments.epochs.unwrap_or(config.epochs);

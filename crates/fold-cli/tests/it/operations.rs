@@ -240,3 +240,48 @@ fn the_events_of_a_run_tell_its_story_and_its_counters_go_on_after_a_resumption(
         assert!(text.contains(&series), "{series} is missing:\n{text}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_device_in_the_place_of_a_small_file_is_refused_and_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let net = dir.path().join("net.fold");
+    std::fs::write(&net, "x").unwrap();
+    let net = net.to_str().unwrap();
+    for arguments in [
+        &["train", "--data", "digits", "--out", "new", "--config"][..],
+        &["verify", net, "--key-file"],
+        &["verify", net, "--integrity-key-file"],
+        &["verify", net, "--public-key"],
+        &["salvage", net, "-o", "salvaged", "--key-file"],
+        &["sign", net, "-o", "signed.fold", "--key"],
+        &["scrub", ".", "--state"],
+        &["simulate", "--input", net, "--output", "trace.npz", "--config"],
+    ] {
+        for path in [&fifo, Path::new("/dev/zero")] {
+            let mut command = fold(arguments);
+            command.arg(path).current_dir(dir.path());
+            let mut child = Ending(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+            let begun = std::time::Instant::now();
+            let status = loop {
+                if let Some(status) = child.0.try_wait().unwrap() {
+                    break status;
+                }
+                assert!(begun.elapsed().as_secs() < 60, "{arguments:?} {path:?} hangs");
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            };
+            let mut told = String::new();
+            child.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+            assert_eq!(status.code(), Some(74), "{arguments:?} {path:?}: {told}");
+            assert!(told.contains("not a regular file"), "{arguments:?} {path:?}: {told}");
+        }
+    }
+}

@@ -138,6 +138,14 @@ fn wrong_settings_are_usage_errors_that_name_the_setting() {
         .unwrap();
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("FOLD-E0002") && stderr(&output).contains("learning_rat"));
+    std::fs::write(&config, "[10]").unwrap();
+    let output = train(&dir.path().join("run"), "1")
+        .arg("--config")
+        .arg(&config)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("FOLD-E0001") && stderr(&output).contains("a JSON object"));
     let output = train(&dir.path().join("run"), "0").output().unwrap();
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("train.epochs"), "{}", stderr(&output));

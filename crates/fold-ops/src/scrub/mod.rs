@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::code::Code;
 use crate::error::{DirectoryOperation, Error};
 use crate::exit::ExitCode;
+use crate::input_file;
 use crate::json::Int;
 use crate::store::lock::{self, WriterLock};
 use crate::telemetry;
@@ -39,6 +40,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(2);
 const REPORTS_MAX: usize = 100;
 /// Findings that are kept per file.
 const FINDINGS_MAX: usize = 100;
+
+/// There is no file of that name.
+const ABSENT: Code = Code::Format(fold_format::Code::Absent);
 
 /// How to scrub. The default reads everything at full speed and keeps its state in the directory.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +104,13 @@ pub fn scrub(dir: &Path, options: &ScrubOptions, clock: &dyn Clock, on: OnScrub<
     let path = options.state.clone().unwrap_or_else(|| ScrubState::default_path(dir));
     // Without a directory there is no state in it either: nothing is locked, counted or written.
     let nowhere = options.state.is_none() && !dir.is_dir();
+    // Looked at before a lock file is made beside it.
+    if !nowhere
+        && let Err(error) = input_file::open(&path)
+        && error.code() != ABSENT
+    {
+        return Err(error);
+    }
     let _lock = (!nowhere)
         .then(|| WriterLock::take_file(&path, lock_path(&path)))
         .transpose()?;
@@ -303,8 +314,7 @@ impl Run<'_> {
         self.summary.bytes_read = Int(before.saturating_add(bytes));
         self.state.totals.bytes = self.state.totals.bytes.saturating_add(bytes);
         let report = verified?;
-        let absent = Code::Format(fold_format::Code::Absent);
-        if report.findings.iter().any(|finding| finding.code == absent) {
+        if report.findings.iter().any(|finding| finding.code == ABSENT) {
             self.state.files.remove(&name_of(path));
             return Ok(());
         }

@@ -12,9 +12,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::RepairOutcome;
-use crate::error::{DirectoryOperation, Error};
+use crate::error::Error;
+use crate::input_file;
 
 const SCHEMA: &str = "fold.scrub-state/1";
+
+/// The longest state that is read: some hundred bytes per checkpoint.
+const BYTES_MAX: u64 = 1 << 28;
 
 /// The name of the state file, where none is said.
 pub const STATE_FILE_NAME: &str = ".fold-scrub.json";
@@ -173,16 +177,12 @@ impl ScrubState {
     /// # Errors
     /// `FOLD-E0604` the file is something else; the system refuses.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = match fs::read(path) {
+        let text = match input_file::read(path, BYTES_MAX) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => {
-                return Err(Error::Directory {
-                    operation: DirectoryOperation::Open,
-                    path: path.into(),
-                    source: error,
-                });
+            Err(Error::Directory { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self::default());
             }
+            Err(error) => return Err(error),
         };
         let unreadable = |source| Error::ScrubState {
             path: path.into(),

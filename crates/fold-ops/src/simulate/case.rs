@@ -10,6 +10,7 @@ use serde::de::{self, IgnoredAny, SeqAccess, Unexpected, Visitor};
 use serde_json::{Map, Value};
 
 use super::fault::Fault;
+use crate::json::Object;
 
 /// The class of a neuron, as PyFolds names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
@@ -154,7 +155,7 @@ impl Case {
     /// # Errors
     /// [`Fault::Case`] with line and column, [`Fault::NoSynapses`].
     pub(super) fn parse(text: &[u8]) -> Result<Self, Fault> {
-        let case: Self = serde_json::from_slice(text).map_err(|source| {
+        let Object(case) = serde_json::from_slice::<Object<Self>>(text).map_err(|source| {
             let unknown_key = source.to_string().starts_with("unknown field");
             Fault::Case { source, unknown_key }
         })?;
@@ -266,6 +267,8 @@ mod tests {
             assert!(text.contains(expected), "{extra}: {text}");
         }
         assert!(Case::parse(b"").is_err());
+        let listed = br#"["a", "MPJRDNeuron", "", 0, 2, [2, 4], {}, {}, [], null, ""]"#;
+        assert!(Case::parse(listed).unwrap_err().to_string().contains("a JSON object"));
         assert!(Case::parse(&[0xff, 0xfe]).is_err());
         assert!(matches!(
             Case::parse(br#"{"class": "MPJRDNeuron", "batch": 2, "shape": [2, 0], "program": []}"#),

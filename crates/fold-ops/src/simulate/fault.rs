@@ -64,14 +64,6 @@ pub enum Fault {
         /// Why.
         source: fold_advanced::Error,
     },
-    /// The file is longer than is read.
-    #[error("the case has {bytes} bytes, at most {max} are read")]
-    CaseSize {
-        /// Its bytes.
-        bytes: u64,
-        /// The limit.
-        max: u64,
-    },
     /// The input is no archive of arrays.
     #[error("input: {0}")]
     Archive(interchange::Fault),
@@ -161,7 +153,6 @@ impl Fault {
             | Self::Parameter { .. }
             | Self::ShapeOverride { .. }
             | Self::Row { .. }
-            | Self::CaseSize { .. }
             | Self::TraceSize { .. } => Code::BadConfiguration,
             Self::Archive(fault) => Code::Format(fault.code()),
             Self::ArrayMissing { .. }

@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::error::{DirectoryOperation, Error};
 use crate::exit::ExitCode;
+use crate::input_file;
 use crate::json::Int;
 use arrays::Arrays;
 use case::{Case, Row};
@@ -151,7 +152,7 @@ impl StepFault {
 /// `FOLD-E0001`, `FOLD-E0002` the case; `FOLD-E0003` the target exists; `FOLD-E0008` the input does not fit the case;
 /// `FOLD-E0805` it is no archive of arrays; `FOLD-E0505` a value became impossible on the way; I/O. No trace is left then.
 pub fn simulate(request: &SimulateRequest) -> Result<SimulateReport, Error> {
-    let case = Case::parse(&read_case(&request.config)?)?;
+    let case = Case::parse(&input_file::read(&request.config, MAX_CASE_BYTES)?)?;
     if fold_format::Disk
         .exists(&request.output)
         .map_err(|source| failed(DirectoryOperation::Look, &request.output, source))?
@@ -209,24 +210,6 @@ fn failed(operation: DirectoryOperation, path: &Path, source: std::io::Error) ->
         path: path.into(),
         source,
     }
-}
-
-/// The case's text, no longer than [`MAX_CASE_BYTES`].
-fn read_case(path: &Path) -> Result<Vec<u8>, Error> {
-    use std::io::Read as _;
-    let open = |source| failed(DirectoryOperation::Open, path, source);
-    let file = fold_format::Disk.open(path).map_err(open)?;
-    let bytes = file.metadata().map_err(open)?.len();
-    if bytes > MAX_CASE_BYTES {
-        return Err(Fault::CaseSize {
-            bytes,
-            max: MAX_CASE_BYTES,
-        }
-        .into());
-    }
-    let mut text = Vec::new();
-    file.take(MAX_CASE_BYTES).read_to_end(&mut text).map_err(open)?;
-    Ok(text)
 }
 
 /// A program on its way.

@@ -15,9 +15,13 @@ use super::{
 };
 use crate::code::Code;
 use crate::error::Error;
+use crate::input_file;
 
 /// The name of the state file in the run's directory.
 pub const RUN_STATE_FILE_NAME: &str = ".fold-run.json";
+
+/// The longest state that is read; it has a few hundred bytes.
+const STATE_BYTES_MAX: u64 = 1 << 20;
 
 /// The codes that a failed save can have.
 const COMMIT_CODES: [Code; 4] = [
@@ -103,7 +107,7 @@ impl RunState {
     #[must_use]
     pub fn load(dir: &Path) -> Option<Self> {
         let path = Self::path(dir);
-        match std::fs::read(&path) {
+        match input_file::read(&path, STATE_BYTES_MAX) {
             Ok(text) => match serde_json::from_slice(&text) {
                 Ok(state) => Some(state),
                 Err(error) => {
@@ -111,9 +115,9 @@ impl RunState {
                     None
                 }
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(Error::Directory { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                log::warn!("cannot read {}: {error}", path.display());
+                log::warn!("{error}; the run's counters begin anew");
                 None
             }
         }
