@@ -27,17 +27,10 @@ use output::Output;
 /// Once in a process: it takes over the log, the signals and, with `--threads`, the global thread pool.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match Arguments::try_parse_from(&arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let shown = error.print().and_then(|()| std::io::stdout().flush());
-            let wanted = u8::try_from(error.exit_code()).unwrap_or(fold_ops::ExitCode::Usage.number());
-            return ExitCode::from(if shown.is_err() {
-                fold_ops::ExitCode::Io.number()
-            } else {
-                wanted
-            });
-        }
+        Err(error) => return ExitCode::from(not_parsed(&error, &arguments).number()),
     };
     let mut output = Output::new(&arguments.global);
     let ended = set_up(&arguments.global)
@@ -70,6 +63,41 @@ fn run(arguments: &Arguments, output: &mut Output) -> Result<fold_ops::ExitCode,
         Command::Completions(completions) => commands::generated::completions(completions, global, output),
         Command::Man => commands::generated::man(global, output),
     }
+}
+
+/// Shows help or the version, which were asked for, or what is wrong with the arguments: an object too, where JSON is
+/// asked for among them.
+fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> fold_ops::ExitCode {
+    let shown = error.print().and_then(|()| std::io::stdout().flush());
+    if !error.use_stderr() {
+        return match shown {
+            Ok(()) => fold_ops::ExitCode::Done,
+            Err(_) => fold_ops::ExitCode::Io,
+        };
+    }
+    let exit = fold_ops::ExitCode::Usage;
+    let options = arguments.iter().skip(1).take_while(|argument| *argument != "--");
+    if !options.into_iter().any(|argument| argument == "--json") {
+        return exit;
+    }
+    // What is wrong, without the usage below it.
+    let text = error.to_string();
+    let message = text
+        .split("\n\n")
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    let code = fold_ops::Code::BadConfiguration.as_str();
+    let object = error_object(exit, Some(code), message);
+    match writeln!(std::io::stdout(), "{object}").and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => exit,
+        Err(_) => fold_ops::ExitCode::Io,
+    }
+}
+
+/// What a command prints with `--json` that ends without its result, schema `fold.error/1`.
+fn error_object(exit: fold_ops::ExitCode, code: Option<&str>, message: &str) -> serde_json::Value {
+    serde_json::json!({"schema": "fold.error/1", "exit_code": exit, "code": code, "message": message})
 }
 
 /// Logging and threads.
@@ -119,9 +147,7 @@ fn report(failure: &Failure, global: &Global, output: &mut Output) -> fold_ops::
         output.note(&format!("      `fold explain {code}` says more"));
     }
     if global.json && !matches!(failure, Failure::Output(_)) {
-        let object = serde_json::json!({
-            "schema": "fold.error/1", "exit_code": exit, "code": failure.code(), "message": failure.to_string(),
-        });
+        let object = error_object(exit, failure.code(), &failure.to_string());
         if output.json(&object).is_err() {
             return fold_ops::ExitCode::Io;
         }

@@ -195,6 +195,26 @@ fn usage_errors_have_exit_code_2() {
         &["verify", "x", "--level", "deep"],
         &["repair", "x"],
     ] {
-        assert_eq!(code(&fold(arguments).output().unwrap()), 2, "{arguments:?}");
+        let plain = fold(arguments).output().unwrap();
+        assert_eq!((code(&plain), stdout(&plain)), (2, String::new()), "{arguments:?}");
+        let asked = fold(arguments).arg("--json").output().unwrap();
+        assert_eq!(code(&asked), 2, "{arguments:?}");
+        let object = json(&asked);
+        assert_eq!(
+            (&object["exit_code"], &object["code"]),
+            (&2.into(), &"FOLD-E0001".into())
+        );
+        let message = object["message"].as_str().unwrap();
+        assert!(
+            stderr(&asked).contains(message) && !message.contains("Usage:"),
+            "{message}"
+        );
     }
+    let after = fold(&["verify", "x", "--level", "deep", "--", "--json"])
+        .output()
+        .unwrap();
+    assert_eq!((code(&after), stdout(&after)), (2, String::new()));
+    let help = fold(&["verify", "--help", "--json"]).output().unwrap();
+    assert_eq!(code(&help), 0);
+    assert!(stdout(&help).starts_with("Verify checkpoints"), "{}", stdout(&help));
 }
