@@ -127,8 +127,9 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// What to learn from: digits, or a directory of IDX files as MNIST has them, plain or .gz.
-    #[arg(long)]
+    /// What to learn from: digits; a directory of IDX files as MNIST has them, plain or .gz; or an npz archive with
+    /// x_train, y_train, x_test and y_test, images [N, H, W] or [N, P] of u8 or of f32 in [0, 1].
+    #[arg(long, value_name = "digits|IDX-DIR|NPZ")]
     pub(crate) data: String,
     /// The run's directory: checkpoints and figures.
     #[arg(long, value_name = "DIR")]
@@ -190,8 +191,8 @@ impl Parity {
 pub(crate) struct Eval {
     /// The checkpoint.
     pub(crate) checkpoint: PathBuf,
-    /// The data set it was trained on: digits, or a directory of IDX files.
-    #[arg(long)]
+    /// The data set it was trained on: digits, a directory of IDX files, or an npz archive.
+    #[arg(long, value_name = "digits|IDX-DIR|NPZ")]
     pub(crate) data: String,
 }
 

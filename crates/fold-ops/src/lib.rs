@@ -45,6 +45,8 @@ pub use error::{DirectoryOperation, Error, Mismatch};
 pub use exit::ExitCode;
 /// Which arithmetic a neuron follows.
 pub use fold_advanced::Semantics;
+/// Arrays of other programs.
+pub use fold_format::interchange;
 /// How much parity a file gets.
 pub use fold_format::parity::Level as ParityLevel;
 /// The key that signatures are checked with.
@@ -52,7 +54,7 @@ pub use fold_format::seal::PublicKey;
 /// The keys that files are read and verified with.
 pub use fold_format::v1::Keys;
 /// The container's types that a layer above needs to save and read checkpoints through this crate.
-pub use fold_format::{Checkpoint, Class, Content, Disk, Escaped, Saved, Severity, TensorSource};
+pub use fold_format::{Checkpoint, Class, Content, Disk, Dtype, Escaped, Saved, Severity, Shape, TensorSource};
 pub use host::Space;
 /// The type of every moment in this crate's reports.
 pub use jiff::{SignedDuration, Timestamp};

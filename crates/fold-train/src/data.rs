@@ -1,7 +1,7 @@
 //! Data sets: images with labels, split once and for all into a part to train on and a part held out.
 //!
 //! The digits are embedded in the program, so that training needs no network and no path. Not here: other data sets
-//! (`idx`), what a neuron gets to see of an image (`encode`).
+//! (`idx`, `npz`), what a neuron gets to see of an image (`encode`).
 
 use std::fmt;
 use std::io::Read as _;
@@ -162,14 +162,16 @@ impl fmt::Display for Defect {
 }
 
 impl DataSet {
-    /// The data set that `--data` names: `digits`, or a directory, whose IDX files it then is.
+    /// The data set that `--data` names: `digits`, or a directory, whose IDX files it then is, or an npz archive.
     ///
     /// # Errors
-    /// [`Error::UnknownData`]; [`Error::Data`] where the embedded bytes are damaged; as [`DataSet::idx`].
+    /// [`Error::UnknownData`]; [`Error::Data`] where the embedded bytes are damaged; as [`DataSet::idx`] and
+    /// [`DataSet::npz`].
     pub fn named(name: &str) -> Result<Self, Error> {
         match name {
             "digits" => Self::digits(),
             dir if Path::new(dir).is_dir() => Self::idx(Path::new(dir)),
+            file if file.ends_with(".npz") || Path::new(file).exists() => Self::npz(Path::new(file)),
             _ => Err(Error::UnknownData { name: name.into() }),
         }
     }

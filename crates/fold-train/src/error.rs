@@ -6,17 +6,18 @@ use std::io;
 use std::path::PathBuf;
 
 use fold_core::params::Violations;
-use fold_ops::{Code, Escaped, ExitCode};
+use fold_ops::{Code, Escaped, ExitCode, interchange};
 
 use crate::data::Defect;
 use crate::idx::IdxDefect;
+use crate::npz::NpzDefect;
 
 /// Why an operation of this crate failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The name of a data set that this release does not have.
-    #[error("{code} misuse: there is no data set {}; known: digits, or a directory of IDX files", Escaped(.name), code = self.code())]
+    #[error("{code} misuse: there is no data set {}; known: digits, a directory of IDX files, or an npz archive", Escaped(.name), code = self.code())]
     UnknownData {
         /// The name asked for.
         name: Box<str>,
@@ -38,6 +39,26 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong.
         defect: IdxDefect,
+    },
+    /// An array of a data set is not what it must be.
+    #[error("{code} misuse: {}: {array} {defect}", Escaped(&.path.to_string_lossy()), code = self.code())]
+    Npz {
+        /// The archive.
+        path: PathBuf,
+        /// The array.
+        array: &'static str,
+        /// What is wrong.
+        defect: Box<NpzDefect>,
+    },
+    /// A data set is no archive of arrays, or an array in it cannot be read.
+    #[error("{code} {class}: {}{}: {source}", Escaped(&.path.to_string_lossy()), .array.map_or_else(String::new, |name| format!(": {name}")), code = self.code(), class = Code::Format(.source.code()).class())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// The array; none where it is the archive itself.
+        array: Option<&'static str>,
+        /// What is wrong.
+        source: interchange::Fault,
     },
     /// A file of a data set is absent or cannot be read.
     #[error("{code} environment: cannot read {}: {source}", Escaped(&.path.to_string_lossy()), code = self.code())]
@@ -181,7 +202,8 @@ impl Error {
             Self::ConfigText { .. } => Code::BadConfiguration.as_str(),
             Self::RunExists { .. } => "FOLD-E0003",
             Self::NoValidCheckpoint { .. } => Code::NoValidCheckpoint.as_str(),
-            Self::Idx { .. } => Code::InputMismatch.as_str(),
+            Self::Idx { .. } | Self::Npz { .. } => Code::InputMismatch.as_str(),
+            Self::Archive { source, .. } => source.code().as_str(),
             Self::DataFile { source, .. } if source.kind() == io::ErrorKind::NotFound => "FOLD-E0103",
             Self::DataFile { .. } => "FOLD-E0406",
             Self::ResumeDiffers { .. } | Self::EpochsPassed { .. } => Code::ResumeDiffers.as_str(),

@@ -2,7 +2,7 @@
 //!
 //! - [`train`]: [`TrainRequest`] in, [`TrainOutcome`] out, [`Event`]s to an [`Observer`] on the way.
 //! - [`evaluate()`]: the accuracy of a saved network.
-//! - [`data`], [`idx`], [`encode`], [`readout`]: images, what neurons see of them, what is read from their spikes.
+//! - [`data`], [`idx`], [`npz`], [`encode`], [`readout`]: images, what neurons see of them, what is read from their spikes.
 //!
 //! Rule, protocol, sources and numbers: `docs/learning/README.md`.
 //!
@@ -23,6 +23,7 @@ mod error;
 mod evaluate;
 mod figures;
 pub mod idx;
+pub mod npz;
 mod observer;
 mod outcome;
 pub mod readout;

@@ -258,6 +258,7 @@ fn a_pipe_or_a_device_in_the_place_of_a_small_file_is_refused_and_not_waited_for
     let net = net.to_str().unwrap();
     for arguments in [
         &["train", "--data", "digits", "--out", "new", "--config"][..],
+        &["train", "--out", "new", "--data"],
         &["verify", net, "--key-file"],
         &["verify", net, "--integrity-key-file"],
         &["verify", net, "--public-key"],

@@ -182,3 +182,63 @@ fn the_command_that_a_run_ends_with_is_one_for_a_shell() {
     assert_eq!(code(&output), 0);
     assert!(!stderr(&output).contains("next:") && !stderr(&output).contains('\u{1b}'));
 }
+
+#[test]
+fn an_archive_of_arrays_is_a_data_set() {
+    use fold_format::interchange::npz::Writer;
+    use fold_format::{Dtype, Shape};
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("stripes.npz");
+    let mut writer = Writer::new(std::fs::File::create(&data).unwrap());
+    for (part, count) in [("train", 60_u64), ("test", 20)] {
+        // One stripe across or along, in one of eight places.
+        let pixels = (0..count).flat_map(|image| {
+            (0..64).map(move |pixel| {
+                let line = if image % 2 == 0 { pixel / 8 } else { pixel % 8 };
+                if line == image / 2 % 8 { 255 } else { 0 }
+            })
+        });
+        let shape = Shape::new(&[count, 8, 8]).unwrap();
+        let pixels: Vec<u8> = pixels.collect();
+        writer.add(&format!("x_{part}"), Dtype::U8, &shape, &pixels).unwrap();
+        let labels: Vec<u8> = (0..count).map(|image| (image % 2) as u8).collect();
+        let shape = Shape::new(&[count]).unwrap();
+        writer.add(&format!("y_{part}"), Dtype::U8, &shape, &labels).unwrap();
+    }
+    writer.finish().unwrap();
+    let data = data.to_str().unwrap();
+    let out = dir.path().join("run");
+    let mut command = fold(&[
+        "train",
+        "--data",
+        data,
+        "--neurons",
+        "24",
+        "--epochs",
+        "2",
+        "--json",
+        "--out",
+    ]);
+    let output = command.arg(&out).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let report = json(&output);
+    assert_eq!(
+        (&report["data"], &report["train_images"], &report["test_images"]),
+        (&"npz".into(), &60.into(), &20.into())
+    );
+    let output = fold(&["eval", "--data", data, "--json"]).arg(&out).output().unwrap();
+    assert_eq!(json(&output)["accuracy"], report["accuracy"]["learned"]);
+    let other = fold(&[
+        "train",
+        "--data",
+        env!("CARGO_BIN_EXE_fold"),
+        "--json",
+        "--out",
+        "nowhere",
+    ])
+    .current_dir(dir.path())
+    .output()
+    .unwrap();
+    assert_eq!((code(&other), &json(&other)["code"]), (20, &"FOLD-E0805".into()));
+    assert!(!dir.path().join("nowhere").exists());
+}

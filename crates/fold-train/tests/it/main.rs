@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod idx;
+mod npz;
 mod resume;
 mod saved;
 
