@@ -349,7 +349,11 @@ fn a_disk_that_is_full_at_any_point_of_a_copy_leaves_no_part_of_it() {
                     let report = json(&output);
                     assert_eq!(report["code"], "FOLD-E0404", "{arguments:?}, {room} pages: {report}");
                     let left = walk(&disk.0);
-                    assert!(left.is_empty(), "{arguments:?}, {room} pages: left behind {left:?}");
+                    assert!(
+                        left.is_empty() && !target.exists(),
+                        "{arguments:?}, {room} pages: left behind {target:?} {left:?}"
+                    );
+                    assert!(!stderr(&output).contains("stays in"), "{}", stderr(&output));
                 }
                 other => panic!("{arguments:?}, {room} pages: exit code {other}: {}", stderr(&output)),
             }

@@ -278,6 +278,8 @@ fn where_everything_is_damaged_salvage_says_so_and_leaves_nothing() {
     assert_eq!((code(&output), &report["output"]), (20, &Value::Null), "{report}");
     assert_eq!(report["tensors_lost"].as_array().unwrap().len(), 2);
     assert_eq!(report["chunks_lost"].as_array().unwrap().len(), 1);
+    assert_eq!(report["files"].as_array().unwrap().len(), 0);
+    assert!(!dir.path().join("out").exists());
 }
 
 #[test]

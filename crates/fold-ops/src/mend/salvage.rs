@@ -101,8 +101,8 @@ pub struct SavedItem {
 struct Target<'a> {
     dir: &'a Path,
     mode: Mode,
-    /// Whether the directory was there before.
-    existed: bool,
+    /// The directory and those above it that were not there before, the innermost first.
+    absent: Vec<&'a Path>,
     begun: bool,
     /// Names of files that are written.
     written: Vec<String>,
@@ -123,8 +123,8 @@ impl Target<'_> {
             return Ok(());
         }
         if !self.begun {
-            lock::create_dir(self.dir)?;
             self.begun = true;
+            lock::create_dir(self.dir)?;
         }
         let path = self.dir.join(file);
         new_file::create(&path, |out| {
@@ -141,9 +141,12 @@ impl Target<'_> {
     /// Removes what was written, so that the same call can be made again.
     fn undo(&self) {
         let files = self.written.iter().map(|file| fs::remove_file(self.dir.join(file)));
-        let dir = (self.begun && !self.existed).then(|| fs::remove_dir(self.dir));
-        for error in files.chain(dir).filter_map(Result::err) {
-            log::warn!("part of what was salvaged stays in {:?}: {error}", self.dir);
+        // One after the other: a directory goes once it is empty. Not all of them need have come to be.
+        let dirs = self.absent.iter().filter(|_| self.begun).map(fs::remove_dir);
+        for error in files.chain(dirs).filter_map(Result::err) {
+            if error.kind() != io::ErrorKind::NotFound {
+                log::warn!("part of what was salvaged stays in {:?}: {error}", self.dir);
+            }
         }
     }
 
@@ -204,7 +207,10 @@ pub fn salvage(
     let mut target = Target {
         dir,
         mode,
-        existed: dir.is_dir(),
+        absent: dir
+            .ancestors()
+            .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
+            .collect(),
         begun: false,
         written: Vec::new(),
         names: FileNames::reserving(&[REPORT_NAME, METADATA_NAME]),
@@ -214,7 +220,8 @@ pub fn salvage(
         stop,
     };
     let report = filled(path, source, format, keys, &mut target);
-    if report.is_err() {
+    // Metadata without anything that they are about are no result.
+    if report.as_ref().map_or(true, |report| report.output.is_none()) {
         target.undo();
     }
     report
@@ -260,7 +267,7 @@ fn filled(
         tensors_lost: lost(salvaged.tensors_lost),
         chunks_saved: target.chunks_saved.clone(),
         chunks_lost: lost(salvaged.chunks_lost),
-        files: target.files.clone(),
+        files: if fruitless { Vec::new() } else { target.files.clone() },
         findings: salvaged.findings,
         output: (!fruitless).then(|| dir.into()),
     };

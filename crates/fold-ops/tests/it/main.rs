@@ -7,6 +7,7 @@ mod check;
 mod crash;
 mod demonstrations;
 mod exchange;
+mod mend;
 mod pyfolds;
 mod scrub;
 mod simulate;
