@@ -337,13 +337,22 @@ pub(crate) struct Diff {
     #[arg(long, conflicts_with_all = ["atol", "rtol"])]
     pub(crate) bitwise: bool,
     /// Elements may differ by this much.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = tolerance)]
     pub(crate) atol: Option<f64>,
     /// Elements may differ by this much times the second one's magnitude.
-    #[arg(long, value_name = "Y")]
+    #[arg(long, value_name = "Y", value_parser = tolerance)]
     pub(crate) rtol: Option<f64>,
     #[command(flatten)]
     pub(crate) keys: KeyFiles,
+}
+
+/// A number that elements may differ by.
+fn tolerance(text: &str) -> Result<f64, String> {
+    let number = text
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "not a number from 0 on".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -11,8 +11,8 @@ use fold_ops::{Escaped, ExitCode};
 pub(crate) enum Failure {
     /// Standard output is closed or full.
     Output(io::Error),
-    /// A file named on the command line cannot be read.
-    Input { path: PathBuf, source: io::Error },
+    /// A path that must be a directory is something else, or not there.
+    NoDirectory(PathBuf),
     /// An address cannot be listened on.
     Listen {
         address: SocketAddr,
@@ -37,8 +37,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> ExitCode {
         match self {
             Self::Output(_) | Self::Listen { .. } | Self::Serve(_) => ExitCode::Io,
-            Self::Input { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::Absent,
-            Self::Input { .. } => ExitCode::Io,
+            Self::NoDirectory(_) => ExitCode::Absent,
             Self::UnknownCode(_) | Self::Key { .. } => ExitCode::Usage,
             Self::Ops(error) => error.exit(),
             Self::Train(error) => error.exit(),
@@ -50,8 +49,8 @@ impl Failure {
     pub(crate) fn code(&self) -> Option<&'static str> {
         match self {
             Self::Output(_) | Self::UnknownCode(_) | Self::Key { .. } => None,
-            Self::Input { source, .. } if source.kind() == io::ErrorKind::NotFound => Some("FOLD-E0103"),
-            Self::Input { .. } | Self::Listen { .. } | Self::Serve(_) => Some("FOLD-E0406"),
+            Self::NoDirectory(_) => Some("FOLD-E0103"),
+            Self::Listen { .. } | Self::Serve(_) => Some("FOLD-E0406"),
             Self::Ops(error) => Some(error.code().as_str()),
             Self::Train(error) => Some(error.code()),
             Self::Internal(_) => Some("FOLD-E0901"),
@@ -63,7 +62,14 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Output(source) => write!(f, "cannot write to standard output: {source}"),
-            Self::Input { path, source } => write!(f, "cannot read {}: {source}", Escaped(&path.to_string_lossy())),
+            Self::NoDirectory(path) => {
+                let what = if path.exists() {
+                    "is no directory"
+                } else {
+                    "is not there"
+                };
+                write!(f, "{} {what}", Escaped(&path.to_string_lossy()))
+            }
             Self::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::Serve(source) => write!(f, "cannot take connections: {source}"),
             Self::Key { path, what } => write!(f, "{}: {what}", Escaped(&path.to_string_lossy())),

@@ -68,6 +68,9 @@ impl Observer for Teller {
             Event::ResumedFrom { path, epoch } => {
                 self.remark(&format!("resumed from {} after epoch {epoch}", shown(path)));
             }
+            Event::NothingToResume { dir } => {
+                self.remark(&format!("no checkpoint in {}: the run starts anew", shown(dir)));
+            }
             Event::SkippedDamaged { skipped } => {
                 self.remark(&format!("passed over {}: {}", shown(&skipped.path), skipped.why()));
             }

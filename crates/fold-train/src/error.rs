@@ -102,6 +102,12 @@ pub enum Error {
         /// How many files were tried.
         count: usize,
     },
+    /// The directory holds no checkpoint.
+    #[error("{code} environment: {} holds no checkpoint of a run; check the path", Escaped(&.dir.to_string_lossy()), code = self.code())]
+    NoCheckpoint {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The run that is to be resumed was started with other settings.
     #[error("{code} misuse: the run was started with other settings: {}", listed(.keys), code = self.code())]
     ResumeDiffers {
@@ -204,6 +210,7 @@ impl Error {
             Self::NoValidCheckpoint { .. } => Code::NoValidCheckpoint.as_str(),
             Self::Idx { .. } | Self::Npz { .. } => Code::InputMismatch.as_str(),
             Self::Archive { source, .. } => source.code().as_str(),
+            Self::NoCheckpoint { .. } => "FOLD-E0103",
             Self::DataFile { source, .. } if source.kind() == io::ErrorKind::NotFound => "FOLD-E0103",
             Self::DataFile { .. } => "FOLD-E0406",
             Self::ResumeDiffers { .. } | Self::EpochsPassed { .. } => Code::ResumeDiffers.as_str(),

@@ -22,9 +22,12 @@ pub fn evaluate(path: &Path, data: impl FnOnce() -> Result<DataSet, Error>) -> R
     let (checkpoint, path) = if path.is_dir() {
         let latest = CheckpointStore::open(path).latest_valid()?;
         let count = latest.skipped.len();
-        let chosen = latest.chosen.ok_or_else(|| Error::NoValidCheckpoint {
-            dir: path.into(),
-            count,
+        let chosen = latest.chosen.ok_or_else(|| match count {
+            0 => Error::NoCheckpoint { dir: path.into() },
+            _ => Error::NoValidCheckpoint {
+                dir: path.into(),
+                count,
+            },
         })?;
         (chosen.checkpoint, chosen.path)
     } else {

@@ -22,6 +22,11 @@ pub enum Event<'a> {
         /// Epochs that it has seen.
         epoch: u64,
     },
+    /// The run was to go on, and its directory holds no checkpoint: it starts.
+    NothingToResume {
+        /// The directory.
+        dir: &'a Path,
+    },
     /// A newer checkpoint is not valid and was passed over; what was found is in its report.
     SkippedDamaged {
         /// The checkpoint and its report.

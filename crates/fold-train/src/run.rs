@@ -193,7 +193,10 @@ impl Run<'_> {
                 }
                 match latest.chosen {
                     Some(chosen) => (chosen.path, Restored::read(&chosen.checkpoint)?),
-                    None if latest.skipped.is_empty() => return Ok(None),
+                    None if latest.skipped.is_empty() => {
+                        self.tell(&Event::NothingToResume { dir: &self.request.out })?;
+                        return Ok(None);
+                    }
                     None => {
                         let (dir, count) = (self.request.out.clone(), latest.skipped.len());
                         return Err(Error::NoValidCheckpoint { dir, count });

@@ -23,10 +23,7 @@ pub(crate) fn run(arguments: &Exporter, global: &Global, output: &mut Output) ->
         .clone()
         .unwrap_or_else(|| ScrubState::default_path(&arguments.dir));
     if !arguments.dir.is_dir() {
-        return Err(Failure::Input {
-            path: arguments.dir.clone(),
-            source: std::io::ErrorKind::NotFound.into(),
-        });
+        return Err(Failure::NoDirectory(arguments.dir.clone()));
     }
     let server = Server::http(arguments.listen).map_err(|source| Failure::Listen {
         address: arguments.listen,

@@ -241,6 +241,34 @@ fn the_events_of_a_run_tell_its_story_and_its_counters_go_on_after_a_resumption(
     }
 }
 
+#[test]
+fn a_file_is_not_called_absent_where_a_directory_is_wanted_and_an_empty_directory_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("good.fold");
+    std::fs::write(&file, "x").unwrap();
+    for arguments in [&["scrub"][..], &["exporter", "--listen", "127.0.0.1:0"]] {
+        let output = fold(arguments).arg(&file).output().unwrap();
+        let told = stdout(&output) + &stderr(&output);
+        assert_eq!(code(&output), 10, "{told}");
+        assert!(
+            told.contains("FOLD-E0103") && told.contains("is no directory"),
+            "{told}"
+        );
+        let output = fold(arguments).arg(dir.path().join("absent")).output().unwrap();
+        let told = stdout(&output) + &stderr(&output);
+        assert_eq!(code(&output), 10, "{told}");
+        assert!(!told.contains("is no directory"), "{told}");
+    }
+    let empty = dir.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let output = fold(&["eval", "--data", "digits", "--json"])
+        .arg(&empty)
+        .output()
+        .unwrap();
+    assert_eq!((code(&output), &json(&output)["code"]), (10, &"FOLD-E0103".into()));
+    assert!(stderr(&output).contains("holds no checkpoint"), "{}", stderr(&output));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_pipe_or_a_device_in_the_place_of_a_small_file_is_refused_and_not_waited_for() {

@@ -194,6 +194,10 @@ fn usage_errors_have_exit_code_2() {
         &["verify"],
         &["verify", "x", "--level", "deep"],
         &["repair", "x"],
+        &["diff", "x", "y", "--atol=-1"],
+        &["diff", "x", "y", "--atol=nan"],
+        &["diff", "x", "y", "--rtol=inf"],
+        &["diff", "x", "y", "--rtol=1mm"],
     ] {
         let plain = fold(arguments).output().unwrap();
         assert_eq!((code(&plain), stdout(&plain)), (2, String::new()), "{arguments:?}");

@@ -156,6 +156,18 @@ fn wrong_settings_are_usage_errors_that_name_the_setting() {
     assert!(!dir.path().join("run").exists());
 }
 
+#[test]
+fn a_resumption_without_a_run_says_that_it_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("mistyped");
+    let output = train(&out, "1").arg("--resume").output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let told = stderr(&output);
+    let line = told.lines().find(|line| line.contains("the run starts anew"));
+    assert!(line.is_some_and(|line| line.contains("mistyped")), "{told}");
+    assert!(!stderr(&train(&out, "1").arg("--resume").output().unwrap()).contains("anew"));
+}
+
 #[cfg(unix)]
 #[test]
 fn the_command_that_a_run_ends_with_is_one_for_a_shell() {

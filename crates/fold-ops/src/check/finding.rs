@@ -168,7 +168,10 @@ impl FindingReport {
     /// A path that must be a directory and is not.
     pub(crate) fn not_a_directory(path: &Path) -> Self {
         let code = Code::Format(fold_format::Code::Absent);
-        let message = "there is no such directory".to_owned();
+        let message = match path.exists() {
+            true => "this is no directory of checkpoints; `fold verify` takes a file".to_owned(),
+            false => "there is no such directory".to_owned(),
+        };
         Self::placeless(code, message, advice::on_finding(code, false, path))
     }
 

@@ -76,6 +76,7 @@ impl Observer for Notes {
         let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
         let line = match event {
             Event::ResumedFrom { path, epoch } => format!("resumed {} at {epoch}", name(path)),
+            Event::NothingToResume { .. } => "nothing to resume".to_owned(),
             Event::SkippedDamaged { skipped } => {
                 format!("skipped {} {}", name(&skipped.path), skipped.report.findings.len())
             }

@@ -206,3 +206,11 @@ fn resuming_an_empty_directory_starts_and_retention_keeps_what_it_says() {
     );
     assert_eq!(outcome.checkpoints.len(), 2);
 }
+
+#[test]
+fn a_run_that_was_to_go_on_and_starts_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut notes = Notes::default();
+    train(&auto(&dir.path().join("mistyped")), &mut notes).unwrap();
+    assert_eq!(notes.lines[..2], ["nothing to resume", "saved 0"]);
+}
