@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::arguments::{Color, Global};
 use crate::failure::Failure;
+use crate::startup;
 
 /// Where a command says its result.
 pub(crate) struct Output {
@@ -38,8 +39,8 @@ impl Output {
 
     /// Text for a person.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
-        self.stream
-            .write_all(text.as_bytes())
+        startup::require_stdout()
+            .and_then(|()| self.stream.write_all(text.as_bytes()))
             .and_then(|()| self.stream.flush())
             .map_err(Failure::Output)
     }
