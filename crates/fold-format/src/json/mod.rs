@@ -5,13 +5,15 @@
 //! refused, since readers differ over them.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+mod digits;
 mod parse;
 mod print;
 
+pub use digits::Digits;
 pub use parse::{Fault, MAX_DEPTH, parse};
 pub use print::{Form, float_repr};
 
-/// A JSON value.
+/// A JSON value. It takes 24 bytes, and what does not fit into them besides.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// `null`.
@@ -19,13 +21,13 @@ pub enum Value {
     /// `true` or `false`.
     Bool(bool),
     /// An integer of any size, in decimal.
-    Int(Box<str>),
+    Int(Digits),
     /// A double; NaN and the infinities too.
     Float(f64),
     /// A string.
     String(Box<str>),
     /// An array.
-    Array(Vec<Value>),
+    Array(Box<[Value]>),
     /// An object, its keys in the order of the text, none of them twice.
     Object(Vec<(Box<str>, Value)>),
 }
@@ -101,7 +103,7 @@ impl Value {
 
 impl From<u64> for Value {
     fn from(value: u64) -> Self {
-        Self::Int(value.to_string().into())
+        Self::Int(Digits::from(&*value.to_string()))
     }
 }
 

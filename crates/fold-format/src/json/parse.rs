@@ -62,6 +62,15 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Fault> {
     }
 }
 
+/// Adds an item. What is long grows by a quarter: doubled, it would be up to half empty.
+fn push<T>(items: &mut Vec<T>, item: T) {
+    let len = items.len();
+    if len == items.capacity() && len >= 1024 {
+        items.reserve_exact(len / 4);
+    }
+    items.push(item);
+}
+
 struct Parser<'a> {
     text: &'a str,
     at: usize,
@@ -133,13 +142,13 @@ impl<'a> Parser<'a> {
         let mut elements = Vec::new();
         self.space();
         if self.takes("]") {
-            return Ok(Value::Array(elements));
+            return Ok(Value::Array(elements.into()));
         }
         loop {
-            elements.push(self.value(depth.saturating_add(1))?);
+            push(&mut elements, self.value(depth.saturating_add(1))?);
             self.space();
             if self.takes("]") {
-                return Ok(Value::Array(elements));
+                return Ok(Value::Array(elements.into()));
             }
             if !self.takes(",") {
                 return Err(self.syntax());
@@ -165,7 +174,7 @@ impl<'a> Parser<'a> {
                 return Err(self.syntax());
             }
             let value = self.value(depth.saturating_add(1))?;
-            entries.push((key.into(), value));
+            push(&mut entries, (key.into(), value));
             self.space();
             if self.takes("}") {
                 let mut seen = HashSet::with_capacity(entries.len());
@@ -361,5 +370,16 @@ mod tests {
         assert!(matches!(fault(&nested(129)), Fault::TooDeep { .. }));
         assert!(matches!(fault(&"[".repeat(1_000_000)), Fault::TooDeep { .. }));
         assert!(matches!(fault(&"{\"a\":".repeat(1_000_000)), Fault::TooDeep { .. }));
+    }
+
+    #[test]
+    fn what_is_long_is_hardly_empty() {
+        let mut items = Vec::new();
+        for number in 0..100_000_u32 {
+            push(&mut items, number);
+            let (len, capacity) = (items.len(), items.capacity());
+            assert!(capacity <= (len + len / 4).max(2048), "{capacity} for {len}");
+        }
+        assert_eq!(items, (0..100_000).collect::<Vec<_>>());
     }
 }

@@ -24,6 +24,17 @@ impl Value {
         text
     }
 
+    /// As [`Value::print`], of an object without one of its keys; of any other value as it is.
+    #[must_use]
+    pub fn print_without(&self, key: &str, form: Form) -> String {
+        let Self::Object(entries) = self else {
+            return self.print(form);
+        };
+        let mut text = String::new();
+        print_entries(entries.iter().filter(|(name, _)| &**name != key), form, &mut text);
+        text
+    }
+
     fn print_to(&self, form: Form, text: &mut String) {
         match self {
             Self::Null => text.push_str("null"),
@@ -42,25 +53,27 @@ impl Value {
                 }
                 text.push(']');
             }
-            Self::Object(entries) => {
-                let mut ordered: Vec<_> = entries.iter().collect();
-                if form != Form::Stored {
-                    // The order of code points is that of the bytes of UTF-8.
-                    ordered.sort_by(|(left, _), (right, _)| left.cmp(right));
-                }
-                text.push('{');
-                for (position, (key, value)) in ordered.into_iter().enumerate() {
-                    if position > 0 {
-                        text.push(',');
-                    }
-                    print_string(key, form, text);
-                    text.push(':');
-                    value.print_to(form, text);
-                }
-                text.push('}');
-            }
+            Self::Object(entries) => print_entries(entries.iter(), form, text),
         }
     }
+}
+
+fn print_entries<'a>(entries: impl Iterator<Item = &'a (Box<str>, Value)>, form: Form, text: &mut String) {
+    let mut ordered: Vec<_> = entries.collect();
+    if form != Form::Stored {
+        // The order of code points is that of the bytes of UTF-8.
+        ordered.sort_by(|(left, _), (right, _)| left.cmp(right));
+    }
+    text.push('{');
+    for (position, (key, value)) in ordered.into_iter().enumerate() {
+        if position > 0 {
+            text.push(',');
+        }
+        print_string(key, form, text);
+        text.push(':');
+        value.print_to(form, text);
+    }
+    text.push('}');
 }
 
 fn print_string(string: &str, form: Form, text: &mut String) {
@@ -190,6 +203,17 @@ mod tests {
             value.print(Form::Sorted),
             "{\"\":5,\"A\":4,\"a\":3,\"\u{ffff}\":2,\"\u{1f600}\":1}"
         );
+    }
+
+    #[test]
+    fn an_object_is_printed_as_if_a_key_were_not_there() {
+        let value = parse(br#"{"b":[1],"a":{"b":2},"c":3}"#).unwrap();
+        for key in ["a", "b", "c", "d"] {
+            for form in [Form::Stored, Form::Sorted] {
+                assert_eq!(value.print_without(key, form), value.without(key).print(form));
+            }
+        }
+        assert_eq!(Value::from(7).print_without("a", Form::Stored), "7");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) enum Marked<'a> {
 /// Marks a value of a kind.
 pub(super) fn mark(kind: &str, mut parts: Vec<Value>) -> Value {
     parts.insert(0, Value::from(kind));
-    Value::object([(MARK, Value::Array(parts))])
+    Value::object([(MARK, Value::Array(parts.into()))])
 }
 
 /// What an object stands for. None where it is an object; `Err` where its one key is the reserved one, and nothing that
