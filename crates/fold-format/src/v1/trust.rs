@@ -57,7 +57,7 @@ fn manifest(index: &Index, keys: &Keys) -> Option<Kind> {
         .get("manifest_hash")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let digits = sha256_hex(metadata.without("manifest_hash").print(Form::SortedAscii).as_bytes());
+    let digits = sha256_hex(metadata.print_without("manifest_hash", Form::SortedAscii).as_bytes());
     match check(stored, &digits, keys.integrity_key()) {
         Ok(()) => None,
         Err(kind @ (Kind::UnverifiableHmac | Kind::HmacRequired)) => Some(kind),
