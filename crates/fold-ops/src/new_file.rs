@@ -26,7 +26,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         path: path.into(),
         source,
     };
-    let mut file = temporary(path).map_err(failed)?;
+    let mut file = temporary(path, None).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.as_file().sync_data().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
@@ -35,10 +35,16 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 /// Has a new file filled and gives it the name `path`. Whatever fails, there is no such file.
 ///
+/// - `source`: what it is made of, where that is a file: the new one is for nobody else.
+///
 /// # Errors
 /// `FOLD-E0003` the name is taken; what `fill` fails with; what the system refuses.
-pub(crate) fn create<T>(path: &Path, fill: impl FnOnce(&mut File) -> Result<T, Error>) -> Result<T, Error> {
-    let mut pending = Pending::new(path)?;
+pub(crate) fn create<T>(
+    path: &Path,
+    source: Option<&Path>,
+    fill: impl FnOnce(&mut File) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut pending = Pending::new(path, source)?;
     let filled = fill(pending.temporary.as_file_mut())?;
     pending.publish()?;
     Ok(filled)
@@ -54,11 +60,13 @@ pub(crate) struct Pending<'a> {
 
 impl<'a> Pending<'a> {
     /// Begins a file that will be called `target`, which must not exist.
-    pub(crate) fn new(target: &'a Path) -> Result<Self, Error> {
+    ///
+    /// - `source`: as for [`create`].
+    pub(crate) fn new(target: &'a Path, source: Option<&Path>) -> Result<Self, Error> {
         if target.symlink_metadata().is_ok() {
             return Err(taken(target));
         }
-        let temporary = temporary(target).map_err(|error| fault(Operation::Create, target, error))?;
+        let temporary = temporary(target, source).map_err(|error| fault(Operation::Create, target, error))?;
         let dir = dir_of(target);
         Ok(Self { temporary, target, dir })
     }
@@ -125,15 +133,19 @@ fn dir_of(path: &Path) -> &Path {
 }
 
 /// A file in the directory of `path` that goes when it is dropped.
-fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
+///
+/// - `source`: as for [`create`].
+fn temporary(path: &Path, source: Option<&Path>) -> std::io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     let prefix = fold_format::temporary_prefix();
     builder.prefix(&prefix);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        // As any new file: the umask takes away what it does.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
+        // As any new file, or as the source: the umask takes away what it does.
+        let source = source.map(std::fs::metadata).transpose()?;
+        let mode = source.map_or(0o666, |source| source.permissions().mode() & 0o777 | 0o600);
+        builder.permissions(std::fs::Permissions::from_mode(mode));
     }
     builder.tempfile_in(dir_of(path))
 }
@@ -152,13 +164,13 @@ mod tests {
                 Ok(())
             }
         };
-        let failing = create(&path, |_| -> Result<(), Error> {
+        let failing = create(&path, None, |_| -> Result<(), Error> {
             Err(fold_format::Error::Cancelled.into())
         });
         assert!(failing.is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        create(&path, write(b"one")).unwrap();
-        assert_eq!(create(&path, write(b"two")).unwrap_err().exit().number(), 21);
+        create(&path, None, write(b"one")).unwrap();
+        assert_eq!(create(&path, None, write(b"two")).unwrap_err().exit().number(), 21);
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -166,8 +178,20 @@ mod tests {
     #[test]
     fn the_name_before_its_own_is_known_as_temporary() {
         let dir = tempfile::tempdir().unwrap();
-        let file = temporary(&dir.path().join("new")).unwrap();
+        let file = temporary(&dir.path().join("new"), None).unwrap();
         assert!(fold_format::is_temporary_name(file.path().file_name().unwrap()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_file_is_for_nobody_whom_its_source_was_not_for() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let [source, target] = ["source", "target"].map(|name| dir.path().join(name));
+        std::fs::write(&source, b"").unwrap();
+        std::fs::set_permissions(&source, std::fs::Permissions::from_mode(0o400)).unwrap();
+        create(&target, Some(&source), |_| Ok(())).unwrap();
+        assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
@@ -176,7 +200,7 @@ mod tests {
         let path = dir.path().join("new");
         std::fs::write(dir.path().join(".fold-tmp-of-another"), b"").unwrap();
         std::fs::write(dir.path().join("whole"), b"").unwrap();
-        let _begun = Pending::new(&path).unwrap();
+        let _begun = Pending::new(&path, None).unwrap();
         abandon(&path).unwrap();
         let mut left: Vec<_> = std::fs::read_dir(dir.path())
             .unwrap()

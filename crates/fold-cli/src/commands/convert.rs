@@ -10,14 +10,43 @@ use crate::failure::Failure;
 use crate::key_files;
 use crate::output::Output;
 
+/// What is asked for and the target cannot have: nobody is to believe that it has it.
+fn refuse_in_vain(arguments: &Convert, to: Target) -> Result<(), Failure> {
+    let parity = arguments.parity != Parity::Off;
+    let sealed = arguments.digest == DigestName::Blake3;
+    let in_vain = match (to, arguments.encoding) {
+        (Target::Version2, _) => None,
+        (_, _) if sealed => Some("--digest blake3"),
+        (Target::Version1, Encoding::ShuffleZstd) => Some("--encoding shuffle-zstd"),
+        (Target::Version1, _) => None,
+        (_, _) if parity => Some("--parity"),
+        (_, Encoding::Zstd | Encoding::ShuffleZstd) => Some("--encoding"),
+        (_, Encoding::Raw) => None,
+    };
+    match in_vain {
+        Some(option) => Err(Failure::Ops(fold_ops::Error::Setting {
+            what: format!(
+                "{} has nothing like {option}: leave it out, or convert to v2",
+                to.as_str()
+            )
+            .into(),
+        })),
+        None => Ok(()),
+    }
+}
+
 pub(crate) fn run(arguments: &Convert, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
+    let to = arguments.to.map(|to| match to {
+        To::V2 => Target::Version2,
+        To::V1 => Target::Version1,
+        To::Safetensors => Target::Safetensors,
+        To::Npz => Target::Npz,
+    });
+    if let Some(to) = to.or_else(|| Target::of_name(&arguments.target)) {
+        refuse_in_vain(arguments, to)?;
+    }
     let options = ConvertOptions {
-        to: arguments.to.map(|to| match to {
-            To::V2 => Target::Version2,
-            To::V1 => Target::Version1,
-            To::Safetensors => Target::Safetensors,
-            To::Npz => Target::Npz,
-        }),
+        to,
         lossy: match arguments.lossy {
             Lossy::Deny => exchange::Lossy::Deny,
             Lossy::Allow => exchange::Lossy::Allow,

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use super::{code, fold, json, stderr, stdout};
+use super::{code, fold, json, stderr, stdout, train};
 
 fn vector(name: &str) -> PathBuf {
     let path = format!("../fold-format/testdata/v1/container/{name}");
@@ -137,7 +137,7 @@ fn nothing_is_overwritten_and_nothing_is_left_behind() {
             "FOLD-E0003",
         ),
         (&["convert", "one.fold", "target"], 2, "FOLD-E0001"),
-        (&["convert", "absent.fold", "new.fold"], 10, "FOLD-E0802"),
+        (&["convert", "absent.fold", "new.fold"], 10, "FOLD-E0103"),
         (&["convert", "text.fold", "new.fold"], 10, "FOLD-E0802"),
         (&["convert", "damaged.fold", "new.npz"], 20, "FOLD-E0802"),
         (&["convert", "cut.safetensors", "new.fold"], 20, "FOLD-E0802"),
@@ -520,5 +520,31 @@ fn an_inspection_of_version_1_says_what_the_file_is() {
             .iter()
             .collect();
         assert_eq!(found, facts, "{name}");
+    }
+}
+
+#[test]
+fn what_the_target_cannot_have_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    assert_eq!(code(&train(&out, "1").output().unwrap()), 0);
+    let source = out.join("step-00000001.fold");
+    for (target, options) in [
+        ("a.safetensors", &["--parity", "high"][..]),
+        ("a.safetensors", &["--digest", "blake3"]),
+        ("a.npz", &["--encoding", "zstd"]),
+        ("a.fold", &["--to", "v1", "--digest", "blake3"]),
+        ("a.fold", &["--to", "v1", "--encoding", "shuffle-zstd"]),
+    ] {
+        let mut command = fold(&["convert", "--json"]);
+        let output = command
+            .arg(&source)
+            .arg(dir.path().join(target))
+            .args(options)
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), 2, "{target} {options:?}");
+        assert_eq!(json(&output)["code"], "FOLD-E0001");
+        assert!(!dir.path().join(target).exists());
     }
 }

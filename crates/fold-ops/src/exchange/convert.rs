@@ -161,8 +161,8 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
         .ok_or_else(|| Error::Setting {
             what: "the target's name does not say its format: give --to v2, v1, safetensors or npz".into(),
         })?;
-    let pending = Pending::new(output)?;
     let mut document = Document::load(source, &options.keys)?;
+    let pending = Pending::new(output, Some(source))?;
     let whole = document.clone();
     let state = match options.state {
         Some(form) => neurons::arrange(&mut document, form)?,
@@ -172,7 +172,7 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
     if to != Target::Version1 {
         unique(&document)?;
     }
-    let losses = losses(&document, to, options)?;
+    let mut losses = losses(&document, to, options)?;
     match to {
         Target::Version2 => {
             let save = options.version_2.clone().existing(Existing::Replace);
@@ -205,6 +205,7 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
     if !holds(&read, &expected, to, options.protection)? {
         return Err(Error::ReadBack { path: output.into() });
     }
+    losses.extend(expected.guards.without(read.guards).map(dropped));
     let bytes = pending.publish()?;
     Ok(ConvertReport {
         schema: "fold.convert/1",
@@ -255,10 +256,7 @@ fn unique(document: &Document) -> Result<(), Error> {
 /// What the target will not have.
 fn losses(document: &Document, to: Target, options: &ConvertOptions) -> Result<Vec<Loss>, Error> {
     let mut losses = Vec::new();
-    let drop = |what: String| Loss {
-        code: Code::MetadataDropped,
-        what,
-    };
+    let drop = |what: String| dropped(&what);
     if to == Target::Version1 {
         losses.extend(
             version_1::metadata(document, options.protection)
@@ -310,6 +308,13 @@ fn losses(document: &Document, to: Target, options: &ConvertOptions) -> Result<V
             what: format!("{} would lose {}", to.as_str(), loss.what).into(),
         }),
         _ => Ok(losses),
+    }
+}
+
+fn dropped(what: &(impl ToString + ?Sized)) -> Loss {
+    Loss {
+        code: Code::MetadataDropped,
+        what: what.to_string(),
     }
 }
 
@@ -472,6 +477,7 @@ fn same_body(read: &Body, written: &Body) -> io::Result<bool> {
 mod tests {
     use fold_format::{Dtype, Shape, json};
 
+    use super::super::document::Guards;
     use super::*;
 
     fn value(text: &str) -> Value {
@@ -505,6 +511,7 @@ mod tests {
                 part("metrics", "JSON", Body::Text("{}".to_owned())),
             ],
             unread_metadata: None,
+            guards: Guards::default(),
         }
     }
 

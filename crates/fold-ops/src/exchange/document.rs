@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use fold_format::interchange::{Fault, npz, safetensors};
 use fold_format::json::Value;
+use fold_format::storage::Storage as _;
 use fold_format::v1::Keys;
-use fold_format::{IoFault, Operation, ReadAt, Verdict};
+use fold_format::{Disk, IoFault, Operation, ReadAt, Verdict};
 
 use super::envelope;
 use super::neurons::Layout;
@@ -33,6 +34,42 @@ pub(crate) struct Document {
     pub(crate) parts: Vec<Part>,
     /// The chunk of bytes that holds the metadata, where they are not JSON that is read here.
     pub(crate) unread_metadata: Option<String>,
+    /// What guards the file.
+    pub(super) guards: Guards,
+}
+
+/// What guards a version 2 file beside the digests that every one has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Guards {
+    pub(super) signature: bool,
+    pub(super) seal: bool,
+    pub(super) parity: bool,
+}
+
+impl Guards {
+    /// What of these another file does not have.
+    pub(super) fn without(self, other: Self) -> impl Iterator<Item = &'static str> {
+        let guards = [
+            (
+                self.signature,
+                other.signature,
+                "the signature: it is over the source's bytes",
+            ),
+            (
+                self.seal,
+                other.seal,
+                "the BLAKE3 digests, which version 2 has with --digest blake3",
+            ),
+            (
+                self.parity,
+                other.parity,
+                "the parity, which version 2 has with --parity",
+            ),
+        ];
+        guards
+            .into_iter()
+            .filter_map(|(own, others, what)| (own && !others).then_some(what))
+    }
 }
 
 /// A chunk.
@@ -140,6 +177,7 @@ impl Document {
                     metadata: None,
                     parts: tensors_part(Body::tensors(tensors)),
                     unread_metadata: None,
+                    guards: Guards::default(),
                 })
             }
         }
@@ -178,6 +216,7 @@ fn safetensors_document(tensors: Vec<Tensor>, texts: &[(Box<str>, Box<str>)]) ->
             metadata: (!texts.is_empty()).then(|| Value::object(texts)),
             parts: tensors_part(Body::tensors(tensors)),
             unread_metadata: None,
+            guards: Guards::default(),
         });
     };
     let mut left: BTreeMap<String, Tensor> = tensors
@@ -224,6 +263,11 @@ pub(super) fn of_content(path: &Path, fault: Fault) -> Error {
 
 /// The file verifies as whole, as far as its format can tell.
 pub(super) fn verified(path: &Path, keys: &Keys) -> Result<(), Error> {
+    // What is not there, or cannot be opened, is not damaged.
+    let opened = Disk
+        .open(path)
+        .map_err(|error| IoFault::new(Operation::Open, Some(path.into()), error));
+    drop(opened.map_err(|fault| Error::Format(fault.into()))?);
     let report = check::file(path, Level::Full, 1, keys, &mut |_, _| ControlFlow::Continue(()))?;
     if matches!(report.verdict, Verdict::Ok | Verdict::StructureOk) {
         return Ok(());

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use fold_format::json::{self, Form, Value};
 
-use super::document::{Body, Document, Part};
+use super::document::{Body, Document, Guards, Part};
 use super::neurons::{self, Layout};
 use crate::error::Error;
 
@@ -257,6 +257,7 @@ pub(super) fn unpack(format: &'static str, metadata: Option<Value>, mut parts: V
             parts: ordered(parts, &kept)?,
             metadata: Some(kept.without("chunks")),
             unread_metadata: None,
+            guards: Guards::default(),
         });
     }
     if let Some((texts, entries)) = sole(SAFETENSORS)
@@ -268,6 +269,7 @@ pub(super) fn unpack(format: &'static str, metadata: Option<Value>, mut parts: V
             metadata: (!entries.is_empty()).then(|| texts.clone()),
             parts,
             unread_metadata: None,
+            guards: Guards::default(),
         });
     }
     Ok(Document {
@@ -276,6 +278,7 @@ pub(super) fn unpack(format: &'static str, metadata: Option<Value>, mut parts: V
         metadata,
         parts,
         unread_metadata: None,
+        guards: Guards::default(),
     })
 }
 
@@ -410,6 +413,7 @@ mod tests {
                 },
             }],
             unread_metadata: None,
+            guards: Guards::default(),
         }
     }
 

@@ -57,7 +57,7 @@ pub struct ExtractReport {
 /// # Errors
 /// `FOLD-E0005` there is nothing of that name; damage where the file's reader finds it; `FOLD-E0003` the target exists; I/O.
 pub fn extract(source: &Path, wanted: &Wanted, output: &Path, keys: &Keys) -> Result<ExtractReport, Error> {
-    let pending = Pending::new(output)?;
+    let pending = Pending::new(output, Some(source))?;
     let mut report = ExtractReport {
         schema: "fold.extract/1",
         command: "extract",

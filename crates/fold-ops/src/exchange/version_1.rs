@@ -10,7 +10,7 @@ use fold_format::json::{self, Value};
 use fold_format::v1::{self, Chunk, Compression, Content, File, Keys, Protection, Version1};
 use fold_format::{Escaped, Limits, ReadAt, TensorSource};
 
-use super::document::{Body, Document, Part};
+use super::document::{Body, Document, Guards, Part};
 use super::envelope::{NO_TYPE, depth};
 use super::read_fault;
 use super::spool::{Spool, assembled};
@@ -122,6 +122,7 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
             metadata,
             parts,
             unread_metadata: None,
+            guards: Guards::default(),
         });
     }
     let created = file
@@ -140,6 +141,7 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
         ])),
         parts,
         unread_metadata: None,
+        guards: Guards::default(),
     })
 }
 

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fold_format::json;
-use fold_format::{Checkpoint, ChunkKind, Content, Disk, ReadAt, SaveOptions, Saved};
+use fold_format::{Checkpoint, ChunkKind, Content, DigestKind, Disk, ReadAt, SaveOptions, Saved};
 
-use super::document::{Body, Document, Part};
+use super::document::{Body, Document, Guards, Part};
 use super::envelope;
 use super::tensor::{Bytes, Tensor};
 use crate::error::Error;
@@ -66,7 +66,13 @@ pub(super) fn load(path: &Path) -> Result<Document, Error> {
         });
     }
     let document = envelope::unpack("fold-v2", metadata, parts)?;
+    let info = checkpoint.info();
     Ok(Document {
+        guards: Guards {
+            signature: info.signed_by.is_some(),
+            seal: info.digest_kind == DigestKind::Blake3,
+            parity: info.parity.is_some(),
+        },
         unread_metadata,
         ..document
     })

@@ -261,7 +261,7 @@ fn version_1(
     let file = v1::File::open_source(source, keys.clone(), Limits::DEFAULT).map_err(failed)?;
     let done = match mode {
         Mode::Plan => v1::repair(&file, &mut std::io::sink()).map_err(failed),
-        Mode::Write => new_file::create(output, |out| {
+        Mode::Write => new_file::create(output, Some(&path), |out| {
             let done = v1::repair(&file, out).map_err(failed)?;
             let after = v1::verify_source(out, Depth::All, keys, options()).map_err(failed)?;
             match after.findings.into_iter().next() {

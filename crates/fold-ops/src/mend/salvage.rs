@@ -99,6 +99,8 @@ pub struct SavedItem {
 
 /// Where intact things go, one file each.
 struct Target<'a> {
+    /// The file that is salvaged.
+    source: &'a Path,
     dir: &'a Path,
     mode: Mode,
     /// The directory and those above it that were not there before, the innermost first.
@@ -127,7 +129,7 @@ impl Target<'_> {
             lock::create_dir(self.dir)?;
         }
         let path = self.dir.join(file);
-        new_file::create(&path, |out| {
+        new_file::create(&path, Some(self.source), |out| {
             fill(out).map_err(|source| Error::Directory {
                 operation: DirectoryOperation::Write,
                 path: path.clone(),
@@ -205,6 +207,7 @@ pub fn salvage(
     require_empty(dir)?;
     let (source, format) = open(path)?;
     let mut target = Target {
+        source: path,
         dir,
         mode,
         absent: dir

@@ -184,7 +184,7 @@ impl Trace {
 
     /// Writes the archive under `path`, which must not be taken.
     pub(super) fn save(&self, path: &Path) -> Result<(), Error> {
-        new_file::create(path, |file| {
+        new_file::create(path, None, |file| {
             self.write(BufWriter::new(file)).map_err(|source| Error::Directory {
                 operation: DirectoryOperation::Write,
                 path: path.into(),

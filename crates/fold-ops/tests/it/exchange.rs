@@ -643,3 +643,49 @@ fn what_stands_beside_the_tensors_is_compared_in_every_format_that_keeps_it() {
     }
     assert_equal(&at("a"), &at("b"));
 }
+
+/// What guarded the source and does not guard the copy is named.
+#[test]
+fn a_guard_that_is_left_behind_is_a_loss() {
+    use fold_format::DigestKind;
+    use fold_format::seal::PrivateKey;
+
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let guarded = SaveOptions::new(Durability::Full)
+        .digest_kind(DigestKind::Blake3)
+        .parity(Some(exchange::ParityLevel::Low));
+    fold_format::save(&Disk, &at("sealed.fold"), &Content::new().bytes("a", b"some"), &guarded).unwrap();
+    let sealed = std::fs::File::open(at("sealed.fold")).unwrap();
+    let key = PrivateKey::generate().unwrap();
+    fold_format::sign(&Disk, &sealed, &at("signed.fold"), &key, &Limits::DEFAULT).unwrap();
+    let lost = |source: &str, options: &SaveOptions| {
+        let options = ConvertOptions {
+            version_2: options.clone(),
+            ..ConvertOptions::default()
+        };
+        let _ = std::fs::remove_file(at("copy.fold"));
+        let report = exchange::convert(&at(source), &at("copy.fold"), &options).unwrap();
+        let words = losses(&report).into_iter();
+        words
+            .map(|what| what.split([',', ':']).next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let plain = SaveOptions::new(Durability::Full);
+    assert_eq!(lost("sealed.fold", &plain), ["the BLAKE3 digests", "the parity"]);
+    assert_eq!(lost("sealed.fold", &guarded), Vec::<String>::new());
+    assert_eq!(lost("signed.fold", &guarded), ["the signature"]);
+}
+
+#[test]
+fn what_is_not_there_is_not_called_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("new.npz");
+    for (source, expected) in [
+        (dir.path().join("typo.fold"), "FOLD-E0103"),
+        (dir.path().to_owned(), "FOLD-E0406"),
+    ] {
+        let error = exchange::convert(&source, &output, &ConvertOptions::default()).unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}
