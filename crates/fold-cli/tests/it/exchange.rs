@@ -548,3 +548,45 @@ fn what_the_target_cannot_have_is_refused() {
         assert!(!dir.path().join(target).exists());
     }
 }
+
+/// An npz file of one array `a`, big-endian, so that its elements have to be turned before they are of use.
+fn big_endian(path: &Path, values: u32) {
+    let elements: Vec<u8> = (0..values).flat_map(u32::to_be_bytes).collect();
+    let header = format!("{{'descr': '>u4', 'fortran_order': False, 'shape': ({values},), }}");
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    npy.extend_from_slice(&u16::try_from(header.len()).unwrap().to_le_bytes());
+    npy.extend_from_slice(header.as_bytes());
+    npy.extend_from_slice(&elements);
+    let crc = !npy.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 * (crc & 1)))
+    });
+    // Version, flags, method and time, the same in both headers; then checksum and lengths.
+    let mut described = vec![20, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let len = u32::try_from(npy.len()).unwrap();
+    for number in [crc, len, len] {
+        described.extend_from_slice(&number.to_le_bytes());
+    }
+    described.extend_from_slice(&[5, 0, 0, 0]);
+    let local = [b"PK\x03\x04", &described[..], b"a.npy"].concat();
+    let central = [b"PK\x01\x02\x14\x00", &described[..], &[0; 14], b"a.npy"].concat();
+    let mut end = b"PK\x05\x06\0\0\0\0\x01\0\x01\0".to_vec();
+    for number in [central.len(), local.len() + npy.len()] {
+        end.extend_from_slice(&u32::try_from(number).unwrap().to_le_bytes());
+    }
+    end.extend_from_slice(&[0; 2]);
+    std::fs::write(path, [local, npy, central, end].concat()).unwrap();
+}
+
+#[test]
+fn an_array_that_has_to_be_decoded_is_converted_in_pieces() {
+    let dir = tempfile::tempdir().unwrap();
+    let values = 4 << 20;
+    big_endian(&dir.path().join("a.npz"), values);
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let words = ["convert".to_owned(), path("a.npz"), path("a.safetensors")];
+    let (weight, _) = super::hostile::weighed(&words, &dir.path().join("weight"));
+    assert!(weight < 2 * LOOK_MAX, "allocated {weight} bytes");
+    let bytes = std::fs::read(dir.path().join("a.safetensors")).unwrap();
+    let elements: Vec<u8> = (0..values).flat_map(u32::to_le_bytes).collect();
+    assert!(bytes.ends_with(&elements));
+}

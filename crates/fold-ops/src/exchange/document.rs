@@ -156,8 +156,14 @@ impl Document {
                     let Some(located) = npz.check(&name).map_err(fault)? else {
                         continue;
                     };
+                    let in_pieces = located.row_major && located.shape.byte_len(located.dtype) > Some(PIECES_LEN);
                     let bytes = match located.place {
                         Some(place) => Bytes::within(source.clone(), place),
+                        None if in_pieces => {
+                            let mut filling = spool.fill().map_err(super::unread)?;
+                            npz.elements(&name, |piece| filling.add(piece)).map_err(fault)?;
+                            filling.finish().map_err(super::unread)?
+                        }
                         None => {
                             let array = npz.array(&name).map_err(fault)?;
                             let bytes = array.map(|array| array.bytes.into_owned()).unwrap_or_default();
@@ -194,6 +200,9 @@ fn safetensors_header(file: &File) -> io::Result<Result<safetensors::Header, Fau
     };
     Ok(safetensors::read_header(&check::read_range(file, 8, len)?, file_len))
 }
+
+/// From this length on, an array that has to be decoded is so in pieces, unless its dimensions have to be turned round.
+const PIECES_LEN: u64 = 1 << 20;
 
 /// How much an array of an npz file may decompress to: deflate does not exceed a thousandfold.
 struct ReadLen;

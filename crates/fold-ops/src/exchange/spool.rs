@@ -5,8 +5,6 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek as _, Write};
 use std::sync::Arc;
 
-use fold_format::ReadAt;
-
 use super::tensor::Bytes;
 
 /// What is kept in memory of one document, all together.
@@ -30,16 +28,59 @@ impl Spool {
             self.in_memory += bytes.len();
             return Ok(Bytes::of(bytes));
         }
-        let (file, len) = match &mut self.file {
-            Some(file) => file,
-            None => self.file.insert((Arc::new(tempfile::tempfile()?), 0)),
+        let mut filling = self.fill()?;
+        filling.add(&bytes);
+        filling.finish()
+    }
+
+    /// Begins to keep bytes that come in pieces, in the temporary file.
+    ///
+    /// # Errors
+    /// The temporary file cannot be made.
+    pub(super) fn fill(&mut self) -> io::Result<Filling<'_>> {
+        let made = match self.file.take() {
+            Some(made) => made,
+            None => (Arc::new(tempfile::tempfile()?), 0),
         };
-        let start = *len;
-        // Appended: what was kept before is read by its place.
-        (&**file).write_all(&bytes)?;
-        *len = start.saturating_add(bytes.len() as u64);
-        let source: Arc<dyn ReadAt> = file.clone();
-        Ok(Bytes::within(source, start..*len))
+        let (file, len) = self.file.insert(made);
+        // Pieces that did not come to an end are written over.
+        (&**file).seek(io::SeekFrom::Start(*len))?;
+        Ok(Filling {
+            out: BufWriter::with_capacity(1 << 20, Arc::clone(file)),
+            start: *len,
+            len,
+            written: Ok(()),
+        })
+    }
+}
+
+/// Bytes that are being kept, behind those that were kept before.
+#[derive(Debug)]
+pub(super) struct Filling<'a> {
+    out: BufWriter<Arc<File>>,
+    start: u64,
+    /// Bytes of the file that are kept.
+    len: &'a mut u64,
+    written: io::Result<()>,
+}
+
+impl Filling<'_> {
+    /// Adds a piece; what goes wrong is said at the end.
+    pub(super) fn add(&mut self, piece: &[u8]) {
+        if self.written.is_ok() {
+            self.written = self.out.write_all(piece);
+        }
+    }
+
+    /// The bytes that were added.
+    ///
+    /// # Errors
+    /// A piece could not be written.
+    pub(super) fn finish(mut self) -> io::Result<Bytes> {
+        self.written?;
+        *self.len = self.out.stream_position()?;
+        let file = Arc::clone(self.out.get_ref());
+        Ok(Bytes::within(file, self.start..*self.len))
     }
 }
 
