@@ -9,7 +9,7 @@ use fold_format::{Checkpoint, Limits, Misuse};
 use serde::Serialize;
 
 use super::document::{Document, read_fault};
-use crate::check::{FileKind, lossy, sniff};
+use crate::check::{FileKind, distrusted, lossy, sniff};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::json::Int;
@@ -55,9 +55,15 @@ pub struct ExtractReport {
 /// Writes one chunk or tensor into a new file. Only what is asked for is verified.
 ///
 /// # Errors
-/// `FOLD-E0005` there is nothing of that name; damage where the file's reader finds it; `FOLD-E0003` the target exists; I/O.
+/// `FOLD-E0802` a signature is asked for and is not there; `FOLD-E0005` there is nothing of that name; damage where the file's reader finds it; `FOLD-E0003` the target exists; I/O.
 pub fn extract(source: &Path, wanted: &Wanted, output: &Path, keys: &Keys) -> Result<ExtractReport, Error> {
     let pending = Pending::new(output, Some(source))?;
+    if let Some(finding) = distrusted(source, keys)? {
+        return Err(Error::SourceDamaged {
+            path: source.into(),
+            finding: Box::new(finding),
+        });
+    }
     let mut report = ExtractReport {
         schema: "fold.extract/1",
         command: "extract",

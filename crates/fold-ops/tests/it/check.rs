@@ -235,6 +235,10 @@ fn where_a_signature_is_asked_for_what_has_none_fails_at_every_level() {
             },
         );
         assert_eq!(converted.is_ok(), passes, "{}", file.display());
+        // Whatever is asked for: the signature comes first.
+        let nothing = exchange::Wanted::Chunk("nothing".to_owned());
+        let refused = exchange::extract(file, &nothing, &dir.path().join("out"), keys).unwrap_err();
+        assert_eq!(refused.code() == Code::SourceDamaged, !passes, "{}", file.display());
         let compared = exchange::diff(file, file, Tolerance::Bitwise, keys);
         assert_eq!(
             compared.map(|report| report.equal).ok(),
