@@ -11,7 +11,6 @@ mod interrupt;
 mod key_files;
 mod output;
 mod progress;
-mod startup;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -69,15 +68,13 @@ fn run(arguments: &Arguments, output: &mut Output) -> Result<fold_ops::ExitCode,
 /// Shows help or the version, which were asked for, or what is wrong with the arguments: an object too, where JSON is
 /// asked for among them.
 fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> fold_ops::ExitCode {
+    let shown = error.print().and_then(|()| std::io::stdout().flush());
     if !error.use_stderr() {
-        let shown = startup::require_stdout().and_then(|()| error.print());
-        return match shown.and_then(|()| std::io::stdout().flush()) {
+        return match shown {
             Ok(()) => fold_ops::ExitCode::Done,
             Err(_) => fold_ops::ExitCode::Io,
         };
     }
-    // What cannot be told on standard error is lost.
-    let _ = error.print();
     let exit = fold_ops::ExitCode::Usage;
     let options = arguments.iter().skip(1).take_while(|argument| *argument != "--");
     if !options.into_iter().any(|argument| argument == "--json") {
@@ -92,8 +89,7 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> fold_ops::ExitCode
         .trim_start_matches("error: ");
     let code = fold_ops::Code::BadConfiguration.as_str();
     let object = error_object(exit, Some(code), message);
-    let written = startup::require_stdout().and_then(|()| writeln!(std::io::stdout(), "{object}"));
-    match written.and_then(|()| std::io::stdout().flush()) {
+    match writeln!(std::io::stdout(), "{object}").and_then(|()| std::io::stdout().flush()) {
         Ok(()) => exit,
         Err(_) => fold_ops::ExitCode::Io,
     }

@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use crate::arguments::{Color, Global};
 use crate::failure::Failure;
-use crate::startup;
 
 /// Where a command says its result.
 pub(crate) struct Output {
@@ -39,8 +38,8 @@ impl Output {
 
     /// Text for a person.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
-        startup::require_stdout()
-            .and_then(|()| self.stream.write_all(text.as_bytes()))
+        self.stream
+            .write_all(text.as_bytes())
             .and_then(|()| self.stream.flush())
             .map_err(Failure::Output)
     }

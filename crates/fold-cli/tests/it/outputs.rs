@@ -171,34 +171,6 @@ fn a_closed_standard_output_is_an_exit_code_and_no_panic() {
     assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
 }
 
-#[cfg(unix)]
-#[test]
-fn a_standard_output_that_was_never_there_is_one_that_is_closed() {
-    let closed = |arguments: &[&str], redirection: &str| {
-        let mut shell = std::process::Command::new("sh");
-        shell.args([
-            "-c",
-            &format!("\"$0\" \"$@\" {redirection}"),
-            env!("CARGO_BIN_EXE_fold"),
-        ]);
-        let output = shell.args(arguments).output().unwrap();
-        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
-        code(&output)
-    };
-    for arguments in [
-        &["explain", "--list"][..],
-        &["verify", "absent", "--json"],
-        &["verify", "--json"],
-        &["help"],
-        &["man"],
-    ] {
-        assert_eq!(closed(arguments, ">&-"), 74, "{arguments:?}");
-    }
-    for redirection in ["> /dev/null", "<> /dev/null 1<> /dev/null", "<&- > /dev/null 2>&-"] {
-        assert_eq!(closed(&["explain", "--list"], redirection), 0, "{redirection}");
-    }
-}
-
 #[test]
 fn every_listed_code_is_explained() {
     let listed = json(&fold(&["explain", "--list", "--json"]).output().unwrap());
