@@ -6,7 +6,7 @@
 //! | `y_train`, `y_test` | labels `[N]`: integers from 0 to 255 |
 //!
 //! What else an archive holds is passed over unread. The bytes may be anything: no array may have more than
-//! [`BYTES_MAX`](crate::idx::BYTES_MAX) of them.
+//! [`crate::idx::BYTES_MAX`] of them.
 
 use std::fmt;
 use std::fs::File;
