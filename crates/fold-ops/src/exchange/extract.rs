@@ -55,7 +55,8 @@ pub struct ExtractReport {
 /// Writes one chunk or tensor into a new file. Only what is asked for is verified.
 ///
 /// # Errors
-/// `FOLD-E0802` a signature is asked for and is not there; `FOLD-E0005` there is nothing of that name; damage where the file's reader finds it; `FOLD-E0003` the target exists; I/O.
+/// `FOLD-E0802` a signature is asked for and is not there; `FOLD-E0005` there is nothing of that name; damage where the file's
+/// reader finds it; `FOLD-E0003` the target exists; I/O.
 pub fn extract(source: &Path, wanted: &Wanted, output: &Path, keys: &Keys) -> Result<ExtractReport, Error> {
     let pending = Pending::new(output, Some(source))?;
     if let Some(finding) = distrusted(source, keys)? {
