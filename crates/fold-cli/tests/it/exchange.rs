@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use super::{code, fold, json, stderr, stdout, train};
+use super::{code, fold, json, names_in, stderr, stdout, train};
 
 fn vector(name: &str) -> PathBuf {
     let path = format!("../fold-format/testdata/v1/container/{name}");
@@ -27,15 +27,6 @@ fn reported(dir: &Path, arguments: &[&str], exit: i32) -> Value {
         stderr(&output)
     );
     json(&output)
-}
-
-fn names_in(dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(dir).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 /// A file of PyFolds and what it becomes in every format: name, format.

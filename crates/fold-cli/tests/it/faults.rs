@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::operations::Ending;
@@ -16,6 +16,16 @@ pub(crate) fn signal(process: u32, name: &str) {
         .arg(process.to_string())
         .status();
     assert!(sent.unwrap().success());
+}
+
+/// A command that was asked for JSON ended with `exit`, and says that it was stopped.
+pub(crate) fn assert_stopped(output: &Output, exit: i32) {
+    assert_eq!(code(output), exit, "{}", stderr(output));
+    let report = json(output);
+    assert_eq!(
+        (&report["exit_code"], &report["code"]),
+        (&exit.into(), &"FOLD-E0007".into())
+    );
 }
 
 /// Waits until the run in `out` has a checkpoint.
@@ -45,12 +55,7 @@ fn a_signal_ends_training_with_its_exit_code_and_nothing_is_lost() {
         wait_for_checkpoint(&out);
         signal(child.id(), name);
         let output = child.wait_with_output().unwrap();
-        assert_eq!(code(&output), exit, "{}", stderr(&output));
-        let report = json(&output);
-        assert_eq!(
-            (&report["exit_code"], &report["code"]),
-            (&exit.into(), &"FOLD-E0007".into())
-        );
+        assert_stopped(&output, exit);
         let acknowledged = checkpoints(&out);
         assert!(acknowledged.len() < expected.len(), "the run ended before the signal");
         for (file, bytes) in &acknowledged {
@@ -300,7 +305,7 @@ const COPIES: [(&[&str], &str); 7] = [
 
 /// Runs one of [`COPIES`]; the key and the sealed source lie in `dir`.
 #[cfg(target_os = "linux")]
-fn copy(dir: &Path, arguments: &[&str], file: &Path, target: &Path) -> std::process::Output {
+fn copy(dir: &Path, arguments: &[&str], file: &Path, target: &Path) -> Output {
     let (key, sealed) = (dir.join("key.pem"), dir.join("sealed.fold"));
     if !sealed.exists() {
         assert_eq!(code(&fold(&["keygen", "-o"]).arg(&key).output().unwrap()), 0);

@@ -4,18 +4,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::faults::signal;
-use super::{code, fold, json, stderr};
-
-/// Files of a directory.
-fn names(dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(dir).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
+use super::faults::{assert_stopped, signal};
+use super::{fold, names_in};
 
 /// One tensor of 48 MiB that does not compress, as safetensors.
 fn large(path: &Path) {
@@ -48,18 +38,13 @@ fn a_conversion_ends_at_the_first_signal_and_leaves_nothing() {
         let child = child.spawn().unwrap();
         // Under way: its file has been begun.
         let start = Instant::now();
-        while names(dir.path()).len() == 1 {
+        while names_in(dir.path()).len() == 1 {
             assert!(start.elapsed() < Duration::from_secs(60), "nothing begun");
             std::thread::sleep(Duration::from_millis(1));
         }
         signal(child.id(), name);
         let output = child.wait_with_output().unwrap();
-        assert_eq!(code(&output), exit, "{}", stderr(&output));
-        let report = json(&output);
-        assert_eq!(
-            (&report["exit_code"], &report["code"]),
-            (&exit.into(), &"FOLD-E0007".into())
-        );
-        assert_eq!(names(dir.path()), ["large.safetensors"]);
+        assert_stopped(&output, exit);
+        assert_eq!(names_in(dir.path()), ["large.safetensors".to_owned()].into());
     }
 }

@@ -15,7 +15,7 @@ mod schemas;
 mod simulate;
 mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -62,6 +62,14 @@ fn json(output: &Output) -> Value {
     let object = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(schemas::complaints(&object), Vec::<String>::new());
     object
+}
+
+/// The names of what lies in a directory.
+fn names_in(dir: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 /// The checkpoints of a run: name -> bytes.

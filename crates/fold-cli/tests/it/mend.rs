@@ -8,7 +8,7 @@ use fold_format::parity::Level;
 use fold_format::{Checkpoint, Content, Disk, Durability, SaveOptions, TensorSource, save};
 use serde_json::Value;
 
-use super::{code, fold, json, stderr, stdout, train};
+use super::{code, fold, json, names_in, stderr, stdout, train};
 
 /// Bytes of a block of the files of these tests.
 const BLOCK: usize = 1 << 12;
@@ -72,13 +72,6 @@ fn next_commands(report: &Value) -> BTreeSet<String> {
     let findings = report["files"][0]["findings"].as_array().unwrap();
     let commands = findings.iter().map(|finding| finding["next_command"].as_str().unwrap());
     commands.map(str::to_owned).collect()
-}
-
-fn names_in(dir: &Path) -> BTreeSet<String> {
-    let entries = std::fs::read_dir(dir).unwrap();
-    entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect()
 }
 
 #[test]

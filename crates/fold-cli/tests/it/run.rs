@@ -130,20 +130,15 @@ fn a_directory_that_holds_a_run_is_refused_and_left_alone() {
 fn wrong_settings_are_usage_errors_that_name_the_setting() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("config.json");
-    std::fs::write(&config, r#"{"learning_rat": 0.1}"#).unwrap();
-    let output = train(&dir.path().join("run"), "1")
-        .arg("--config")
-        .arg(&config)
-        .output()
-        .unwrap();
+    let with = |text: &str| {
+        std::fs::write(&config, text).unwrap();
+        let mut command = train(&dir.path().join("run"), "1");
+        command.arg("--config").arg(&config).output().unwrap()
+    };
+    let output = with(r#"{"learning_rat": 0.1}"#);
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("FOLD-E0002") && stderr(&output).contains("learning_rat"));
-    std::fs::write(&config, "[10]").unwrap();
-    let output = train(&dir.path().join("run"), "1")
-        .arg("--config")
-        .arg(&config)
-        .output()
-        .unwrap();
+    let output = with("[10]");
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("FOLD-E0001") && stderr(&output).contains("a JSON object"));
     let output = train(&dir.path().join("run"), "0").output().unwrap();

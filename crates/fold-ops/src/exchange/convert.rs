@@ -256,22 +256,21 @@ fn unique(document: &Document) -> Result<(), Error> {
 /// What the target will not have.
 fn losses(document: &Document, to: Target, options: &ConvertOptions) -> Result<Vec<Loss>, Error> {
     let mut losses = Vec::new();
-    let drop = |what: String| dropped(&what);
     if to == Target::Version1 {
         losses.extend(
             version_1::metadata(document, options.protection)
                 .1
                 .into_iter()
-                .map(drop),
+                .map(dropped),
         );
         let parts = document.parts.iter().filter(|part| !version_1::keeps_others(part));
-        losses.extend(parts.map(|part| drop(beside(part))));
+        losses.extend(parts.map(|part| dropped(beside(part))));
     }
     if let Some(chunk) = &document.unread_metadata
         && matches!(to, Target::Version1 | Target::Version2)
     {
         let chunk = Escaped(chunk);
-        losses.push(drop(format!(
+        losses.push(dropped(format!(
             "the metadata: they are no JSON that is read here, and kept as chunk {chunk}"
         )));
     }
@@ -280,15 +279,15 @@ fn losses(document: &Document, to: Target, options: &ConvertOptions) -> Result<V
             let name = Escaped(&part.name);
             match &part.body {
                 Body::Tensors { others, .. } if to == Target::Npz && !others.is_empty() => {
-                    losses.push(drop(beside(part)));
+                    losses.push(dropped(beside(part)));
                 }
-                Body::Text(_) if to == Target::Npz => losses.push(drop(format!("chunk {name}, which is text"))),
-                Body::Bytes(_) => losses.push(drop(format!("chunk {name}, which is bytes"))),
+                Body::Text(_) if to == Target::Npz => losses.push(dropped(format!("chunk {name}, which is text"))),
+                Body::Bytes(_) => losses.push(dropped(format!("chunk {name}, which is bytes"))),
                 _ => {}
             }
         }
         if to == Target::Npz && document.metadata.is_some() {
-            losses.push(drop("the metadata".to_owned()));
+            losses.push(dropped("the metadata"));
         }
     }
     if to == Target::Npz {
@@ -311,10 +310,10 @@ fn losses(document: &Document, to: Target, options: &ConvertOptions) -> Result<V
     }
 }
 
-fn dropped(what: &(impl ToString + ?Sized)) -> Loss {
+fn dropped(what: impl Into<String>) -> Loss {
     Loss {
         code: Code::MetadataDropped,
-        what: what.to_string(),
+        what: what.into(),
     }
 }
 
