@@ -134,8 +134,14 @@ impl Inhibition {
 
     /// Lets the neurons of one sample compete; `spikes` is written in full.
     fn compete(&self, ranking: &mut Ranking, score: &[f32], potential: &[f32], spikes: &mut [u8]) {
-        spikes.fill(0);
         let contenders = self.params.contenders;
+        if self.winners >= score.len() {
+            for (spike, (&score, &potential)) in spikes.iter_mut().zip(score.iter().zip(potential)) {
+                *spike = u8::from(contends(contenders, score, potential));
+            }
+            return;
+        }
+        spikes.fill(0);
         ranking.keys.resize(score.len(), NONE);
         if self.winners <= FEW {
             ranking.best.resize(score.len().div_ceil(PART), NONE);
@@ -190,13 +196,21 @@ const NONE: i32 = i32::MIN;
 #[inline(always)]
 fn rank(keys: &mut [i32], contenders: Contenders, score: &[f32], potential: &[f32]) {
     for (key, (&score, &potential)) in keys.iter_mut().zip(score.iter().zip(potential)) {
-        let contends = match contenders {
-            Contenders::AboveThreshold => score >= 0.0,
-            Contenders::Driven => (potential > 0.0) & (score > f32::NEG_INFINITY),
-        };
         let bits = score.to_bits() as i32;
         let ordered = bits ^ ((bits >> 31) & i32::MAX);
-        *key = if contends { ordered } else { NONE };
+        *key = if contends(contenders, score, potential) {
+            ordered
+        } else {
+            NONE
+        };
+    }
+}
+
+#[inline(always)]
+fn contends(contenders: Contenders, score: f32, potential: f32) -> bool {
+    match contenders {
+        Contenders::AboveThreshold => score >= 0.0,
+        Contenders::Driven => (potential > 0.0) & (score > f32::NEG_INFINITY),
     }
 }
 

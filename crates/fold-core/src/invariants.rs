@@ -220,7 +220,11 @@ impl Part {
     /// This part's share of `len` elements. The parts of one `of` cover every element exactly once.
     #[must_use]
     pub fn of_len(&self, len: usize) -> std::ops::Range<usize> {
-        let edge = |k: u64| (len as u128 * u128::from(k) / u128::from(self.of.max(1))) as usize;
+        let of = self.of.max(1);
+        let edge = |k: u64| match (len as u64).checked_mul(k) {
+            Some(product) => (product / of) as usize,
+            None => (len as u128 * u128::from(k) / u128::from(of)) as usize,
+        };
         edge(self.index)..edge(self.index + 1).min(len)
     }
 }
@@ -271,6 +275,9 @@ mod tests {
                 assert_eq!(all, (0..len).collect::<Vec<_>>());
             }
         }
+        let (many, last) = (1 << 31, (1 << 31) - 1);
+        let part = |of: u64| Part { index: of - 1, of }.of_len(many);
+        assert_eq!((part(1 << 31), part(1 << 60)), (last..many, last..many));
     }
 
     #[test]

@@ -71,14 +71,11 @@ impl Lanes {
         let parts = rows.chunks(LANES * width.max(1));
         for (block, part) in blocks.zip(parts) {
             if part.len() == LANES * width {
-                let [r0, r1, r2, r3, r4, r5, r6, r7] =
-                    [0, 1, 2, 3, 4, 5, 6, 7].map(|lane| &part[lane * width..][..width]);
-                let first = r0.iter().zip(r1).zip(r2.iter().zip(r3));
-                let last = r4.iter().zip(r5).zip(r6.iter().zip(r7));
-                let columns = first.zip(last).zip(block);
-                for ((((x0, x1), (x2, x3)), ((x4, x5), (x6, x7))), value) in columns {
-                    *value = [*x0, *x1, *x2, *x3, *x4, *x5, *x6, *x7];
-                }
+                turn(
+                    std::array::from_fn(|lane| &part[lane * width..][..width]),
+                    block,
+                    |column| column,
+                );
                 continue;
             }
             for (lane, row) in part.chunks_exact(width).enumerate() {
@@ -105,6 +102,87 @@ impl Lanes {
     #[must_use]
     pub fn to_rows(&self) -> Vec<f32> {
         (0..self.rows).flat_map(|row| self.row(row)).collect()
+    }
+}
+
+/// Turns rows into columns: the k-th values of the rows lie side by side in what `place` says of `columns[k]`.
+#[inline(always)]
+pub(crate) fn turn<T>(rows: [&[f32]; LANES], columns: &mut [T], place: impl Fn(&mut T) -> &mut Lane) {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        return pulp::Simd::vectorize(
+            simd,
+            Fours {
+                simd,
+                rows,
+                columns,
+                place,
+            },
+        );
+    }
+    turn_each(rows, columns, place);
+}
+
+/// [`turn`], value by value.
+#[inline(always)]
+fn turn_each<T>(rows: [&[f32]; LANES], columns: &mut [T], place: impl Fn(&mut T) -> &mut Lane) {
+    let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
+    let first = r0.iter().zip(r1).zip(r2.iter().zip(r3));
+    let last = r4.iter().zip(r5).zip(r6.iter().zip(r7));
+    for ((((x0, x1), (x2, x3)), ((x4, x5), (x6, x7))), column) in first.zip(last).zip(columns) {
+        *place(column) = [*x0, *x1, *x2, *x3, *x4, *x5, *x6, *x7];
+    }
+}
+
+/// [`turn`], four columns at a time.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+struct Fours<'a, T, P> {
+    simd: pulp::x86::V3,
+    rows: [&'a [f32]; LANES],
+    columns: &'a mut [T],
+    place: P,
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+impl<T, P: Fn(&mut T) -> &mut Lane> pulp::WithSimd for Fours<'_, T, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Self {
+            simd,
+            rows,
+            columns,
+            place,
+        } = self;
+        let avx = simd.avx;
+        // Rows r and r + 4 in the halves of one register.
+        let both = |low: &[f32; 4], high: &[f32; 4]| {
+            avx._mm256_insertf128_ps::<1>(avx._mm256_castps128_ps256(pulp::cast(*low)), pulp::cast(*high))
+        };
+        let [
+            (f0, l0),
+            (f1, l1),
+            (f2, l2),
+            (f3, l3),
+            (f4, l4),
+            (f5, l5),
+            (f6, l6),
+            (f7, l7),
+        ] = rows.map(<[f32]>::as_chunks::<4>);
+        let first = f0.iter().zip(f4).zip(f1.iter().zip(f5));
+        let last = f2.iter().zip(f6).zip(f3.iter().zip(f7));
+        let (fours, left) = columns.as_chunks_mut::<4>();
+        for ((((x0, x4), (x1, x5)), ((x2, x6), (x3, x7))), four) in first.zip(last).zip(fours) {
+            let (a, b, c, d) = (both(x0, x4), both(x1, x5), both(x2, x6), both(x3, x7));
+            let (ab, cd) = (avx._mm256_unpacklo_ps(a, b), avx._mm256_unpacklo_ps(c, d));
+            *place(&mut four[0]) = pulp::cast(avx._mm256_shuffle_ps::<0x44>(ab, cd));
+            *place(&mut four[1]) = pulp::cast(avx._mm256_shuffle_ps::<0xee>(ab, cd));
+            let (ab, cd) = (avx._mm256_unpackhi_ps(a, b), avx._mm256_unpackhi_ps(c, d));
+            *place(&mut four[2]) = pulp::cast(avx._mm256_shuffle_ps::<0x44>(ab, cd));
+            *place(&mut four[3]) = pulp::cast(avx._mm256_shuffle_ps::<0xee>(ab, cd));
+        }
+        turn_each([l0, l1, l2, l3, l4, l5, l6, l7], left, place);
     }
 }
 

@@ -9,6 +9,7 @@ pub struct Wiring {
     lines: u32,
     index: Vec<u32>,
     uniform: bool,
+    in_order: bool,
 }
 
 impl Wiring {
@@ -25,6 +26,7 @@ impl Wiring {
             lines,
             index,
             uniform: true,
+            in_order: true,
         })
     }
 
@@ -52,6 +54,7 @@ impl Wiring {
                 shape,
                 lines,
                 uniform: is_uniform(&index, shape.row_len()),
+                in_order: is_in_order(&index, shape.synapses_per_dendrite()),
                 index,
             }),
         }
@@ -75,6 +78,12 @@ impl Wiring {
         self.uniform
     }
 
+    /// Whether the synapses of each dendrite listen to lines that follow one by one.
+    #[must_use]
+    pub fn is_in_order(&self) -> bool {
+        self.in_order
+    }
+
     /// Line indices, [n, D, S].
     #[must_use]
     pub fn index(&self) -> &[u32] {
@@ -85,6 +94,13 @@ impl Wiring {
 fn is_uniform(index: &[u32], row_len: usize) -> bool {
     let mut rows = index.chunks_exact(row_len);
     rows.next().is_none_or(|first| rows.all(|row| row == first))
+}
+
+fn is_in_order(index: &[u32], synapses: usize) -> bool {
+    let follows = |pair: &[u32]| pair[1] == pair[0] + 1;
+    index
+        .chunks_exact(synapses)
+        .all(|dendrite| dendrite.windows(2).all(follows))
 }
 
 #[cfg(test)]
@@ -102,6 +118,18 @@ mod tests {
         let wiring = Wiring::shared(SHAPE).unwrap();
         assert_eq!(wiring.lines(), 6);
         assert_eq!(wiring.index(), [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]);
+        assert_eq!(wiring, Wiring::new(SHAPE, 6, wiring.index().to_vec()).unwrap());
+    }
+
+    #[test]
+    fn lines_in_order_are_told_from_shared_ones() {
+        let told = |index: [u32; 12]| {
+            let wiring = Wiring::new(SHAPE, 6, index.to_vec()).unwrap();
+            (wiring.is_uniform(), wiring.is_in_order())
+        };
+        assert_eq!(told([3, 4, 5, 3, 4, 5, 3, 4, 5, 3, 4, 5]), (true, true));
+        assert_eq!(told([0, 1, 2, 3, 4, 5, 3, 4, 5, 0, 1, 2]), (false, true));
+        assert_eq!(told([0, 1, 2, 3, 5, 4, 0, 1, 2, 3, 5, 4]), (true, false));
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Dendrite {
     /// Computes the potential of every neuron for every sample.
     ///
     /// - `weights`: [n, D * S], finite, >= 0.   - `input`: [B, M], in [0, 1].
-    /// - `scratch`: memory for an input that is laid out; what it holds does not matter.
+    /// - `scratch`: memory for samples that are laid out side by side; what it holds does not matter.
     /// - `potential`: [n, ceil(B / LANES)], written in full; lanes beyond B get u(0) = 0.
     /// - `activations`: [n, D, ceil(B / LANES)], gets every a_d; empty when nobody asks.
     pub fn integrate(
@@ -97,11 +97,12 @@ impl Dendrite {
         let samples = input.len() / lines;
         let blocks = samples.div_ceil(LANES);
         let row = shape.row_len();
-        let input = if walk::reads_rows(samples, wiring.is_uniform()) {
-            Input::Rows { rows: input, lines }
-        } else {
-            scratch.lay_out(input, lines);
-            Input::Lanes(scratch)
+        let (rows, others) = input.split_at(walk::samples_by_row(samples, wiring) * lines);
+        scratch.lay_out(others, lines);
+        let input = Input {
+            rows,
+            lines,
+            lanes: scratch,
         };
         // What is not asked for has rows of length 0.
         let local = activations.len() / shape.neuron_count();
@@ -111,6 +112,7 @@ impl Dendrite {
                 weights: &weights.values()[first / LANES * row..last.div_ceil(LANES) * row],
                 index: &wiring.index()[first * row..last * row],
                 uniform: wiring.is_uniform(),
+                in_order: wiring.is_in_order(),
                 dendrites: shape.dendrite_count(),
                 synapses: shape.synapses_per_dendrite(),
             };

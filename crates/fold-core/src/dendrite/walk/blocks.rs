@@ -4,10 +4,10 @@ use pulp::{Simd, WithSimd};
 
 use super::{GROUP, TILE, Task};
 use crate::dendrite::Dendrite;
-use crate::lanes::{LANES, Lane, Lanes};
+use crate::lanes::{LANES, Lane};
 
 /// The blocks of a task that make no whole tile.
-pub(super) struct Blocks<'a, 't>(pub(super) &'a mut Task<'t>, pub(super) &'t Lanes);
+pub(super) struct Blocks<'a, 't>(pub(super) &'a mut Task<'t>);
 
 impl WithSimd for Blocks<'_, '_> {
     type Output = ();
@@ -21,12 +21,13 @@ impl WithSimd for Blocks<'_, '_> {
 impl Blocks<'_, '_> {
     #[inline(always)]
     pub(super) fn run(self) {
-        let Self(task, input) = self;
-        let blocks = input.blocks().len();
-        let tiled = blocks / TILE * TILE;
+        let Self(task) = self;
+        let (input, blocks) = (task.input.lanes, task.input.blocks());
+        let left = input.blocks().len() % TILE;
         let potential = std::mem::take(&mut task.potential);
         for (neuron, u) in potential.chunks_exact_mut(blocks).enumerate() {
-            for (at, (u, block)) in u.iter_mut().zip(input.blocks()).enumerate().skip(tiled) {
+            let last = input.blocks().skip(input.blocks().len() - left);
+            for (at, (u, block)) in (blocks - left..).zip(u[blocks - left..].iter_mut().zip(last)) {
                 let at = Place { neuron, at, blocks };
                 match input.rows() {
                     1 => one::<1>(task, block, at, u),

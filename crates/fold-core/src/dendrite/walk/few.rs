@@ -12,8 +12,8 @@ use crate::lanes::LANES;
 /// Groups of neurons that share what is laid out.
 const TOGETHER: usize = 8;
 
-/// A task with less than a block of samples: events [B, M], and M.
-pub(super) struct Few<'a, 't>(pub(super) &'a mut Task<'t>, pub(super) &'t [f32], pub(super) usize);
+/// A task with less than a block of samples.
+pub(super) struct Few<'a, 't>(pub(super) &'a mut Task<'t>);
 
 impl WithSimd for Few<'_, '_> {
     type Output = ();
@@ -32,17 +32,17 @@ impl Few<'_, '_> {
     /// `R`: registers that hold a group's value.
     #[inline(always)]
     fn visit<S: Simd, const R: usize>(self, simd: S) {
-        let Self(task, events, lines) = self;
+        let Self(task) = self;
         let Task {
             dendrite,
             ref rows,
+            input,
             ref mut potential,
             ref mut activations,
-            ..
         } = *task;
         for (part, potential) in potential.chunks_mut(TOGETHER * LANES).enumerate() {
             let groups = potential.len().div_ceil(LANES);
-            for (sample, events) in events.chunks_exact(lines).enumerate() {
+            for (sample, events) in input.rows.chunks_exact(input.lines).enumerate() {
                 let mut u = [[0.0; LANES]; TOGETHER];
                 for first in (0..rows.dendrites).step_by(GROUP) {
                     let count = GROUP.min(rows.dendrites - first);

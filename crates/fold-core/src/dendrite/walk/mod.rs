@@ -1,11 +1,12 @@
 //! In which order neurons, dendrites and samples are visited, so that the drive comes from registers and from the nearest cache.
 //!
 //! Many samples go in tiles of blocks ([`tiles`]), what is left of them block by block ([`blocks`]); where samples are few and every
-//! neuron listens to the same lines, neurons lie side by side instead ([`few`]). Every product is added in the order of the synapses for each
+//! neuron listens to the same lines, neurons lie side by side instead ([`few`]), or the dendrites of a single one ([`alone`]). Every product is added in the order of the synapses for each
 //! neuron and sample, and both together are rounded once: neither the processor nor the way taken changes a bit.
 //!
 //! Not here: what is computed of a drive ([`super::Dendrite`]).
 
+mod alone;
 mod blocks;
 mod few;
 mod tiles;
@@ -13,6 +14,7 @@ mod tiles;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::Dendrite;
+use crate::Wiring;
 use crate::lanes::{LANES, Lane, Lanes};
 
 /// Neurons that one task computes at most: they share the input that was laid out for them, and their weights of a dendrite stay in
@@ -61,41 +63,61 @@ impl Task<'_> {
     /// Computes the neurons.
     pub(super) fn run(mut self) {
         self.potential.fill([0.0; LANES]);
-        let input = match self.input {
-            Input::Rows { rows, lines } => return up_to_a_lane(few::Few(&mut self, rows, lines)),
-            Input::Lanes(input) => input,
-        };
-        let blocks = input.blocks().len();
-        if blocks >= TILE {
+        let Input { rows, lines, lanes } = self.input;
+        let left = lanes.blocks().len() % TILE;
+        if self.is_alone() {
+            up_to_a_lane(alone::Alone(&mut self));
+        } else if (1..FEW).contains(&(rows.len() / lines)) {
+            up_to_a_lane(few::Few(&mut self));
+        } else if self.input.blocks() > left {
             if self.rows.uniform {
-                Arch::new().dispatch(tiles::Tiles(&mut self, input));
+                Arch::new().dispatch(tiles::Tiles(&mut self));
             } else {
-                up_to_a_lane(tiles::Tiles(&mut self, input));
+                up_to_a_lane(tiles::Tiles(&mut self));
             }
         }
-        if !blocks.is_multiple_of(TILE) {
-            up_to_a_lane(blocks::Blocks(&mut self, input));
+        if left > 0 {
+            up_to_a_lane(blocks::Blocks(&mut self));
         }
+    }
+
+    /// Whether one neuron reads rows, from lines that follow one by one. What it reads from lanes is then no whole tile.
+    fn is_alone(&self) -> bool {
+        self.rows.in_order && !self.input.rows.is_empty() && self.potential.len() == self.input.blocks()
     }
 }
 
 /// Presynaptic events [B, M] as a task reads them.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Input<'t> {
-    /// Sample by sample, where [`reads_rows`] says so.
-    Rows {
-        /// [B, M].
-        rows: &'t [f32],
-        /// M.
-        lines: usize,
-    },
-    /// Samples side by side.
-    Lanes(&'t Lanes),
+pub(super) struct Input<'t> {
+    /// As many of the first samples as [`samples_by_row`] says, [*, M].
+    pub(super) rows: &'t [f32],
+    /// M.
+    pub(super) lines: usize,
+    /// The other samples, side by side.
+    pub(super) lanes: &'t Lanes,
 }
 
-/// Whether a task reads its input sample by sample.
-pub(super) fn reads_rows(samples: usize, uniform: bool) -> bool {
-    samples < FEW && uniform
+impl Input<'_> {
+    /// ceil(B / LANES).
+    fn blocks(&self) -> usize {
+        (self.rows.len() / self.lines).div_ceil(LANES) + self.lanes.blocks().len()
+    }
+}
+
+/// How many of the first samples a task reads row by row.
+pub(super) fn samples_by_row(samples: usize, wiring: &Wiring) -> usize {
+    if !wiring.is_uniform() {
+        0
+    } else if samples < FEW {
+        samples
+    } else if !wiring.is_in_order() {
+        0
+    } else if wiring.shape().neuron_count() == 1 {
+        samples / LANES * LANES
+    } else {
+        samples / (TILE * LANES) * (TILE * LANES)
+    }
 }
 
 /// Runs `operation` by the widest instructions of the processor whose registers hold no more than a [`Lane`].
@@ -125,6 +147,8 @@ pub(super) struct Rows<'a> {
     pub(super) index: &'a [u32],
     /// Whether every neuron listens to the lines of the first.
     pub(super) uniform: bool,
+    /// Whether the lines of each dendrite follow one by one.
+    pub(super) in_order: bool,
     pub(super) dendrites: usize,
     pub(super) synapses: usize,
 }
@@ -163,17 +187,14 @@ mod tests {
 
     /// Every way of a task by the instructions `simd`.
     fn by<S: Simd>(simd: S, task: &mut Task<'_>) {
-        let input = match task.input {
-            Input::Rows { rows, lines } => return Simd::vectorize(simd, few::Few(task, rows, lines)),
-            Input::Lanes(input) => input,
-        };
-        let blocks = input.blocks().len();
-        if blocks >= TILE {
-            Simd::vectorize(simd, tiles::Tiles(task, input));
+        if task.is_alone() {
+            Simd::vectorize(simd, alone::Alone(task));
+        } else if (1..FEW).contains(&(task.input.rows.len() / task.input.lines)) {
+            Simd::vectorize(simd, few::Few(task));
+        } else {
+            Simd::vectorize(simd, tiles::Tiles(task));
         }
-        if !blocks.is_multiple_of(TILE) {
-            Simd::vectorize(simd, blocks::Blocks(task, input));
-        }
+        Simd::vectorize(simd, blocks::Blocks(task));
     }
 
     type Way = (&'static str, Box<dyn Fn(&mut Task<'_>)>);
@@ -198,30 +219,50 @@ mod tests {
 
     #[test]
     fn the_instructions_change_no_bit() {
-        let shape = Shape {
-            neurons: 21,
-            dendrites: 6,
-            synapses: 70,
-        };
+        for (neurons, dendrites) in [(21, 6), (1, 6), (1, 9), (1, 1)] {
+            compare(Shape {
+                neurons,
+                dendrites,
+                synapses: 70,
+            });
+        }
+    }
+
+    /// Every way, with every wiring and number of samples, against the sums written out.
+    fn compare(shape: Shape) {
         let [n, dendrites, synapses] = shape.dims();
         let own: Vec<u32> = numbers(1, shape.synapse_count())
             .iter()
-            .map(|x| (x * 420.0) as u32)
+            .map(|x| (x * 700.0) as u32)
             .collect();
         let dendrite = Dendrite::new(&DendriteParams {
             threshold: 16.0,
             ..DendriteParams::default()
         });
         let weights = lanes(n, shape.row_len(), 2);
-        for wiring in [Wiring::shared(shape).unwrap(), Wiring::new(shape, 420, own).unwrap()] {
-            for samples in [1, 3, 4, 5, 8, 32, 45] {
+        // The same lines for every neuron: one by one, but the last dendrite's first; and in no order.
+        let in_order: Vec<u32> = (0..shape.dendrites)
+            .rev()
+            .flat_map(|d| 7 + 50 * d..7 + 50 * d + shape.synapses)
+            .collect();
+        let alike = own[..shape.row_len()].repeat(n);
+        let wirings = [
+            Wiring::shared(shape).unwrap(),
+            Wiring::new(shape, 700, in_order.repeat(n)).unwrap(),
+            Wiring::new(shape, 700, alike).unwrap(),
+            Wiring::new(shape, 700, own).unwrap(),
+        ];
+        for wiring in wirings {
+            for samples in [1, 3, 4, 5, 8, 32, 45, 105] {
                 let lines = wiring.lines() as usize;
-                let input = lanes(samples, lines, 3);
-                let rows = input.to_rows();
-                let input = if reads_rows(samples, wiring.is_uniform()) {
-                    Input::Rows { rows: &rows, lines }
-                } else {
-                    Input::Lanes(&input)
+                let rows = numbers(3, samples * lines);
+                let (first, others) = rows.split_at(samples_by_row(samples, &wiring) * lines);
+                let mut laid_out = Lanes::default();
+                laid_out.lay_out(others, lines);
+                let input = Input {
+                    rows: first,
+                    lines,
+                    lanes: &laid_out,
                 };
                 let blocks = samples.div_ceil(LANES);
                 for (name, run) in ways() {
@@ -233,6 +274,7 @@ mod tests {
                             weights: weights.values(),
                             index: wiring.index(),
                             uniform: wiring.is_uniform(),
+                            in_order: wiring.is_in_order(),
                             dendrites,
                             synapses,
                         },

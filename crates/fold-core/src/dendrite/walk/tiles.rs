@@ -1,12 +1,12 @@
 //! Many samples: a tile of blocks is taken through one dendrite of many neurons, which find it in the cache.
 //!
 //! Where every neuron listens to the same lines, the tile is first laid out in the order of the synapses; then no synapse has to look up its
-//! line, and several neurons share what is read.
+//! line, and several neurons share what is read. Where those lines follow one by one, it is laid out from the rows of the input.
 
 use pulp::{Scalar256b, Simd, WithSimd};
 
 use super::{MOST_NEURONS, Rows, STRETCH, TILE, Task, accumulate};
-use crate::lanes::{LANES, Lane, Lanes};
+use crate::lanes::{LANES, Lane, turn};
 
 /// Fewer neurons look up their lines: what is laid out is read too seldom.
 const SHARING: usize = 2;
@@ -14,8 +14,17 @@ const SHARING: usize = 2;
 /// One value of a tile's samples.
 type Tile = [Lane; TILE];
 
-/// The whole tiles of a task with at least one.
-pub(super) struct Tiles<'a, 't>(pub(super) &'a mut Task<'t>, pub(super) &'t Lanes);
+/// What a tile is laid out from.
+#[derive(Clone, Copy)]
+enum Source<'t> {
+    /// A stretch of M from each of its rows.
+    Rows(&'t [f32]),
+    /// Its blocks.
+    Lanes([&'t [Lane]; TILE]),
+}
+
+/// The whole tiles of a task.
+pub(super) struct Tiles<'a, 't>(pub(super) &'a mut Task<'t>);
 
 impl WithSimd for Tiles<'_, '_> {
     type Output = ();
@@ -36,33 +45,37 @@ impl Tiles<'_, '_> {
     /// - `R`: registers that hold a tile's value.   - `N`: neurons that share what is read.
     #[inline(always)]
     fn visit<S: Simd, const R: usize, const N: usize>(self, simd: S) {
-        let Self(task, input) = self;
-        let blocks = input.blocks().len();
+        let Self(task) = self;
         let Task {
             dendrite,
             ref rows,
+            input,
             ref mut potential,
             ref mut activations,
-            ..
         } = *task;
-        let lines = input.width();
+        let (blocks, lines) = (input.blocks(), input.lines);
         let mut drives = [[[0.0; LANES]; TILE]; MOST_NEURONS];
         let mut room = [[[0.0; LANES]; TILE]; STRETCH];
-        for first in (0..=blocks - TILE).step_by(TILE) {
-            let tile = std::array::from_fn(|at| &input.values()[(first + at) * lines..][..lines]);
+        let from_rows = input.rows.chunks_exact(TILE * LANES * lines).map(Source::Rows);
+        let from_lanes = input.lanes.values().chunks_exact(TILE * lines).map(|tile| {
+            let block = |at: usize| &tile[at * lines..][..lines];
+            Source::Lanes(std::array::from_fn(block))
+        });
+        for (tile, first) in from_rows.chain(from_lanes).zip((0..).step_by(TILE)) {
             for d in 0..rows.dendrites {
                 for (part, potential) in potential.chunks_mut(MOST_NEURONS * blocks).enumerate() {
                     let from = part * MOST_NEURONS;
                     let neurons = potential.len() / blocks;
                     let drives = &mut drives[..neurons.next_multiple_of(LANES)];
                     drives.fill([[0.0; LANES]; TILE]);
-                    if rows.uniform && neurons >= SHARING {
-                        laid_out::<S, R, N>(simd, rows, (from, d), tile, &mut room, drives, neurons);
-                    } else {
-                        for (v, neuron) in drives.iter_mut().zip(from..from + neurons) {
-                            let weights = rows.weights(neuron / LANES, d);
-                            *v = looked_up(weights, neuron % LANES, rows.lines(neuron, d), tile);
+                    match tile {
+                        Source::Lanes(tile) if !rows.uniform || neurons < SHARING => {
+                            for (v, neuron) in drives.iter_mut().zip(from..from + neurons) {
+                                let weights = rows.weights(neuron / LANES, d);
+                                *v = looked_up(weights, neuron % LANES, rows.lines(neuron, d), tile);
+                            }
                         }
+                        _ => laid_out::<S, R, N>(simd, rows, (from, d), tile, &mut room, drives, neurons),
                     }
                     for ((a, neuron), u) in drives.iter_mut().zip(from..).zip(potential.chunks_exact_mut(blocks)) {
                         dendrite.activate(a.as_flattened_mut());
@@ -92,16 +105,27 @@ fn laid_out<S: Simd, const R: usize, const N: usize>(
     simd: S,
     rows: &Rows<'_>,
     (from, d): (usize, usize),
-    tile: [&[Lane]; TILE],
+    tile: Source<'_>,
     room: &mut [Tile; STRETCH],
     drives: &mut [Tile],
     neurons: usize,
 ) {
     for (stretch, lines) in rows.lines(from, d).chunks(STRETCH).enumerate() {
         let laid_out = &mut room[..lines.len()];
-        for (at, block) in tile.into_iter().enumerate() {
-            for (x, &line) in laid_out.iter_mut().zip(lines) {
-                x[at] = block[line as usize];
+        match tile {
+            Source::Rows(tile) => {
+                let width = tile.len() / (TILE * LANES);
+                for (at, block) in tile.chunks_exact(LANES * width).enumerate() {
+                    let row = |lane: usize| &block[lane * width + lines[0] as usize..][..lines.len()];
+                    turn(std::array::from_fn(row), laid_out, |x| &mut x[at]);
+                }
+            }
+            Source::Lanes(tile) => {
+                for (at, block) in tile.into_iter().enumerate() {
+                    for (x, &line) in laid_out.iter_mut().zip(lines) {
+                        x[at] = block[line as usize];
+                    }
+                }
             }
         }
         let (groups, _) = drives.as_chunks_mut::<LANES>();
