@@ -44,8 +44,8 @@ pub(crate) struct Global {
     /// Show progress on standard error; auto: a bar on a terminal, nothing elsewhere.
     #[arg(long, global = true, value_enum, default_value_t = Progress::Auto)]
     pub(crate) progress: Progress,
-    /// Threads to compute with; changes no result.
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Threads to compute with, up to 256; changes no result.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
 }
 

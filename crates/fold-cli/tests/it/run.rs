@@ -44,6 +44,17 @@ fn one_thread_and_two_leave_the_same_files() {
     });
     assert_eq!(one.len(), 3);
     assert!(one == two);
+    for threads in ["0", "257"] {
+        let output = train(&dir.path().join("none"), "1")
+            .args(["--threads", threads])
+            .output()
+            .unwrap();
+        assert_eq!(
+            code(&output),
+            2,
+            "{threads}: thousands of threads only wait for each other"
+        );
+    }
 }
 
 #[cfg(unix)]

@@ -165,6 +165,12 @@ impl Case {
         Ok(case)
     }
 
+    /// Bytes of an array [B, D, S] in single precision.
+    pub(super) fn per_sample_bytes(&self) -> u64 {
+        let extents = [self.batch as u64, self.shape[0].into(), self.shape[1].into()];
+        extents.into_iter().fold(4, u64::saturating_mul)
+    }
+
     /// Forward rows of the program.
     pub(super) fn steps(&self) -> usize {
         self.program

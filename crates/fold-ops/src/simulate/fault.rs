@@ -45,6 +45,25 @@ pub enum Fault {
         /// What the shape says.
         extent: u32,
     },
+    /// The case's `sound` object says what the case itself does.
+    #[error("case: sound.{key} is the case's to say: {instead}")]
+    SoundKey {
+        /// The key.
+        key: &'static str,
+        /// Where it belongs.
+        instead: &'static str,
+    },
+    /// A section of the case's `sound` object that cannot be read.
+    #[error("case: section {} of sound: {source}", Escaped(.key))]
+    SoundSection {
+        /// Its key.
+        key: Box<str>,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// No steps between snapshots.
+    #[error("snapshot_every is 0; it must be at least 1")]
+    NoSnapshots,
     /// Parameters outside their ranges, or that do not go together.
     #[error("case: {0}")]
     Parameters(fold_advanced::Error),
@@ -137,6 +156,12 @@ pub enum RowFault {
         /// The row's duration.
         duration_ms: f64,
     },
+    /// A step's duration that single precision does not hold.
+    #[error("a step of {duration_ms:e} ms; it must be below 3.4e38")]
+    StepDuration {
+        /// The row's duration.
+        duration_ms: f64,
+    },
     /// A batch of no samples.
     #[error("a step of no samples")]
     NoSamples,
@@ -152,6 +177,9 @@ impl Fault {
             | Self::NoSynapses { .. }
             | Self::Parameter { .. }
             | Self::ShapeOverride { .. }
+            | Self::SoundKey { .. }
+            | Self::SoundSection { .. }
+            | Self::NoSnapshots
             | Self::Row { .. }
             | Self::TraceSize { .. } => Code::BadConfiguration,
             Self::Archive(fault) => Code::Format(fault.code()),

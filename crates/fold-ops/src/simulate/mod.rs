@@ -153,6 +153,11 @@ impl StepFault {
 /// `FOLD-E0805` it is no archive of arrays; `FOLD-E0505` a value became impossible on the way; I/O. No trace is left then.
 pub fn simulate(request: &SimulateRequest) -> Result<SimulateReport, Error> {
     let case = Case::parse(&input_file::read(&request.config, MAX_CASE_BYTES)?)?;
+    fits(case.per_sample_bytes())?;
+    let every = request.snapshot_every.or(case.snapshot_every).unwrap_or(SNAPSHOT_EVERY);
+    if every == 0 {
+        return Err(Fault::NoSnapshots.into());
+    }
     if fold_format::Disk
         .exists(&request.output)
         .map_err(|source| failed(DirectoryOperation::Look, &request.output, source))?
@@ -164,11 +169,6 @@ pub fn simulate(request: &SimulateRequest) -> Result<SimulateReport, Error> {
         Semantics::Sound => Box::new(sound::Subject::new(&case, &input)?),
         _ => Box::new(pyfolds::Subject::new(&case, &input)?),
     };
-    let every = request
-        .snapshot_every
-        .or(case.snapshot_every)
-        .unwrap_or(SNAPSHOT_EVERY)
-        .max(1);
     let mut run = Run {
         case: &case,
         input: &input,
@@ -198,6 +198,15 @@ pub fn simulate(request: &SimulateRequest) -> Result<SimulateReport, Error> {
         arrays: run.trace.summaries(),
         output: request.output.clone(),
     })
+}
+
+/// Whether a trace of `bytes` bytes is held.
+fn fits(bytes: u64) -> Result<(), Fault> {
+    let max = MAX_TRACE_BYTES;
+    if bytes > max {
+        return Err(Fault::TraceSize { bytes, max });
+    }
+    Ok(())
 }
 
 fn taken(path: &Path) -> Error {
@@ -272,13 +281,7 @@ impl Run<'_> {
                     if self.steps.is_multiple_of(self.every) || self.steps == steps {
                         self.snapshot(subject);
                     }
-                    let bytes = self.trace.byte_len();
-                    if bytes > MAX_TRACE_BYTES {
-                        return Err(Fault::TraceSize {
-                            bytes,
-                            max: MAX_TRACE_BYTES,
-                        });
-                    }
+                    fits(self.trace.byte_len())?;
                 }
                 Row::SetMode(mode) => subject.set_mode(mode).map_err(|fault| fault.at(at))?,
                 Row::Apply { dt, reward } => subject.apply(dt, reward).map_err(|fault| fault.at(at))?,
@@ -287,7 +290,7 @@ impl Run<'_> {
         }
         let trace = &mut self.trace;
         subject.visit_state(&mut |name, shape, _, values| trace.set(&format!("final.{name}"), shape, values));
-        Ok(())
+        fits(self.trace.byte_len())
     }
 
     fn snapshot(&mut self, subject: &dyn Subject) {

@@ -78,8 +78,8 @@ impl Subject {
     }
 
     /// Goes on with steps of `dt_ms`: the state is what it was, and decays from now on by exp(-dt / tau) of the new duration. What is left
-    /// of a refractory period stays as long as it was, in whole steps, rounded up; an eligibility that steps of this duration could not
-    /// have reached is cut to the most that they can.
+    /// of a refractory period stays as long as it was, in whole steps, rounded up, but no more of them than a whole period has; an
+    /// eligibility that steps of this duration could not have reached is cut to the most that they can.
     fn change_duration(&mut self, dt_ms: f32) -> Result<(), fold_advanced::Error> {
         let before = self.layer.config();
         let mut config = before.clone();
@@ -120,6 +120,14 @@ fn config(case: &Case) -> Result<LayerConfig, Fault> {
     };
     shape.check().map_err(|error| Fault::Parameters(error.into()))?;
     let mut config = LayerConfig::new(shape, dendrites * synapses, case.seed);
+    for (at, row) in case.program.iter().enumerate() {
+        if let Row::Forward { dt, .. } = *row
+            && !(dt as f32).is_finite()
+        {
+            let what = RowFault::StepDuration { duration_ms: dt };
+            return Err(Fault::Row { row: at, what });
+        }
+    }
     let durations = case.program.iter().filter_map(|row| match row {
         Row::Forward { dt, .. } => Some(*dt as f32),
         _ => None,
@@ -158,15 +166,43 @@ fn config(case: &Case) -> Result<LayerConfig, Fault> {
         rate_target: default.rate_target.min(shortest.rate_max() as f32 / 2.0),
         ..default
     });
-    let wrong = |source: serde_json::Error| {
-        let unknown_key = source.to_string().starts_with("unknown field");
-        Fault::Case { source, unknown_key }
-    };
-    let mut whole = serde_json::to_value(&config).map_err(wrong)?;
-    if let Value::Object(sections) = &mut whole {
-        lay_over(sections, &case.sound);
+    for (key, instead) in OF_THE_CASE {
+        if case.sound.contains_key(key) {
+            return Err(Fault::SoundKey { key, instead });
+        }
     }
-    serde_json::from_value(whole).map_err(wrong)
+    // One section at a time, so that the error can name the one that cannot be read.
+    for (key, section) in &case.sound {
+        let one = Map::from_iter([(key.clone(), section.clone())]);
+        config = overlaid(&config, &one).map_err(|source| match source.to_string() {
+            text if text.starts_with("unknown field") => Fault::Case {
+                source,
+                unknown_key: true,
+            },
+            _ => Fault::SoundSection {
+                key: key.as_str().into(),
+                source,
+            },
+        })?;
+    }
+    Ok(config)
+}
+
+/// What the layer takes from the case, and where the case says it.
+const OF_THE_CASE: [(&str, &str); 4] = [
+    ("shape", "a layer of one neuron of the case's shape"),
+    ("lines", "one for each synapse"),
+    ("seed", "its own key"),
+    ("dt_ms", "each row's dt"),
+];
+
+/// `config` with `sections` laid over it.
+fn overlaid(config: &LayerConfig, sections: &Map<String, Value>) -> serde_json::Result<LayerConfig> {
+    let mut whole = serde_json::to_value(config)?;
+    if let Value::Object(under) = &mut whole {
+        lay_over(under, sections);
+    }
+    serde_json::from_value(whole)
 }
 
 /// Lays `over` over `under`, object by object.

@@ -177,6 +177,43 @@ fn the_sound_section_of_a_case_is_the_layers_configuration() {
     let refused = with(case(), "sound", json!({"stpd": {}}));
     let text = Bench::new(&refused, &[x(5)]).refusal(Semantics::Sound);
     assert!(text.starts_with("FOLD-E0002") && text.contains("stpd"), "{text}");
+    for (key, value) in [
+        ("shape", json!({"neurons": 3})),
+        ("lines", json!(8)),
+        ("seed", json!(5)),
+        ("dt_ms", json!(5.0)),
+    ] {
+        let refused = with(case(), "sound", json!({ key: value }));
+        let text = Bench::new(&refused, &[x(5)]).refusal(Semantics::Sound);
+        let expected = format!("case: sound.{key} is the case's to say");
+        assert!(text.starts_with("FOLD-E0001") && text.contains(&expected), "{text}");
+    }
+    let refused = with(case(), "sound", json!({"spike": {}, "stdp": {"a_plus": null}}));
+    let text = Bench::new(&refused, &[x(5)]).refusal(Semantics::Sound);
+    assert!(
+        text.starts_with("FOLD-E0001") && text.contains("case: section `stdp` of sound: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_no_memory_or_number_holds_is_refused_before_it_is_asked_for() {
+    let many = with(
+        with(case(), "batch", json!(1_000_000_000_000_u64)),
+        "program",
+        json!([]),
+    );
+    for semantics in [Semantics::PyFolds102, Semantics::Sound] {
+        let none = ("x", Dtype::F32, &[0, 1_000_000_000_000, 2, 4][..], Vec::new());
+        let text = Bench::new(&many, &[none]).refusal(semantics);
+        assert!(text.contains("the trace would have 32000000000000 bytes"), "{text}");
+        let text = Bench::new(&with(case(), "snapshot_every", json!(0)), &[x(5)]).refusal(semantics);
+        assert!(text.contains("snapshot_every is 0"), "{text}");
+    }
+    let row = |dt: f64| json!(["f", null, 0.5, dt, 1]);
+    let endless = with(case(), "program", json!([["m", "batch"], row(1.0), row(1e39)]));
+    let text = Bench::new(&endless, &[x(5)]).refusal(Semantics::Sound);
+    assert!(text.contains("program row 2: a step of 1e39 ms"), "{text}");
 }
 
 #[test]
