@@ -123,8 +123,10 @@ pub enum Error {
         /// The value configured.
         configured: u64,
     },
-    /// PyFolds' consolidation of an eligibility that is not finite: it cannot be rounded to filaments.
-    #[error("synapse {synapse} has eligibility {eligibility}, whose transfer to filaments is not finite")]
+    /// PyFolds' consolidation of an eligibility whose transfer no integer of 64 bits holds: there it ends with an error of Python.
+    #[error(
+        "synapse {synapse} has eligibility {eligibility}, whose transfer to filaments is no number of 64 bits: PyFolds stops here"
+    )]
     Consolidation {
         /// Flat index into [D, S].
         synapse: usize,
@@ -151,10 +153,13 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Core(source) => source.code(),
-            Self::Duplicate { .. } | Self::Missing { .. } | Self::Order { .. } | Self::WiringMismatch { .. } => {
-                "FOLD-E0001"
-            }
-            Self::Samples { .. } | Self::SampleCount { .. } | Self::OptionRange { .. } => "FOLD-E0004",
+            Self::Duplicate { .. }
+            | Self::Missing { .. }
+            | Self::Order { .. }
+            | Self::WiringMismatch { .. }
+            | Self::Samples { .. }
+            | Self::OptionRange { .. } => "FOLD-E0001",
+            Self::SampleCount { .. } => "FOLD-E0008",
             Self::StateMissing { .. } => "FOLD-E0501",
             Self::StateType { .. } | Self::StateShape { .. } => "FOLD-E0502",
             Self::StateConflict { .. } => "FOLD-E0503",

@@ -14,7 +14,7 @@ pub enum Semantics {
     /// The laws of `docs/numerics`, with their invariants: for new work.
     #[serde(rename = "sound")]
     Sound,
-    /// What PyFolds 1.0.2 computes, defects included: to continue, compare or examine what it has produced.
+    /// What PyFolds 1.0.2 computes, defects included: to replay, compare or examine what it has produced.
     #[serde(rename = "pyfolds-1.0.2")]
     PyFolds102,
 }

@@ -74,7 +74,7 @@ impl Error {
             Self::Shape { .. } | Self::WiringLength { .. } | Self::WiringLine { .. } | Self::Parameters { .. } => {
                 "FOLD-E0001"
             }
-            Self::Length { .. } | Self::Input { .. } => "FOLD-E0004",
+            Self::Length { .. } | Self::Input { .. } => "FOLD-E0008",
             Self::Invariant { .. } => "FOLD-E0505",
         }
     }

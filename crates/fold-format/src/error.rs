@@ -266,10 +266,12 @@ pub enum Misuse {
         actual: u64,
     },
     /// Metadata that is not a JSON object, or a JSON chunk that is not JSON.
-    #[error("{} is not valid JSON at line {line}, column {column}", Escaped(.name))]
+    #[error("{} is not {expected}: line {line}, column {column}", Escaped(.name))]
     InvalidJson {
         /// The chunk's name, or `metadata`.
         name: Box<str>,
+        /// What it has to be.
+        expected: &'static str,
         /// Line of the first error, from 1.
         line: usize,
         /// Column of the first error.

@@ -143,6 +143,7 @@ fn refuse_duplicates<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(),
 fn check_json(name: &str, text: &str, object: bool) -> Result<(), Misuse> {
     let invalid = |line, column| Misuse::InvalidJson {
         name: name.into(),
+        expected: if object { "a JSON object" } else { "JSON" },
         line,
         column,
     };

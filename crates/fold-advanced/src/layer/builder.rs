@@ -25,8 +25,8 @@ use crate::{Error, Result};
 /// Puts a layer together, mechanism by mechanism, in the order of their phases.
 #[derive(Debug)]
 pub struct LayerBuilder {
-    config: LayerConfig,
-    wiring: Wiring,
+    pub(super) config: LayerConfig,
+    pub(super) wiring: Wiring,
     mechanisms: Vec<Box<dyn Mechanism>>,
 }
 
@@ -54,7 +54,8 @@ impl LayerBuilder {
         })
     }
 
-    /// Adds a mechanism after those that are there.
+    /// Adds a mechanism after those that are there. A configuration does not name it: who saves the layer brings it back by
+    /// [`LayerBuilder::restore`].
     #[must_use]
     pub fn with(mut self, mechanism: impl Mechanism + 'static) -> Self {
         self.mechanisms.push(Box::new(mechanism));
@@ -76,7 +77,7 @@ impl LayerBuilder {
         self.assemble(state, 1, 0)
     }
 
-    fn check_order(&self) -> Result<()> {
+    pub(super) fn check_order(&self) -> Result<()> {
         let named = |name: &str| self.mechanisms.iter().filter(|m| m.name() == name).count();
         for mechanism in &self.mechanisms {
             if named(mechanism.name()) > 1 {

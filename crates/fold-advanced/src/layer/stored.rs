@@ -15,7 +15,8 @@ use crate::{Error, Result};
 
 impl Layer {
     /// Hands every array of the dynamic state to `visit`: name, shape, values. Together with the configuration they are
-    /// the whole layer: [`Layer::restore`] goes on bit-identically.
+    /// the whole layer: [`Layer::restore`] goes on bit-identically, and [`LayerBuilder::restore`] where it has mechanisms that the
+    /// configuration does not name.
     ///
     /// | name | type, shape |
     /// |---|---|
@@ -73,17 +74,38 @@ impl Layer {
         arrays
     }
 
-    /// The layer that `config` describes, with the dynamic state that `get` returns by name.
+    /// The layer that `config` describes, with the dynamic state that `get` returns by name. What other mechanisms had is not asked for:
+    /// a layer with some comes back by [`LayerBuilder::restore`].
     ///
     /// # Errors
     /// As [`Layer::new`]; an array is missing, or has another type or shape; the stored seed is not the configured one; the
     /// stored state breaks an invariant.
     pub fn restore(config: LayerConfig, mut get: impl FnMut(&str) -> Option<StateArray>) -> Result<Self> {
         config.check()?;
+        let mut stored = Stored::new(&mut get);
+        let wiring = wiring(&config, &mut stored)?;
+        LayerBuilder::new(config, wiring)?.resume(stored)
+    }
+}
+
+impl LayerBuilder {
+    /// The layer with the dynamic state that `get` returns by name, that of mechanisms added by [`LayerBuilder::with`] among it. Its wiring is
+    /// the stored one.
+    ///
+    /// # Errors
+    /// As [`Layer::restore`] and [`LayerBuilder::build`].
+    pub fn restore(mut self, mut get: impl FnMut(&str) -> Option<StateArray>) -> Result<Layer> {
+        self.check_order()?;
+        let mut stored = Stored::new(&mut get);
+        self.wiring = wiring(&self.config, &mut stored)?;
+        self.resume(stored)
+    }
+
+    /// The layer with the state in `stored`, of which the wiring has been taken.
+    fn resume(self, mut stored: Stored<'_>) -> Result<Layer> {
+        let config = &self.config;
         let shape = config.shape;
         let neurons = [shape.neuron_count()];
-        let mut stored = Stored::new(&mut get);
-        let wiring = Wiring::new(shape, config.lines, stored.u32s("wiring", &shape.dims())?)?;
         let [seed, clock, samples] = [
             one(stored.u64s("seed", &[1])?),
             one(stored.u64s("clock", &[1])?),
@@ -104,8 +126,7 @@ impl Layer {
         };
         let state = LayerState::restore(shape, &config.filaments, &config.spike, arrays).map_err(invalid)?;
         let samples = check_samples(samples)?;
-        let builder = LayerBuilder::new(config, wiring)?;
-        let mut layer = builder.assemble(state, samples, clock)?;
+        let mut layer = self.assemble(state, samples, clock)?;
         for mechanism in &mut layer.mechanisms {
             mechanism.restore(samples, &mut stored)?;
         }
@@ -132,6 +153,12 @@ impl Layer {
             None => Ok(layer),
         }
     }
+}
+
+/// The stored wiring of a layer of this configuration.
+fn wiring(config: &LayerConfig, stored: &mut Stored<'_>) -> Result<Wiring> {
+    let index = stored.u32s("wiring", &config.shape.dims())?;
+    Ok(Wiring::new(config.shape, config.lines, index)?)
 }
 
 fn one(values: Vec<u64>) -> u64 {

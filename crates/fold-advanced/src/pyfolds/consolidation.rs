@@ -1,10 +1,11 @@
 //! Sleep: what eligibility has gathered becomes filaments, rounded; the rest is forgotten (defect A10).
 //!
 //! ```text
-//! e = 0: nothing at all.   Else  N <- clip(N + round(e rate abs(duration)), n_min, n_max),  e <- 0,  I <- I i_decay
+//! e = 0: nothing at all.   Else  d = round(e rate abs(duration)),  e <- 0,  I <- I i_decay,
+//!                                N <- clip(N + d, n_min, n_max) where d is not 0
 //! ```
 //!
-//! Rounding is half to even, in f64.
+//! Rounding is half to even, in f64. N + d wraps at 32 bits before it is clipped: a long sleep can turn a full synapse into an empty one.
 
 use super::parameters::Parameters;
 use super::plasticity::Synapses;
@@ -14,14 +15,15 @@ use crate::{Error, Result};
 /// Consolidates every synapse over `duration` milliseconds.
 ///
 /// # Errors
-/// [`Error::Consolidation`] with the first synapse whose transfer is not finite (PyFolds raises there too); nothing has
-/// changed then.
+/// [`Error::Consolidation`] with the first synapse whose transfer is below -2^63, at least 2^64, or no number (PyFolds raises there
+/// too); nothing has changed then.
 pub fn consolidate(p: &Parameters, synapses: &mut Synapses, duration: f64) -> Result<()> {
-    let transfer = |e: f32| f64::from(e) * p.consolidation_rate * duration.abs();
+    let transfer = |e: f32| (f64::from(e) * p.consolidation_rate * duration.abs()).round_ties_even();
+    let addable = |d: f64| (-9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0).contains(&d);
     if let Some(synapse) = synapses
         .eligibility
         .iter()
-        .position(|&e| e != 0.0 && !transfer(e).is_finite())
+        .position(|&e| e != 0.0 && !addable(transfer(e)))
     {
         return Err(Error::Consolidation {
             synapse,
@@ -35,9 +37,11 @@ pub fn consolidate(p: &Parameters, synapses: &mut Synapses, duration: f64) -> Re
         .zip(&mut synapses.internal)
         .zip(&mut synapses.eligibility);
     for ((n, i), e) in rows.filter(|(_, e)| **e != 0.0) {
-        // A cast saturates, and a sum of two numbers of at most 2^53 and 2^30 cannot overflow an i64.
-        let change = transfer(*e).round_ties_even().clamp(-9.0e15, 9.0e15) as i64;
-        *n = (i64::from(*n) + change).clamp(p.n_min, p.n_max) as i32;
+        let change = transfer(*e) as i128;
+        if change != 0 {
+            let sum = n.wrapping_add(change as i32);
+            *n = i64::from(sum).clamp(p.n_min, p.n_max) as i32;
+        }
         *e = 0.0;
         *i *= decay;
     }

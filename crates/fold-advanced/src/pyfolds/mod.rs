@@ -1,4 +1,4 @@
-//! PyFolds 1.0.2: what its neurons compute, step for step, so that old results can be continued, compared and examined.
+//! PyFolds 1.0.2: what its neurons compute, step for step, so that old results can be replayed, compared and examined.
 //!
 //! This is a compatibility mode. It reproduces single-precision roundings and known defects on purpose
 //! (`docs/numerics/PYFOLDS-DEFECTS.md`); [`crate::Layer`] is the neuron for new work. [`crate::Semantics`] names the two.
@@ -19,7 +19,7 @@
 //! An array is f32 and every operation on it rounds to f32; a parameter is f64 and is rounded to f32 when it meets an array,
 //! also in a comparison; expressions of parameters alone stay in f64 until then. Sums run in index order. PyFolds leaves
 //! their order and the last bits of its transcendental functions open, so agreement is to a tolerance: 1e-5 in potentials and
-//! traces, 2e-5 relative in I and eligibility, none in spikes, filaments and counters.
+//! traces, relative to them from 1 on, 2e-5 relative in I and eligibility, none in spikes, filaments and counters.
 //!
 //! # Source
 //! pyfolds 1.0.2 (PyPI). The equations were read off trajectories and its documentation; nothing of its code is here.

@@ -108,7 +108,8 @@ impl Accumulator {
     }
 }
 
-/// What a saved neuron holds: everything that PyFolds' state dictionary has, and no more (defect G4).
+/// What a saved neuron holds: what PyFolds' state dictionary has, and no more (defect G4). It also has, for every synapse, `u` and `R`,
+/// and `stats_acc.initialized`, which nothing of a neuron reads: they are not here.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NeuronState {
     /// The synapses.
@@ -127,7 +128,7 @@ pub struct NeuronState {
 
 impl NeuronState {
     /// A new neuron's: filaments uniform in the quarter of the range around its middle that PyFolds draws from, by our own
-    /// generator.
+    /// generator. `p` must have passed its check.
     #[must_use]
     pub fn new(p: &Parameters, seed: u64) -> Self {
         let low = p.n_min.max(p.n_max.div_euclid(4));

@@ -1,7 +1,7 @@
 //! The 87 parameters of a PyFolds 1.0.2 neuron, under their own names and with their own defaults.
 //!
 //! A parameter that PyFolds keeps and no neuron reads is here too, so that a configuration written by it is accepted whole;
-//! its meaning says so. What is checked is what PyFolds checks, and besides that no number is infinite and no time constant
+//! its meaning says so, and a word that PyFolds does not look at may be any. What is checked is what PyFolds checks, and besides that no number is infinite and no time constant
 //! that it would divide by is zero (it raises on the first step then). Its defects are not checked away: that the default
 //! promotion threshold can never be reached is part of what this module reproduces.
 
@@ -49,14 +49,18 @@ pub enum PlasticityMode {
     None,
 }
 
-/// Words for parameters that are kept and never read.
+/// Words for parameters that are kept and never read. Any other one is `other`.
 macro_rules! kept_words {
     ($($(#[$meta:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? })+) => { $(
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[expect(missing_docs, reason = "the words are PyFolds' and nothing here depends on them")]
-        pub enum $name { $( #[serde(rename = $text)] $variant, )+ }
+        pub enum $name {
+            $( #[serde(rename = $text)] $variant, )+
+            #[serde(other)]
+            Other,
+        }
     )+ };
 }
 
@@ -67,8 +71,16 @@ kept_words! {
     InhibitionMode { Lateral = "lateral", Feedback = "feedback", Both = "both", None = "none" }
     /// Where tensors live; kept only.
     Device { Auto = "auto", Cpu = "cpu", Cuda = "cuda" }
-    /// Precision of tensors; kept only: arrays are f32.
-    FloatPrecision { Float16 = "float16", Bfloat16 = "bfloat16", Float32 = "float32", Float64 = "float64" }
+}
+
+/// Precision of tensors; kept only: arrays are f32. PyFolds takes no other word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FloatPrecision {
+    /// Single.
+    Float32,
+    /// Double.
+    Float64,
 }
 
 /// Declares the struct, its defaults, the list of its names and the list of its numbers.

@@ -87,6 +87,43 @@ fn builder(config: LayerConfig) -> LayerBuilder {
 }
 
 #[test]
+fn a_layer_with_a_mechanism_of_its_own_comes_back_by_its_builder() {
+    let with_refractory = || {
+        let refractory = Refractory::new(&RefractoryParams::default(), 1.0, plain().shape);
+        builder(plain()).with(refractory)
+    };
+    let mut layer = with_refractory().build().unwrap();
+    layer.set_samples(3).unwrap();
+    let step = |layer: &mut Layer, t| {
+        layer
+            .step(&input(3, 6, t), 3, StepOptions::default())
+            .unwrap()
+            .spikes
+            .to_vec()
+    };
+    let fired: usize = (0..20)
+        .map(|t| step(&mut layer, t).iter().filter(|s| **s != 0).count())
+        .sum();
+    assert!(fired > 0);
+    let arrays = layer.state_arrays();
+    assert!(arrays.contains_key("refractory.countdown"));
+    let mut again = with_refractory().restore(|name| arrays.get(name).cloned()).unwrap();
+    for t in 20..40 {
+        assert_eq!(step(&mut layer, t), step(&mut again, t));
+    }
+    assert_eq!(layer.state_arrays(), again.state_arrays());
+
+    let without = |name: &str| arrays.get(name).filter(|_| !name.starts_with("refractory")).cloned();
+    assert!(matches!(
+        with_refractory().restore(without),
+        Err(Error::StateMissing { .. })
+    ));
+    let refractory = Refractory::new(&RefractoryParams::default(), 1.0, plain().shape);
+    let twice = with_refractory().with(refractory).restore(without);
+    assert!(matches!(twice, Err(Error::Duplicate { .. })));
+}
+
+#[test]
 fn duplicates_missing_parts_and_wrong_order_name_the_mechanism() {
     let refractory = || Refractory::new(&RefractoryParams::default(), 1.0, plain().shape);
     let twice = builder(plain()).with(refractory()).with(refractory()).build();

@@ -33,7 +33,7 @@ fn a_refused_step_leaves_every_bit_where_it_was() {
                     .starts_with(&format!("input [{}, {}]", place / 6, place % 6)),
                 "{error}"
             );
-            assert_eq!((error.code(), fingerprint(&layer)), ("FOLD-E0004", before));
+            assert_eq!((error.code(), fingerprint(&layer)), ("FOLD-E0008", before));
         }
     }
     let x = input(3, 6, 50);

@@ -188,10 +188,7 @@ impl Fault {
             | Self::ArrayShape { .. }
             | Self::ArrayValue { .. }
             | Self::TooFewInputs { .. } => Code::InputMismatch,
-            Self::Parameters(source) | Self::Step { source, .. } => match source.code() {
-                "FOLD-E0004" => Code::InputMismatch,
-                code => Code::find(code).unwrap_or(Code::Internal),
-            },
+            Self::Parameters(source) | Self::Step { source, .. } => Code::find(source.code()).unwrap_or(Code::Internal),
         }
     }
 }

@@ -369,6 +369,31 @@ fn a10_consolidation_rounds_away_what_short_sleeps_bring() {
     assert_eq!([50, 100, 200, 250].map(gained), [0, 0, 0, 8]);
 }
 
+/// torch adds an integer to one of 32 bits without looking; what Python's integer cannot be made into is an error there.
+#[test]
+fn a10_a_long_sleep_wraps_around() {
+    let p = defaults(1, 1);
+    let after = |n: i32, moved: f64| {
+        let mut s = synapse(n);
+        s.eligibility[0] = if moved < 0.0 { -1.0 } else { 1.0 };
+        consolidate(&p, &mut s, moved / p.consolidation_rate).map(|()| s.filaments[0])
+    };
+    let two_to = |exponent| 2f64.powi(exponent);
+    assert_eq!([3e9, 2_147_483_647.0, 7.0].map(|d| after(5, d)), [Ok(0), Ok(0), Ok(12)]);
+    assert_eq!([-3e9, -2.0].map(|d| after(5, d)), [Ok(31), Ok(3)]);
+    assert_eq!(
+        [0.4, -0.4].map(|d| after(40, d)),
+        [Ok(40), Ok(40)],
+        "not clipped where nothing is added"
+    );
+    assert_eq!([two_to(62), two_to(63)].map(|d| after(5, d)), [Ok(5), Ok(5)]);
+    assert!(
+        [two_to(64), -two_to(64), f64::INFINITY]
+            .iter()
+            .all(|d| after(5, *d).is_err())
+    );
+}
+
 #[test]
 fn a10_sound_carries_the_rest_over_however_often_it_sleeps() {
     let gained = |every: usize| {
