@@ -114,6 +114,19 @@ pub enum Error {
         /// Every key that differs, with both values.
         keys: Vec<KeyDifference>,
     },
+    /// A run is to go on from a checkpoint of elsewhere in a directory that holds another run.
+    #[error(
+        "{code} misuse: {} holds another run, started with other settings: {}; go on in another directory",
+        Escaped(&.dir.to_string_lossy()),
+        listed(.keys),
+        code = self.code()
+    )]
+    OtherRun {
+        /// The directory.
+        dir: PathBuf,
+        /// Every key in which its run differs from the one asked for, with both values.
+        keys: Vec<KeyDifference>,
+    },
     /// The checkpoint to resume from has seen more epochs than the run is to have.
     #[error("{code} misuse: the checkpoint has seen {epoch} epochs, the run is to have {epochs}", code = self.code())]
     EpochsPassed {
@@ -213,7 +226,7 @@ impl Error {
             Self::NoCheckpoint { .. } => "FOLD-E0103",
             Self::DataFile { source, .. } if source.kind() == io::ErrorKind::NotFound => "FOLD-E0103",
             Self::DataFile { .. } => "FOLD-E0406",
-            Self::ResumeDiffers { .. } | Self::EpochsPassed { .. } => Code::ResumeDiffers.as_str(),
+            Self::ResumeDiffers { .. } | Self::OtherRun { .. } | Self::EpochsPassed { .. } => Code::ResumeDiffers.as_str(),
             Self::Chunk { .. } => Code::StateMismatch.as_str(),
             Self::Figure { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => "FOLD-E0404",

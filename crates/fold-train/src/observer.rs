@@ -32,7 +32,8 @@ pub enum Event<'a> {
         /// The checkpoint and its report.
         skipped: &'a Skipped,
     },
-    /// A checkpoint newer than the one resumed from was moved out of the way; the run writes that epoch again.
+    /// A checkpoint newer than the one resumed from, or damaged where a copy of it was resumed from, was moved out of the way; the run
+    /// writes that epoch again.
     SetAside {
         /// Where it lies now.
         path: &'a Path,

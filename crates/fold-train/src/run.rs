@@ -4,7 +4,7 @@
 //! trained from the start in every call, to tell the spread; they leave no files.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fold_ops::{Checkpoint, CheckpointStore, ParityLevel, Retention, StoreWriter};
@@ -57,7 +57,8 @@ pub struct TrainRequest {
 /// Trains, measures and saves. Work is done on the caller's rayon pool; its size changes no bit of any file.
 ///
 /// # Errors
-/// Nothing is written on a bad configuration or a directory that holds another run. After [`Error::Interrupted`] and after
+/// Nothing is written on a bad configuration or a directory that holds another run, also where a checkpoint of elsewhere is to be gone
+/// on from there. After [`Error::Interrupted`] and after
 /// every fault of the disk, the checkpoints that were reported as saved are whole, and the run can be resumed.
 pub fn train(request: &TrainRequest, observer: &mut dyn Observer) -> Result<TrainOutcome, Error> {
     request.config.check()?;
@@ -218,8 +219,16 @@ impl Run<'_> {
         if epoch > epochs {
             return Err(Error::EpochsPassed { epoch, epochs });
         }
-        for newer in writer.store().steps()?.into_iter().filter(|&step| step > epoch) {
-            let path = writer.set_aside(newer)?;
+        if matches!(self.request.resume, Resume::From(_)) {
+            self.same_run(writer.store(), &path)?;
+        }
+        let store = writer.store();
+        for step in store.steps()?.into_iter().filter(|&step| step >= epoch) {
+            // Of its own epoch, what was gone on from stays, and a copy of it that is whole.
+            if step == epoch && (same_file(&path, &store.path_of(step)) || store.is_valid(step)?) {
+                continue;
+            }
+            let path = writer.set_aside(step)?;
             self.tell(&Event::SetAside { path: &path })?;
         }
         self.saved_epoch = epoch;
@@ -230,10 +239,29 @@ impl Run<'_> {
             history: record.history,
         };
         if !writer.store().steps()?.contains(&epoch) {
-            // Resumed from a file elsewhere: the directory gets its own first checkpoint.
+            // Resumed from a file elsewhere: the directory gets its own first checkpoint, or a whole one in place of a damaged one.
             self.save(writer, &trained)?;
         }
         Ok(Some(trained))
+    }
+
+    /// Whether a checkpoint from elsewhere belongs to the run whose checkpoints the directory holds: the newest record there that can
+    /// be read says so. Where none can, nothing speaks against it.
+    fn same_run(&self, store: &CheckpointStore, path: &Path) -> Result<(), Error> {
+        let steps = store.steps()?;
+        if steps.iter().any(|&step| same_file(path, &store.path_of(step))) {
+            return Ok(());
+        }
+        let record = |&step: &u64| Record::read(&Checkpoint::open(store.path_of(step)).ok()?).ok();
+        let Some(record) = steps.iter().rev().find_map(record) else {
+            return Ok(());
+        };
+        let keys = record.differences(&self.request.data, &self.request.config, self.request.seed)?;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let dir = self.request.out.clone();
+        Err(Error::OtherRun { dir, keys })
     }
 
     /// A layer as drawn, measured as epoch 0.
@@ -410,6 +438,14 @@ impl Run<'_> {
                 epoch: self.saved_epoch,
             }),
         }
+    }
+}
+
+/// Whether two names lead to one file.
+fn same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
     }
 }
 

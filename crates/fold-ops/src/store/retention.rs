@@ -169,8 +169,11 @@ impl<S: Storage> CheckpointStore<S> {
         Ok(decide(items, retention))
     }
 
-    /// Whether a step's checkpoint is there and right in every byte.
-    pub(super) fn is_valid(&self, step: u64) -> Result<bool, Error> {
+    /// Whether a step's checkpoint is there and right in every byte; one that is right through its parity or a second copy is not.
+    ///
+    /// # Errors
+    /// The file cannot be opened at all.
+    pub fn is_valid(&self, step: u64) -> Result<bool, Error> {
         Ok(self
             .examine(step)?
             .is_some_and(|examined| examined.verdict() == Verdict::Ok))

@@ -185,6 +185,84 @@ fn a_run_goes_on_from_a_named_checkpoint_here_or_elsewhere() {
 }
 
 #[test]
+fn a_checkpoint_of_another_run_is_not_gone_on_with_in_a_directory_that_holds_one() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    train(&small(one.path()), &mut Silent).unwrap();
+    let different = |out: &Path| {
+        let mut request = small(out);
+        request.seed = 12;
+        request.config.neurons = 20;
+        request.config.epochs = 2;
+        request
+    };
+    train(&different(other.path()), &mut Silent).unwrap();
+    let before = checkpoints(other.path());
+    let from = one.path().join("step-00000001.fold");
+    let request = TrainRequest {
+        resume: Resume::From(from),
+        retention: Some(Retention {
+            keep_last: 1,
+            keep_every: 0,
+            keep_best: 0,
+        }),
+        ..small(other.path())
+    };
+    let names = || std::fs::read_dir(other.path()).unwrap().count();
+    let files = names();
+    let mut notes = Notes::default();
+    let error = train(&request, &mut notes).unwrap_err();
+    let Error::OtherRun { dir, keys } = &error else {
+        panic!("{error}")
+    };
+    let named: Vec<[&str; 3]> = keys.iter().map(|k| [&*k.key, &*k.stored, &*k.asked]).collect();
+    assert_eq!(named, [["neurons", "20", "24"], ["seed", "\"12\"", "\"11\""]]);
+    assert_eq!((&**dir, error.code(), error.exit().number()), (other.path(), "FOLD-E0503", 2));
+    assert!(notes.lines.is_empty(), "{:?}", notes.lines);
+    assert_eq!((checkpoints(other.path()), names()), (before.clone(), files));
+
+    // A newest file that cannot be read says nothing; the next one does.
+    std::fs::write(other.path().join("step-00000002.fold"), "no checkpoint").unwrap();
+    let before = checkpoints(other.path());
+    assert!(matches!(train(&request, &mut Silent), Err(Error::OtherRun { .. })));
+    assert_eq!(checkpoints(other.path()), before);
+}
+
+#[test]
+fn what_is_damaged_is_replaced_where_a_whole_copy_of_its_epoch_is_gone_on_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    train(&small(&out), &mut Silent).unwrap();
+    let expected = checkpoints(&out);
+    let backup = dir.path().join("backup.fold");
+    for epoch in [3, 1] {
+        let name = format!("step-0000000{epoch}.fold");
+        let own = out.join(&name);
+        std::fs::copy(&own, &backup).unwrap();
+        flip(&own, expected[&name].0.len() / 2);
+        let damaged = std::fs::read(&own).unwrap();
+        let request = TrainRequest {
+            resume: Resume::From(backup.clone()),
+            ..small(&out)
+        };
+        let mut notes = Notes::default();
+        train(&request, &mut notes).unwrap();
+        assert!(notes.lines.contains(&format!("aside {name}.aside-1")), "{:?}", notes.lines);
+        assert!(notes.lines.contains(&format!("saved {epoch}")), "{:?}", notes.lines);
+        assert_eq!(std::fs::read(out.join(format!("{name}.aside-1"))).unwrap(), damaged);
+        assert_eq!(checkpoints(&out), expected);
+    }
+    // A whole one stays.
+    let request = TrainRequest {
+        resume: Resume::From(backup),
+        ..small(&out)
+    };
+    let mut notes = Notes::default();
+    train(&request, &mut notes).unwrap();
+    assert!(!notes.lines.contains(&"saved 1".to_owned()), "{:?}", notes.lines);
+    assert_eq!(checkpoints(&out), expected);
+}
+
+#[test]
 fn resuming_an_empty_directory_starts_and_retention_keeps_what_it_says() {
     let dir = tempfile::tempdir().unwrap();
     let retention = Some(Retention {
