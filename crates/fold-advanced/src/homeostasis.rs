@@ -94,14 +94,16 @@ impl Homeostasis {
     }
 
     /// One neuron's law: the new filtered error and threshold.
-    fn regulate(&self, rate: f32, error: f32, theta: f32) -> (f32, f32) {
+    ///
+    /// - `ki_dt`: Ki dt, or what a step's factor leaves of it.
+    fn regulate(&self, ki_dt: f32, rate: f32, error: f32, theta: f32) -> (f32, f32) {
         let now = rate - self.params.rate_target;
         let filtered = if self.a < 1.0 {
             error + self.a * (now - error)
         } else {
             now
         };
-        let moved = theta + self.params.kp * (filtered - error) + self.ki_dt * filtered;
+        let moved = theta + self.params.kp * (filtered - error) + ki_dt * filtered;
         (filtered, moved.clamp(self.bounds.0, self.bounds.1))
     }
 }
@@ -127,11 +129,12 @@ impl Mechanism for Homeostasis {
         if context.options.thresholds == Thresholds::Hold {
             return;
         }
+        let ki_dt = self.ki_dt * context.options.homeostasis;
         for neuron in 0..self.error.len() {
             if context.state.quarantined()[neuron] == 0 {
                 let rate = context.counts[neuron] as f32 / context.samples as f32;
                 let theta = context.state.theta()[neuron];
-                let (error, theta) = self.regulate(rate, self.error[neuron], theta);
+                let (error, theta) = self.regulate(ki_dt, rate, self.error[neuron], theta);
                 self.error[neuron] = error;
                 context.state.theta_mut()[neuron] = theta;
             }
@@ -194,7 +197,7 @@ mod tests {
         (0..steps)
             .map(|_| {
                 let rate = 0.5 - g * (f64::from(theta) - 4.0);
-                (error, theta) = law.regulate(rate as f32, error, theta);
+                (error, theta) = law.regulate(law.ki_dt, rate as f32, error, theta);
                 f64::from(theta) - 4.0
             })
             .collect()
@@ -232,7 +235,7 @@ mod tests {
         fn theta_does_not_decrease_with_the_rate(ki: u8, kp: u8, a: u8, error: i8, rates: (u8, u8)) -> bool {
             let law = law(unit(ki) + 0.001, unit(kp), 0.05 + 0.95 * unit(a));
             let (low, high) = (rates.0.min(rates.1), rates.0.max(rates.1));
-            let theta = |rate: u8| law.regulate(unit(rate) as f32, f32::from(error) / 128.0, 4.0).1;
+            let theta = |rate: u8| law.regulate(law.ki_dt, unit(rate) as f32, f32::from(error) / 128.0, 4.0).1;
             theta(low) <= theta(high)
         }
     }
@@ -264,7 +267,7 @@ mod tests {
                 let (mut error, mut theta) = (0.0, 4.0);
                 let steps = steps_to_leave(
                     |rate| {
-                        (error, theta) = law.regulate(rate, error, theta);
+                        (error, theta) = law.regulate(law.ki_dt, rate, error, theta);
                         theta
                     },
                     saturated,

@@ -71,6 +71,9 @@ pub struct StepOptions {
     pub modulator: f32,
     /// Whether homeostasis moves theta.
     pub thresholds: Thresholds,
+    /// Factor on the integral step Ki dt E of homeostasis, in [0, 1]: below 1 for a batch that stands for less than a step, such as a last
+    /// one with fewer samples. The error's filter and the proportional step do not know of it.
+    pub homeostasis: f32,
 }
 
 impl Default for StepOptions {
@@ -79,6 +82,7 @@ impl Default for StepOptions {
             plasticity: 1.0,
             modulator: 1.0,
             thresholds: Thresholds::Adapt,
+            homeostasis: 1.0,
         }
     }
 }

@@ -219,7 +219,7 @@ fn check(layer: &Layer, step: u64) -> std::result::Result<(), Failure> {
 
 /// Silence, full drive, rate codes or sparse spikes, with options at and between their ends.
 fn draw_input(random: &Random, step: u64, x: &mut [f32]) -> StepOptions {
-    let [kind, plasticity, modulator, _] = random.block(u64::MAX, step);
+    let [kind, plasticity, modulator, homeostasis] = random.block(u64::MAX, step);
     for (unit, values) in (0u64..).zip(x.chunks_mut(4)) {
         for (x, word) in values.iter_mut().zip(random.block(unit, step)) {
             *x = match kind % 5 {
@@ -239,6 +239,7 @@ fn draw_input(random: &Random, step: u64, x: &mut [f32]) -> StepOptions {
         } else {
             Thresholds::Adapt
         },
+        homeostasis: [0.0, 1.0, uniform(homeostasis)][below(homeostasis, 3) as usize],
     }
 }
 

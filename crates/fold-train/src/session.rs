@@ -69,6 +69,8 @@ impl Session {
 
     /// Shows every image once, in an order that depends on seed and epoch alone.
     ///
+    /// The layer's rules are means over the batch, and the rates are per image: a last batch of b < B images is taken for b / B of a step.
+    ///
     /// - `pixels`: [N, P].   - `shown`: told after each batch how many images have been; may stop the pass.
     ///
     /// Returns none where it was stopped; the layer is then between two epochs and is not to be saved.
@@ -82,12 +84,9 @@ impl Session {
         let images: Vec<&[f32]> = pixels.chunks_exact(self.encoding.pixels()).collect();
         let seed = self.layer.config().seed;
         let order = Draw::of_unit(seed, SHUFFLE, epoch).permutation(u32::try_from(images.len()).unwrap_or(u32::MAX));
-        let options = StepOptions {
-            plasticity: match plasticity {
-                Plasticity::On => self.config.plasticity(epoch),
-                Plasticity::Off => 0.0,
-            },
-            ..StepOptions::default()
+        let plasticity = match plasticity {
+            Plasticity::On => self.config.plasticity(epoch),
+            Plasticity::Off => 0.0,
         };
         let mut counts = vec![0u64; self.layer.state().theta().len()];
         let mut input = Vec::new();
@@ -98,6 +97,12 @@ impl Session {
             if self.layer.samples() != batch.len() {
                 self.layer.set_samples(batch.len())?;
             }
+            let share = batch.len() as f32 / self.config.batch as f32;
+            let options = StepOptions {
+                plasticity: plasticity * share,
+                homeostasis: share,
+                ..StepOptions::default()
+            };
             let step = self.layer.step(&input, batch.len(), options)?;
             for (sum, &count) in counts.iter_mut().zip(step.counts) {
                 *sum += u64::from(count);
@@ -242,6 +247,35 @@ mod tests {
         assert_eq!(frozen.layer.state().internal(), initial.internal());
         assert_ne!(frozen.layer.state().theta(), initial.theta());
         assert_ne!(learned.layer.state().filaments(), initial.filaments());
+    }
+
+    #[test]
+    fn an_image_teaches_as_much_in_a_short_batch_as_in_a_full_one() {
+        // Five images are a short batch of B = 8 and a full one of B = 5, at the same rates per image.
+        let pixels = DataSet::digits().unwrap().train.slice(0, 5).pixels().to_vec();
+        let moved = |batch, plasticity| {
+            let config = TrainConfig {
+                neurons: 20,
+                winners: 2,
+                batch,
+                ..TrainConfig::default()
+            };
+            let mut session = Session::new(&config, Encoding::DIGITS, 5).unwrap();
+            session.present(&pixels, plasticity, &mut go).unwrap().unwrap();
+            session.layer.state().clone()
+        };
+        for plasticity in [Plasticity::On, Plasticity::Off] {
+            let (short, full) = (moved(8, plasticity), moved(5, plasticity));
+            let levels = |state: &fold_core::LayerState| -> Vec<f32> {
+                let both = state.filaments().iter().zip(state.internal());
+                both.map(|(&n, &rest)| f32::from(n) + rest).collect()
+            };
+            let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+            assert!(near(&levels(&short), &levels(&full)), "{plasticity:?}");
+            assert!(near(short.theta(), full.theta()), "{plasticity:?}");
+        }
+        let new = session().layer.state().theta().to_vec();
+        assert_ne!(moved(8, Plasticity::On).theta(), new);
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl Layer {
     pub fn step(&mut self, x: &[f32], samples: usize, options: StepOptions) -> Result<Step<'_>> {
         check_option("plasticity", options.plasticity, 0.0, 1.0)?;
         check_option("modulator", options.modulator, -1.0, 1.0)?;
+        check_option("homeostasis", options.homeostasis, 0.0, 1.0)?;
         if samples != self.samples {
             return Err(Error::SampleCount {
                 expected: self.samples,

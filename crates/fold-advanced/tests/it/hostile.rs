@@ -55,6 +55,14 @@ fn a_refused_step_leaves_every_bit_where_it_was() {
             modulator: -1.5,
             ..StepOptions::default()
         },
+        StepOptions {
+            homeostasis: f32::NAN,
+            ..StepOptions::default()
+        },
+        StepOptions {
+            homeostasis: 1.5,
+            ..StepOptions::default()
+        },
     ] {
         assert!(matches!(layer.step(&x, 3, options), Err(Error::OptionRange { .. })));
     }

@@ -274,6 +274,7 @@ impl super::Subject for Subject {
                 .reward
                 .map_or(default.modulator, |reward| reward.clamp(-1.0, 1.0) as f32),
             thresholds: if regulates { Thresholds::Adapt } else { Thresholds::Hold },
+            ..default
         };
         let full = self.layer.config().filaments.n_max;
         let filaments = self.layer.state().filaments();

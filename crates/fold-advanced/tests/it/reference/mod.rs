@@ -106,7 +106,7 @@ fn events(random: &Random, step: u64, count: usize) -> Vec<f32> {
 }
 
 fn options(random: &Random, step: u64) -> StepOptions {
-    let [plasticity, modulator, hold, _] = random.block(u64::MAX - 2, step);
+    let [plasticity, modulator, hold, homeostasis] = random.block(u64::MAX - 2, step);
     StepOptions {
         plasticity: [0.0, 1.0, 1.0, uniform(plasticity)][below(plasticity, 4) as usize],
         modulator: 2.0 * uniform(modulator) - 1.0,
@@ -115,6 +115,7 @@ fn options(random: &Random, step: u64) -> StepOptions {
         } else {
             Thresholds::Adapt
         },
+        homeostasis: [0.0, 1.0, 1.0, uniform(homeostasis)][below(homeostasis, 4) as usize],
     }
 }
 

@@ -147,7 +147,7 @@ impl Model {
         self.consolidate(&mut drive);
         self.prune(&mut drive);
         self.settle(&drive, seen);
-        self.regulate(&spikes, options.thresholds, seen);
+        self.regulate(&spikes, options, seen);
         self.clock += 1;
     }
 
@@ -502,7 +502,7 @@ impl Model {
     }
 
     /// Adaptation, feedback inhibition and homeostasis.
-    fn regulate(&mut self, spikes: &[bool], thresholds: Thresholds, seen: &Seen<'_>) {
+    fn regulate(&mut self, spikes: &[bool], options: StepOptions, seen: &Seen<'_>) {
         if let Some(p) = self.c.adaptation {
             let gain = 1.0 - self.keep(p.tau_ms);
             for (rate, _) in self.rate.iter_mut().zip(spikes).filter(|(_, s)| **s) {
@@ -510,7 +510,7 @@ impl Model {
             }
         }
         self.excite_cells(spikes, seen);
-        let Some(p) = self.c.homeostasis.filter(|_| thresholds == Thresholds::Adapt) else {
+        let Some(p) = self.c.homeostasis.filter(|_| options.thresholds == Thresholds::Adapt) else {
             return;
         };
         let a = if p.tau_rate_ms > 0.0 {
@@ -523,8 +523,8 @@ impl Model {
             let e = fired as f64 / self.samples as f64 - f64::from(p.rate_target);
             let before = self.error[i];
             self.error[i] = before + a * (e - before);
-            let step =
-                f64::from(p.kp) * (self.error[i] - before) + f64::from(p.ki) * f64::from(self.c.dt_ms) * self.error[i];
+            let ki_dt = f64::from(p.ki) * f64::from(self.c.dt_ms) * f64::from(options.homeostasis);
+            let step = f64::from(p.kp) * (self.error[i] - before) + ki_dt * self.error[i];
             let s = &self.c.spike;
             self.theta[i] = (self.theta[i] + step).clamp(s.theta_min.into(), s.theta_max.into());
         }
