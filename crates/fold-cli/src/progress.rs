@@ -118,6 +118,10 @@ impl Observer for Teller {
         }
         interrupt::requested()
     }
+
+    fn go_on(&mut self) -> ControlFlow<()> {
+        interrupt::requested()
+    }
 }
 
 /// Tells on standard error how far a scrub is.

@@ -226,7 +226,9 @@ impl Error {
             Self::NoCheckpoint { .. } => "FOLD-E0103",
             Self::DataFile { source, .. } if source.kind() == io::ErrorKind::NotFound => "FOLD-E0103",
             Self::DataFile { .. } => "FOLD-E0406",
-            Self::ResumeDiffers { .. } | Self::OtherRun { .. } | Self::EpochsPassed { .. } => Code::ResumeDiffers.as_str(),
+            Self::ResumeDiffers { .. } | Self::OtherRun { .. } | Self::EpochsPassed { .. } => {
+                Code::ResumeDiffers.as_str()
+            }
             Self::Chunk { .. } => Code::StateMismatch.as_str(),
             Self::Figure { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => "FOLD-E0404",

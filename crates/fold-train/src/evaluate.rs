@@ -7,6 +7,7 @@ use fold_ops::{Checkpoint, CheckpointStore, ParityLevel};
 use crate::Error;
 use crate::config::TrainConfig;
 use crate::data::DataSet;
+use crate::observer::Asking;
 use crate::outcome::EvalOutcome;
 use crate::record::{Record, Restored, data_digest};
 
@@ -46,8 +47,9 @@ pub fn evaluate(path: &Path, data: impl FnOnce() -> Result<DataSet, Error>) -> R
             given: data.name,
         });
     }
-    let accuracy = |images: &crate::data::Images| -> Result<f64, Error> {
-        Ok(readout.accuracy(&session.spikes(images.pixels())?, images.labels()))
+    let asking = &mut Asking::nobody();
+    let mut accuracy = |images: &crate::data::Images| -> Result<f64, Error> {
+        Ok(readout.accuracy(&session.spikes(images.pixels(), asking)?, images.labels()))
     };
     Ok(EvalOutcome {
         schema: "fold.eval/1",

@@ -8,6 +8,7 @@ use std::path::Path;
 use fold_core::health::Report;
 use fold_ops::Skipped;
 
+use crate::Error;
 use crate::controls::Control;
 use crate::record::EpochMetrics;
 
@@ -106,11 +107,60 @@ pub enum Event<'a> {
 pub trait Observer {
     /// Takes in `event`; `Break` stops the run as soon as nothing can be lost by it.
     fn on(&mut self, event: &Event<'_>) -> ControlFlow<()>;
+
+    /// Asked again and again while features, readouts and controls are computed, of which there is nothing to tell; `Break` stops the
+    /// run. Whoever passes events on to another observer passes this on too.
+    fn go_on(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 }
 
 /// Tells nobody.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
+
+/// Leave to go on, asked for between two blocks of a computation.
+pub(crate) struct Asking<'a> {
+    /// None where nobody is there to stop it.
+    observer: Option<&'a mut dyn Observer>,
+    /// The last epoch that has a checkpoint.
+    saved_epoch: u64,
+}
+
+impl<'a> Asking<'a> {
+    /// Operations of a block: about a tenth of a second on one core.
+    const BLOCK: usize = 1 << 26;
+
+    pub(crate) fn new(observer: &'a mut dyn Observer, saved_epoch: u64) -> Self {
+        Self {
+            observer: Some(observer),
+            saved_epoch,
+        }
+    }
+
+    /// Leave for good.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            observer: None,
+            saved_epoch: 0,
+        }
+    }
+
+    /// Stops with [`Error::Interrupted`] where the observer says so.
+    pub(crate) fn go_on(&mut self) -> Result<(), Error> {
+        match self.observer.as_deref_mut().map(Observer::go_on) {
+            Some(ControlFlow::Break(())) => Err(Error::Interrupted {
+                epoch: self.saved_epoch,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many items of `cost` operations each make a block: at least one for each of the pool's threads.
+    pub(crate) fn block_of(cost: usize) -> usize {
+        (Self::BLOCK / cost.max(1)).max(rayon::current_num_threads())
+    }
+}
 
 impl Observer for Silent {
     fn on(&mut self, _event: &Event<'_>) -> ControlFlow<()> {

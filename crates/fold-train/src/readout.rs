@@ -24,6 +24,7 @@ use nalgebra::{Cholesky, DMatrix, Dyn};
 use rayon::prelude::*;
 
 use crate::Error;
+use crate::observer::Asking;
 
 /// Exponents g of the grid of lambda = N ms 10^g.
 const GRID: [f64; 11] = [-5.0, -4.5, -4.0, -3.5, -3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0];
@@ -102,6 +103,16 @@ impl Readout {
     /// # Errors
     /// [`Error::Labels`] where they do not fit the features; [`Error::Readout`] where no lambda of the grid makes the system solvable.
     pub fn fit(features: &Features, labels: &[u8], classes: usize) -> Result<Self, Error> {
+        Self::fit_asking(features, labels, classes, &mut Asking::nobody())
+    }
+
+    /// As [`Readout::fit`], and stops with [`Error::Interrupted`] where that is asked for.
+    pub(crate) fn fit_asking(
+        features: &Features,
+        labels: &[u8],
+        classes: usize,
+        asking: &mut Asking<'_>,
+    ) -> Result<Self, Error> {
         let width = features.width();
         if features.count() != labels.len() || labels.iter().any(|&label| usize::from(label) >= classes) {
             return Err(Error::Labels {
@@ -116,9 +127,13 @@ impl Readout {
             .flat_map(|row| row.iter().zip(&mean).map(|(&f, m)| f64::from(f) - m))
             .collect();
         let targets = Targets::new(labels, classes);
-        let gram = gram(&centred, width);
+        let gram = gram(&centred, width, asking)?;
         let mut moments = DMatrix::zeros(width, classes);
+        let block = Asking::block_of(width * classes);
         for (row, values) in centred.chunks_exact(width).enumerate() {
+            if row.is_multiple_of(block) {
+                asking.go_on()?;
+            }
             for class in 0..classes {
                 let y = targets.centred(row, class);
                 for (sum, a) in moments.column_mut(class).iter_mut().zip(values) {
@@ -136,7 +151,7 @@ impl Readout {
             } else {
                 1.0
             };
-            let Some(candidate) = candidate(&gram, &moments, &centred, &targets, lambda) else {
+            let Some(candidate) = candidate(&gram, &moments, &centred, &targets, lambda, asking)? else {
                 continue;
             };
             if best
@@ -174,12 +189,33 @@ impl Readout {
     /// The fraction of images that get their label, in [0, 1]; 0 for none at all.
     #[must_use]
     pub fn accuracy(&self, features: &Features, labels: &[u8]) -> f64 {
-        let right = features
+        let hits = features
             .rows()
             .zip(labels)
-            .filter(|(row, label)| self.classify(row) == **label)
-            .count();
-        right as f64 / labels.len().max(1) as f64
+            .filter(|(row, label)| self.hits(row, **label));
+        hits.count() as f64 / labels.len().max(1) as f64
+    }
+
+    /// As [`Readout::accuracy`], and stops with [`Error::Interrupted`] where that is asked for.
+    pub(crate) fn accuracy_asking(
+        &self,
+        features: &Features,
+        labels: &[u8],
+        asking: &mut Asking<'_>,
+    ) -> Result<f64, Error> {
+        let block = Asking::block_of(self.weights.len());
+        let mut right = 0;
+        for (at, (row, &label)) in features.rows().zip(labels).enumerate() {
+            if at.is_multiple_of(block) {
+                asking.go_on()?;
+            }
+            right += usize::from(self.hits(row, label));
+        }
+        Ok(right as f64 / labels.len().max(1) as f64)
+    }
+
+    fn hits(&self, features: &[f32], label: u8) -> bool {
+        self.classify(features) == label
     }
 }
 
@@ -224,27 +260,56 @@ fn column_means(features: &Features) -> Vec<f64> {
 /// A^T A, each entry summed over the rows in order by one thread.
 ///
 /// Some rows of the sums go over some rows of A at a time, so that both stay in the cache.
-fn gram(centred: &[f64], width: usize) -> DMatrix<f64> {
+fn gram(centred: &[f64], width: usize, asking: &mut Asking<'_>) -> Result<DMatrix<f64>, Error> {
     const SUMS: usize = 16;
     const ROWS: usize = 32;
     let mut sums = vec![0.0; width * width];
-    sums.par_chunks_mut(width * SUMS).enumerate().for_each(|(strip, sums)| {
-        for rows in centred.chunks(width * ROWS) {
-            for (i, sums) in (strip * SUMS..).zip(sums.chunks_exact_mut(width)) {
-                let above = &mut sums[i..];
-                for row in rows.chunks_exact(width) {
-                    let a = row[i];
-                    for (sum, b) in above.iter_mut().zip(&row[i..]) {
-                        *sum += a * b;
+    let block = Asking::block_of(width * width / 2).next_multiple_of(ROWS);
+    for block in centred.chunks(width * block) {
+        asking.go_on()?;
+        sums.par_chunks_mut(width * SUMS).enumerate().for_each(|(strip, sums)| {
+            for rows in block.chunks(width * ROWS) {
+                for (i, sums) in (strip * SUMS..).zip(sums.chunks_exact_mut(width)) {
+                    let above = &mut sums[i..];
+                    for row in rows.chunks_exact(width) {
+                        let a = row[i];
+                        for (sum, b) in above.iter_mut().zip(&row[i..]) {
+                            *sum += a * b;
+                        }
                     }
                 }
             }
-        }
-    });
+        });
+    }
     let mut gram = DMatrix::from_vec(width, width, sums);
     // A column of the matrix is a row of the sums: what is below the diagonal was summed.
     gram.fill_upper_triangle_with_lower_triangle();
-    gram
+    Ok(gram)
+}
+
+/// The Cholesky factor of a symmetric `system`, column by column in the order and the bits of nalgebra's, which cannot be stopped; none
+/// where the system is not positive definite.
+fn factorised(mut system: DMatrix<f64>, asking: &mut Asking<'_>) -> Result<Option<Cholesky<f64, Dyn>>, Error> {
+    let width = system.nrows();
+    for j in 0..width {
+        asking.go_on()?;
+        let (known, rest) = system.as_mut_slice().split_at_mut(j * width);
+        let column = &mut rest[j..width];
+        for left in known.chunks_exact(width).map(|left| &left[j..]) {
+            let factor = -left[0];
+            for (value, left) in column.iter_mut().zip(left) {
+                *value += factor * left;
+            }
+        }
+        let diagonal = column[0];
+        if diagonal.is_nan() || diagonal <= 0.0 {
+            return Ok(None);
+        }
+        let root = diagonal.sqrt();
+        column[0] = root;
+        column[1..].iter_mut().for_each(|value| *value /= root);
+    }
+    Ok(Some(Cholesky::pack_dirty(system)))
 }
 
 fn candidate(
@@ -253,27 +318,35 @@ fn candidate(
     centred: &[f64],
     targets: &Targets<'_>,
     lambda: f64,
-) -> Option<Candidate> {
+    asking: &mut Asking<'_>,
+) -> Result<Option<Candidate>, Error> {
     let width = gram.nrows();
     let mut system = gram.clone();
     for i in 0..width {
         system[(i, i)] += lambda;
     }
-    let cholesky = Cholesky::new(system)?;
-    let weights = cholesky.solve(moments);
+    let Some(cholesky) = factorised(system, asking)? else {
+        return Ok(None);
+    };
+    let mut weights = moments.clone();
+    for mut class in weights.column_iter_mut() {
+        asking.go_on()?;
+        cholesky.solve_mut(&mut class);
+    }
     if !weights.iter().all(|w| w.is_finite()) {
-        return None;
+        return Ok(None);
     }
     let lower = rows_of(&cholesky);
     let rows = centred.len() / width;
+    let left_out = (0..rows).step_by(rows.div_ceil(LEFT_OUT_MAX).max(1));
     // Per image that is left out: the squared error and whether its class comes out right.
-    let outcomes: Vec<(f64, bool)> = centred
-        .par_chunks_exact(width)
-        .enumerate()
-        .step_by(rows.div_ceil(LEFT_OUT_MAX).max(1))
-        .map_init(
+    let mut outcomes: Vec<(f64, bool)> = Vec::with_capacity(left_out.len());
+    for block in left_out.collect::<Vec<_>>().chunks(Asking::block_of(width * width)) {
+        asking.go_on()?;
+        outcomes.par_extend(block.par_iter().map_init(
             || (vec![0.0; width], vec![0.0; moments.ncols()]),
-            |(solved, scores), (row, a)| {
+            |(solved, scores), &row| {
+                let a = &centred[row * width..(row + 1) * width];
                 let leverage = 1.0 / rows as f64 + forward_norm(&lower, a, solved);
                 let mut squared = 0.0;
                 for (class, score) in scores.iter_mut().enumerate() {
@@ -284,16 +357,16 @@ fn candidate(
                 }
                 (squared, argmax(scores.iter().copied()) == targets.labels[row])
             },
-        )
-        .collect();
+        ));
+    }
     let squared_error = outcomes.iter().map(|(squared, _)| squared).sum::<f64>();
     let right = outcomes.iter().filter(|(_, right)| *right).count();
-    squared_error.is_finite().then_some(Candidate {
+    Ok(squared_error.is_finite().then_some(Candidate {
         lambda,
         weights,
         squared_error,
         accuracy: right as f64 / outcomes.len().max(1) as f64,
-    })
+    }))
 }
 
 /// L as rows: row i has i + 1 entries.
@@ -417,7 +490,11 @@ mod tests {
         let a = DMatrix::from_row_slice(24, 5, &centred);
         let y = DMatrix::from_fn(24, 3, |i, c| targets.centred(i, c));
         for lambda in [0.01, 1.0, 30.0] {
-            let fast = candidate(&gram(&centred, 5), &(a.transpose() * &y), &centred, &targets, lambda).unwrap();
+            let asking = &mut Asking::nobody();
+            let (gram, moments) = (gram(&centred, 5, asking).unwrap(), a.transpose() * &y);
+            let fast = candidate(&gram, &moments, &centred, &targets, lambda, asking)
+                .unwrap()
+                .unwrap();
             let (squared, right) = brute_force(&features, &labels, 3, lambda);
             assert!(
                 (fast.squared_error - squared).abs() < 1e-9 * squared,
@@ -425,6 +502,25 @@ mod tests {
                 fast.squared_error
             );
             assert_eq!(fast.accuracy, right as f64 / 24.0);
+        }
+    }
+
+    #[test]
+    fn the_factor_is_that_of_nalgebra_to_the_last_bit() {
+        let asking = &mut Asking::nobody();
+        for width in [1, 2, 7, 16, 33] {
+            let values = example(2 * width, width, 7).0;
+            let values: Vec<f64> = values.values().iter().map(|&f| f64::from(f)).collect();
+            let gram = gram(&values, width, asking).unwrap();
+            let expected = Cholesky::new(gram.clone()).unwrap().unpack();
+            let factor = factorised(gram.clone(), asking).unwrap().unwrap().unpack();
+            assert_eq!(factor, expected, "{width}");
+            for last in [0.0, -1.0, f64::NAN] {
+                let mut indefinite = gram.clone();
+                indefinite[(width - 1, width - 1)] = last;
+                assert!(Cholesky::new(indefinite.clone()).is_none());
+                assert!(factorised(indefinite, asking).unwrap().is_none(), "{width} {last}");
+            }
         }
     }
 

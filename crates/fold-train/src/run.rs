@@ -14,7 +14,7 @@ use crate::config::TrainConfig;
 use crate::controls::{self, Control};
 use crate::data::DataSet;
 use crate::figures;
-use crate::observer::{Event, Observer};
+use crate::observer::{Asking, Event, Observer};
 use crate::outcome::{Accuracies, SeedOutcome, TrainOutcome};
 use crate::readout::Readout;
 use crate::record::{EpochMetrics, Record, Restored};
@@ -102,10 +102,10 @@ struct OfPixels {
 }
 
 impl OfPixels {
-    fn measure(data: &DataSet) -> Result<Self, Error> {
+    fn measure(data: &DataSet, asking: &mut Asking<'_>) -> Result<Self, Error> {
         Ok(Self {
-            nearest_neighbours: controls::neighbours::accuracy(data),
-            ridge_pixels: controls::ridge_pixels(data)?,
+            nearest_neighbours: controls::neighbours::accuracy(data, asking)?,
+            ridge_pixels: controls::ridge_pixels(data, asking)?,
         })
     }
 }
@@ -137,7 +137,7 @@ impl Run<'_> {
             self.epoch(&mut first, request.seed)?;
             self.save(&writer, &first)?;
         }
-        let pixels = OfPixels::measure(&request.data)?;
+        let pixels = OfPixels::measure(&request.data, &mut self.asking())?;
         let mut per_seed = vec![self.measured(request.seed, &first, &pixels)?];
         for &seed in &request.more_seeds {
             let mut trained = self.drawn(seed)?;
@@ -319,14 +319,17 @@ impl Run<'_> {
     }
 
     /// Fits the readout on the spikes for the training images and measures it. The labels come in here and nowhere before.
-    fn measure(&self, session: &Session, activity: Activity) -> Result<(Readout, EpochMetrics), Error> {
-        let data = &self.request.data;
-        let train = session.spikes(data.train.pixels())?;
-        let readout = Readout::fit(&train, data.train.labels(), data.classes)?;
+    fn measure(&mut self, session: &Session, activity: Activity) -> Result<(Readout, EpochMetrics), Error> {
+        let request = self.request;
+        let data = &request.data;
+        let asking = &mut self.asking();
+        let train = session.spikes(data.train.pixels(), asking)?;
+        let readout = Readout::fit_asking(&train, data.train.labels(), data.classes, asking)?;
+        let test = session.spikes(data.test.pixels(), asking)?;
         let metrics = EpochMetrics {
             epoch: session.epoch,
-            test_accuracy: readout.accuracy(&session.spikes(data.test.pixels())?, data.test.labels()),
-            train_accuracy: readout.accuracy(&train, data.train.labels()),
+            test_accuracy: readout.accuracy_asking(&test, data.test.labels(), asking)?,
+            train_accuracy: readout.accuracy_asking(&train, data.train.labels(), asking)?,
             leave_one_out: readout.leave_one_out,
             lambda: readout.lambda,
             mean_rate: activity.mean_rate,
@@ -363,16 +366,22 @@ impl Run<'_> {
 
     /// One seed's learned accuracies, and its controls beside them.
     fn measured(&mut self, seed: u64, trained: &Trained, pixels: &OfPixels) -> Result<SeedOutcome, Error> {
-        let (data, width) = (&self.request.data, self.request.config.neurons);
+        let request = self.request;
+        let (data, width) = (&request.data, request.config.neurons);
         let (train, test) = (data.train.pixels(), data.test.pixels());
-        let vote = Vote::fit(&trained.session.spikes(train)?, data.train.labels(), data.classes);
-        let vote = vote.accuracy(&trained.session.spikes(test)?, data.test.labels());
+        let asking = &mut self.asking();
+        let vote = Vote::fit(
+            &trained.session.spikes(train, asking)?,
+            data.train.labels(),
+            data.classes,
+        );
+        let vote = vote.accuracy(&trained.session.spikes(test, asking)?, data.test.labels());
         let potentials = self.potentials(&trained.session)?;
         let (frozen, potentials_frozen) = self.frozen(seed)?;
         self.control(seed, Control::Frozen, frozen)?;
-        let random_features = controls::random_features(data, width, seed)?;
+        let random_features = controls::random_features(data, width, seed, &mut self.asking())?;
         self.control(seed, Control::RandomFeatures, random_features)?;
-        let kmeans_features = controls::kmeans_features(data, width, seed)?;
+        let kmeans_features = controls::kmeans_features(data, width, seed, &mut self.asking())?;
         self.control(seed, Control::KmeansFeatures, kmeans_features)?;
         let &OfPixels {
             nearest_neighbours,
@@ -395,11 +404,14 @@ impl Run<'_> {
     }
 
     /// The held-out accuracy of the readout on potentials.
-    fn potentials(&self, session: &Session) -> Result<f64, Error> {
-        let data = &self.request.data;
-        let train = session.potentials(data.train.pixels())?;
-        let readout = Readout::fit(&train, data.train.labels(), data.classes)?;
-        Ok(readout.accuracy(&session.potentials(data.test.pixels())?, data.test.labels()))
+    fn potentials(&mut self, session: &Session) -> Result<f64, Error> {
+        let request = self.request;
+        let data = &request.data;
+        let asking = &mut self.asking();
+        let train = session.potentials(data.train.pixels(), asking)?;
+        let readout = Readout::fit_asking(&train, data.train.labels(), data.classes, asking)?;
+        let test = session.potentials(data.test.pixels(), asking)?;
+        readout.accuracy_asking(&test, data.test.labels(), asking)
     }
 
     /// The same layer after as many presentations in the same order, with its weights as drawn: by its spikes, and by its potentials.
@@ -429,6 +441,11 @@ impl Run<'_> {
             control,
             accuracy,
         })
+    }
+
+    /// What a computation asks whether to go on.
+    fn asking(&mut self) -> Asking<'_> {
+        Asking::new(self.observer, self.saved_epoch)
     }
 
     fn tell(&mut self, event: &Event<'_>) -> Result<(), Error> {

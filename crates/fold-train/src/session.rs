@@ -12,6 +12,7 @@ use crate::Error;
 use crate::config::TrainConfig;
 use crate::draw::{Draw, SHUFFLE};
 use crate::encode::{Encoding, VIEWS};
+use crate::observer::Asking;
 use crate::readout::Features;
 
 /// Images that are read at once.
@@ -123,8 +124,8 @@ impl Session {
     /// The spikes that the layer emits for each image, [N, n], with weights and thresholds held and no memory across images.
     /// A copy of the layer is stepped; the layer itself is left as it is.
     ///
-    /// - `pixels`: [N, P].
-    pub(crate) fn spikes(&self, pixels: &[f32]) -> Result<Features, Error> {
+    /// - `pixels`: [N, P].   - `asking`: asked before each batch.
+    pub(crate) fn spikes(&self, pixels: &[f32], asking: &mut Asking<'_>) -> Result<Features, Error> {
         let mut layer = self.layer.clone();
         let held = StepOptions {
             plasticity: 0.0,
@@ -136,6 +137,7 @@ impl Session {
         let mut values = Vec::with_capacity(images.len() * neurons);
         let mut input = Vec::new();
         for batch in images.collect::<Vec<_>>().chunks(READ_BATCH) {
+            asking.go_on()?;
             self.encoding.encode_into(batch.iter().copied(), &mut input);
             layer.set_samples(batch.len())?;
             let step = layer.step(&input, batch.len(), held)?;
@@ -146,14 +148,15 @@ impl Session {
 
     /// The potentials u of each image, summed over its [`VIEWS`], [N, n]. No competition, threshold or state plays a part.
     ///
-    /// - `pixels`: [N, P].
-    pub(crate) fn potentials(&self, pixels: &[f32]) -> Result<Features, Error> {
+    /// - `pixels`: [N, P].   - `asking`: asked before each batch.
+    pub(crate) fn potentials(&self, pixels: &[f32], asking: &mut Asking<'_>) -> Result<Features, Error> {
         let neurons = self.layer.state().theta().len();
         let images: Vec<&[f32]> = pixels.chunks_exact(self.encoding.pixels()).collect();
         let mut sums = vec![0.0; images.len() * neurons];
         let (mut scratch, mut input) = (Scratch::default(), Vec::new());
         let (mut moved, mut u) = (Vec::new(), Vec::new());
         for (batch, sums) in images.chunks(READ_BATCH).zip(sums.chunks_mut(READ_BATCH * neurons)) {
+            asking.go_on()?;
             u.resize(sums.len(), 0.0);
             moved.resize(batch.len() * self.encoding.pixels(), 0.0);
             for by in VIEWS {
@@ -206,7 +209,7 @@ mod tests {
         let mut session = session();
         session.present(&pixels, Plasticity::On, &mut go).unwrap().unwrap();
         let before = (session.layer.state().clone(), session.layer.clock());
-        let spikes = session.spikes(&pixels).unwrap();
+        let spikes = session.spikes(&pixels, &mut Asking::nobody()).unwrap();
         assert_eq!((session.layer.state().clone(), session.layer.clock()), before);
         assert_eq!((spikes.count(), spikes.width()), (37, 20));
         assert!(spikes.rows().all(|row| row.iter().sum::<f32>() == 2.0));
@@ -216,8 +219,8 @@ mod tests {
     fn an_image_is_read_alike_in_any_company() {
         let pixels = pixels();
         let session = session();
-        let all = session.spikes(&pixels).unwrap();
-        let alone = session.spikes(&pixels[36 * 64..]).unwrap();
+        let all = session.spikes(&pixels, &mut Asking::nobody()).unwrap();
+        let alone = session.spikes(&pixels[36 * 64..], &mut Asking::nobody()).unwrap();
         assert_eq!(all.rows().nth(36), alone.rows().next());
     }
 
@@ -227,10 +230,10 @@ mod tests {
         let mut session = session();
         session.present(&pixels, Plasticity::On, &mut go).unwrap().unwrap();
         let before = session.layer.state().clone();
-        let all = session.potentials(&pixels).unwrap();
+        let all = session.potentials(&pixels, &mut Asking::nobody()).unwrap();
         assert_eq!(session.layer.state(), &before);
         assert_eq!((all.count(), all.width()), (37, 20));
-        let alone = session.potentials(&pixels[36 * 64..]).unwrap();
+        let alone = session.potentials(&pixels[36 * 64..], &mut Asking::nobody()).unwrap();
         assert_eq!(all.rows().nth(36), alone.rows().next());
         let most = VIEWS.len() as f32 * 4.0;
         assert!(all.values().iter().all(|u| (0.0..=most).contains(u)));

@@ -189,4 +189,8 @@ impl<O: Observer> Observer for Recorder<'_, O> {
         self.note(event);
         self.inner.on(event)
     }
+
+    fn go_on(&mut self) -> ControlFlow<()> {
+        self.inner.go_on()
+    }
 }

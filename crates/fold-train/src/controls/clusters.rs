@@ -12,8 +12,10 @@
 
 use rayon::prelude::*;
 
+use crate::Error;
 use crate::data::Images;
 use crate::draw::{CLUSTERS, Draw};
+use crate::observer::Asking;
 use crate::readout::Features;
 
 /// Iterations after which Lloyd's algorithm stops even if images still move; on the digits it needs about ten.
@@ -33,16 +35,21 @@ pub(crate) struct Clusters {
 impl Clusters {
     /// `count` clusters of `images`, of which there are at least as many; a function of `seed` alone. Of more than
     /// [`FITTED_MAX`] images, evenly spaced ones are taken.
-    pub(crate) fn fit(images: &Images, count: usize, seed: u64) -> Self {
+    pub(crate) fn fit(images: &Images, count: usize, seed: u64, asking: &mut Asking<'_>) -> Result<Self, Error> {
         let step = images.count().div_ceil(FITTED_MAX).max(1);
         let points: Vec<&[f32]> = images.rows().step_by(step).collect();
         let mut clusters = Self {
-            centres: seeded(&points, count, seed),
+            centres: seeded(&points, count, seed, asking)?,
             inertia: Vec::new(),
         };
+        let block = Asking::block_of(count * images.pixel_count());
         let mut assigned = Vec::new();
         for _ in 0..ITERATIONS_MAX {
-            let nearest: Vec<(usize, f64)> = points.par_iter().map(|point| clusters.nearest(point)).collect();
+            let mut nearest: Vec<(usize, f64)> = Vec::with_capacity(points.len());
+            for points in points.chunks(block) {
+                asking.go_on()?;
+                nearest.par_extend(points.par_iter().map(|point| clusters.nearest(point)));
+            }
             clusters
                 .inertia
                 .push(nearest.iter().map(|(_, distance)| distance).sum());
@@ -53,22 +60,26 @@ impl Clusters {
             assigned = now;
             clusters.update(&points, &assigned);
         }
-        clusters
+        Ok(clusters)
     }
 
     /// Features [N, k].
-    pub(crate) fn features(&self, images: &Images) -> Features {
+    pub(crate) fn features(&self, images: &Images, asking: &mut Asking<'_>) -> Result<Features, Error> {
         let points: Vec<&[f32]> = images.rows().collect();
-        let values = points.par_iter().flat_map_iter(|point| {
-            let distances: Vec<f64> = self
-                .centres
-                .iter()
-                .map(|centre| squared(point, centre).sqrt())
-                .collect();
-            let mean = distances.iter().sum::<f64>() / distances.len().max(1) as f64;
-            distances.into_iter().map(move |z| (mean - z).max(0.0) as f32)
-        });
-        Features::new(values.collect(), self.centres.len())
+        let mut values = Vec::with_capacity(points.len() * self.centres.len());
+        for points in points.chunks(Asking::block_of(self.centres.len() * images.pixel_count())) {
+            asking.go_on()?;
+            values.par_extend(points.par_iter().flat_map_iter(|point| self.feature(point)));
+        }
+        Ok(Features::new(values, self.centres.len()))
+    }
+
+    /// One image's features `[k]`.
+    fn feature(&self, point: &[f32]) -> impl Iterator<Item = f32> + use<> {
+        let centres = self.centres.iter();
+        let distances: Vec<f64> = centres.map(|centre| squared(point, centre).sqrt()).collect();
+        let mean = distances.iter().sum::<f64>() / distances.len().max(1) as f64;
+        distances.into_iter().map(move |z| (mean - z).max(0.0) as f32)
     }
 
     fn nearest(&self, point: &[f32]) -> (usize, f64) {
@@ -100,11 +111,12 @@ impl Clusters {
 }
 
 /// k-means++: each further centre is a point drawn with a probability proportional to its squared distance to the centres so far.
-fn seeded(points: &[&[f32]], count: usize, seed: u64) -> Vec<Vec<f64>> {
+fn seeded(points: &[&[f32]], count: usize, seed: u64, asking: &mut Asking<'_>) -> Result<Vec<Vec<f64>>, Error> {
     let mut draw = Draw::new(seed, CLUSTERS);
     let mut centres: Vec<Vec<f64>> = Vec::with_capacity(count);
     let mut distances = vec![1.0; points.len()];
     while centres.len() < count && !points.is_empty() {
+        asking.go_on()?;
         let total: f64 = distances.iter().sum();
         let mut left = draw.uniform() * total;
         let reached = |distance: &f64| {
@@ -127,7 +139,7 @@ fn seeded(points: &[&[f32]], count: usize, seed: u64) -> Vec<Vec<f64>> {
         });
         centres.push(centre);
     }
-    centres
+    Ok(centres)
 }
 
 /// As [`squared`], where that is below `bound`: a sum of squares never falls, so the rest of a larger one is not computed.
@@ -166,7 +178,7 @@ mod tests {
     fn inertia_never_rises_and_the_end_is_a_fixed_point() {
         let images = images();
         for seed in 0..3 {
-            let mut clusters = Clusters::fit(&images, 20, seed);
+            let mut clusters = Clusters::fit(&images, 20, seed, &mut Asking::nobody()).unwrap();
             assert!(
                 clusters
                     .inertia
@@ -188,7 +200,7 @@ mod tests {
     fn a_distance_is_given_up_only_when_it_is_too_long() {
         let images = images();
         let points: Vec<&[f32]> = images.rows().collect();
-        let centres = seeded(&points, 30, 2);
+        let centres = seeded(&points, 30, 2, &mut Asking::nobody()).unwrap();
         for (point, centre) in points
             .iter()
             .flat_map(|point| centres.iter().map(move |centre| (point, centre)))
@@ -204,7 +216,7 @@ mod tests {
     fn seeds_are_distinct_images() {
         let images = images();
         let points: Vec<&[f32]> = images.rows().collect();
-        let centres = seeded(&points, 300, 5);
+        let centres = seeded(&points, 300, 5, &mut Asking::nobody()).unwrap();
         for (k, centre) in centres.iter().enumerate() {
             assert!(points.iter().any(|p| squared(p, centre) == 0.0));
             assert!(centres[..k].iter().all(|other| other != centre), "{k}");
@@ -224,8 +236,9 @@ mod tests {
             .map(|c| squared(images.pixels(), c).sqrt())
             .collect::<Vec<_>>();
         let mean = (z[0] + z[1]) / 2.0;
+        let features = clusters.features(&images, &mut Asking::nobody()).unwrap();
         assert_eq!(
-            clusters.features(&images).values(),
+            features.values(),
             [(mean - z[0]).max(0.0) as f32, (mean - z[1]).max(0.0) as f32]
         );
     }

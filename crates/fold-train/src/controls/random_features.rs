@@ -6,8 +6,10 @@
 
 use rayon::prelude::*;
 
+use crate::Error;
 use crate::data::Images;
 use crate::draw::{Draw, RANDOM_FEATURES};
+use crate::observer::Asking;
 use crate::readout::Features;
 
 /// A random map from pixels to features.
@@ -19,11 +21,13 @@ pub(crate) struct RandomFeatures {
 
 impl RandomFeatures {
     /// `width` features around the mean of `images`, a function of `seed` alone.
-    pub(crate) fn new(images: &Images, width: usize, seed: u64) -> Self {
+    pub(crate) fn new(images: &Images, width: usize, seed: u64, asking: &mut Asking<'_>) -> Result<Self, Error> {
         let mut draw = Draw::new(seed, RANDOM_FEATURES);
-        let rows = (0..width)
-            .map(|_| (0..=images.pixel_count()).map(|_| draw.normal()).collect())
-            .collect();
+        let mut rows = Vec::with_capacity(width);
+        for _ in 0..width {
+            asking.go_on()?;
+            rows.push((0..=images.pixel_count()).map(|_| draw.normal()).collect());
+        }
         let mut mean = vec![0.0; images.pixel_count()];
         for image in images.rows() {
             for (m, &p) in mean.iter_mut().zip(image) {
@@ -33,16 +37,19 @@ impl RandomFeatures {
         for m in &mut mean {
             *m /= images.count().max(1) as f64;
         }
-        Self { rows, mean }
+        Ok(Self { rows, mean })
     }
 
     /// Features [N, F].
-    pub(crate) fn features(&self, images: &Images) -> Features {
+    pub(crate) fn features(&self, images: &Images, asking: &mut Asking<'_>) -> Result<Features, Error> {
         let pixels: Vec<&[f32]> = images.rows().collect();
-        let values = pixels
-            .par_iter()
-            .flat_map_iter(|image| self.rows.iter().map(|row| self.feature(row, image)));
-        Features::new(values.collect(), self.rows.len())
+        let mut values = Vec::with_capacity(pixels.len() * self.rows.len());
+        for pixels in pixels.chunks(Asking::block_of(self.rows.len() * images.pixel_count())) {
+            asking.go_on()?;
+            let images = pixels.par_iter();
+            values.par_extend(images.flat_map_iter(|image| self.rows.iter().map(|row| self.feature(row, image))));
+        }
+        Ok(Features::new(values, self.rows.len()))
     }
 
     fn feature(&self, row: &[f64], image: &[f32]) -> f32 {
@@ -63,11 +70,16 @@ mod tests {
     #[test]
     fn half_of_the_values_are_cut_and_seeds_differ() {
         let images = DataSet::digits().unwrap().train.slice(0, 100);
-        let features = RandomFeatures::new(&images, 50, 1).features(&images);
+        let features = |seed| {
+            let asking = &mut Asking::nobody();
+            let map = RandomFeatures::new(&images, 50, seed, asking).unwrap();
+            map.features(&images, asking).unwrap()
+        };
+        let (features, other) = (features(1), features(2));
         assert_eq!((features.count(), features.width()), (100, 50));
         assert!(features.values().iter().all(|&f| f >= 0.0));
         let cut = features.values().iter().filter(|&&f| f == 0.0).count();
         assert!((2000..3000).contains(&cut), "{cut} of 5000");
-        assert_ne!(features, RandomFeatures::new(&images, 50, 2).features(&images));
+        assert_ne!(features, other);
     }
 }

@@ -69,6 +69,10 @@ fn checkpoints(dir: &Path) -> BTreeMap<String, Bytes> {
 struct Notes {
     lines: Vec<String>,
     stop: Option<String>,
+    /// How often it was asked whether to go on.
+    asked: usize,
+    /// Stops the run when it has been asked this often.
+    stop_asked: Option<usize>,
 }
 
 impl Observer for Notes {
@@ -93,6 +97,15 @@ impl Observer for Notes {
         let stop = self.stop.as_ref() == Some(&line);
         self.lines.push(line);
         if stop {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn go_on(&mut self) -> ControlFlow<()> {
+        self.asked += 1;
+        if self.stop_asked == Some(self.asked) {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

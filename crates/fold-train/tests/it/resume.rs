@@ -53,6 +53,44 @@ fn a_run_stopped_at_any_point_ends_in_the_same_bytes() {
 }
 
 #[test]
+fn a_run_stopped_while_something_is_measured_loses_nothing_that_was_saved() {
+    let whole = tempfile::tempdir().unwrap();
+    let mut notes = Notes::default();
+    let outcome = train(&small(whole.path()), &mut notes).unwrap();
+    let expected = checkpoints(whole.path());
+    let asked = notes.asked;
+    for stop in [1, asked / 7, asked / 3, asked / 2, asked * 3 / 4, asked] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut notes = Notes {
+            stop_asked: Some(stop),
+            ..Notes::default()
+        };
+        let stopped = train(&small(dir.path()), &mut notes);
+        let saved = checkpoints(dir.path());
+        let Err(Error::Interrupted { epoch }) = stopped else {
+            panic!("{stop}: {stopped:?}")
+        };
+        assert!(
+            saved.len() as u64 == epoch + 1 || (epoch, saved.len()) == (0, 0),
+            "{stop}"
+        );
+        assert!(saved.iter().all(|(name, bytes)| expected[name] == *bytes), "{stop}");
+        assert_eq!(notes.asked, stop, "it goes no further");
+        let again = train(&auto(dir.path()), &mut Silent).unwrap();
+        assert_eq!(checkpoints(dir.path()), expected, "{stop}");
+        assert_eq!(
+            (again.accuracy, again.history),
+            (outcome.accuracy, outcome.history.clone())
+        );
+    }
+    // The last one is asked after the last checkpoint, within the controls.
+    assert!(
+        notes.lines.iter().position(|line| line == "saved 3")
+            < notes.lines.iter().position(|line| line == "control frozen")
+    );
+}
+
+#[test]
 fn a_damaged_newest_checkpoint_is_passed_over_and_kept() {
     let dir = tempfile::tempdir().unwrap();
     train(&small(dir.path()), &mut Silent).unwrap();
@@ -216,7 +254,10 @@ fn a_checkpoint_of_another_run_is_not_gone_on_with_in_a_directory_that_holds_one
     };
     let named: Vec<[&str; 3]> = keys.iter().map(|k| [&*k.key, &*k.stored, &*k.asked]).collect();
     assert_eq!(named, [["neurons", "20", "24"], ["seed", "\"12\"", "\"11\""]]);
-    assert_eq!((&**dir, error.code(), error.exit().number()), (other.path(), "FOLD-E0503", 2));
+    assert_eq!(
+        (&**dir, error.code(), error.exit().number()),
+        (other.path(), "FOLD-E0503", 21)
+    );
     assert!(notes.lines.is_empty(), "{:?}", notes.lines);
     assert_eq!((checkpoints(other.path()), names()), (before.clone(), files));
 
@@ -246,7 +287,11 @@ fn what_is_damaged_is_replaced_where_a_whole_copy_of_its_epoch_is_gone_on_from()
         };
         let mut notes = Notes::default();
         train(&request, &mut notes).unwrap();
-        assert!(notes.lines.contains(&format!("aside {name}.aside-1")), "{:?}", notes.lines);
+        assert!(
+            notes.lines.contains(&format!("aside {name}.aside-1")),
+            "{:?}",
+            notes.lines
+        );
         assert!(notes.lines.contains(&format!("saved {epoch}")), "{:?}", notes.lines);
         assert_eq!(std::fs::read(out.join(format!("{name}.aside-1"))).unwrap(), damaged);
         assert_eq!(checkpoints(&out), expected);
