@@ -33,7 +33,7 @@ impl<W: std::io::Write> Observer for Lines<W> {
             } => {
                 writeln!(self.0, "{at:6.2} s  seed {seed}  {}  {accuracy:.4}", control.as_str())
             }
-            Event::Health { report } => writeln!(self.0, "{at:6.2} s  {report:?}"),
+            Event::Health { report, .. } => writeln!(self.0, "{at:6.2} s  {report:?}"),
             _ => Ok(()),
         };
         if written.is_ok() {

@@ -68,6 +68,8 @@ pub enum Event<'a> {
     },
     /// The health monitor has completed a sweep since the last such event.
     Health {
+        /// Which seed.
+        seed: u64,
         /// What it found.
         report: &'a Report,
     },

@@ -313,7 +313,7 @@ impl Run<'_> {
         })?;
         trained.history.push(metrics);
         match trained.session.layer.health() {
-            Some(report) if Some(report.clock) != swept => self.tell(&Event::Health { report }),
+            Some(report) if Some(report.clock) != swept => self.tell(&Event::Health { seed, report }),
             _ => Ok(()),
         }
     }

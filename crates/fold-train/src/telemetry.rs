@@ -140,7 +140,7 @@ impl<'a, O: Observer> Recorder<'a, O> {
                 self.event("epoch_finished", &fields);
                 self.publish();
             }
-            Event::Health { report } => {
+            Event::Health { seed, report } if *seed == self.seed => {
                 self.state.health = Some(NeuronHealth {
                     dead: report.dead,
                     saturated: report.saturated,
@@ -192,5 +192,59 @@ impl<O: Observer> Observer for Recorder<'_, O> {
 
     fn go_on(&mut self) -> ControlFlow<()> {
         self.inner.go_on()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TrainConfig;
+    use crate::data::DataSet;
+    use crate::encode::Encoding;
+    use crate::observer::Silent;
+    use crate::session::{Plasticity, Session};
+
+    #[test]
+    fn the_health_of_a_seed_that_is_only_measured_is_not_the_runs() {
+        let config = TrainConfig {
+            neurons: 4,
+            winners: 1,
+            ..TrainConfig::default()
+        };
+        let mut session = Session::new(&config, Encoding::DIGITS, 12).unwrap();
+        let digits = DataSet::digits().unwrap();
+        let mut go = |_| ControlFlow::Continue(());
+        while session.layer.health().is_none() {
+            let shown = session.present(digits.train.pixels(), Plasticity::On, &mut go);
+            shown.unwrap().unwrap();
+        }
+        let report = session.layer.health().unwrap();
+
+        let dir = tempfile::tempdir().unwrap();
+        let mut inner = Silent;
+        let mut recorder = Recorder::new(&mut inner, dir.path().into(), None, 11).unwrap();
+        let told = || std::fs::read_to_string(dir.path().join("events.jsonl")).unwrap_or_default();
+        assert!(recorder.on(&Event::Health { seed: 12, report }).is_continue());
+        assert_eq!((recorder.state.health.is_none(), told()), (true, String::new()));
+        assert!(recorder.on(&Event::Health { seed: 11, report }).is_continue());
+        assert!(RunState::load(dir.path()).unwrap().health.is_some());
+        assert!(told().contains("health"), "{}", told());
+    }
+
+    #[test]
+    fn who_is_told_is_asked_too() {
+        struct Stops;
+        impl Observer for Stops {
+            fn on(&mut self, _event: &Event<'_>) -> ControlFlow<()> {
+                ControlFlow::Continue(())
+            }
+            fn go_on(&mut self) -> ControlFlow<()> {
+                ControlFlow::Break(())
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut inner = Stops;
+        let mut recorder = Recorder::new(&mut inner, dir.path().into(), None, 1).unwrap();
+        assert!(recorder.go_on().is_break());
     }
 }
