@@ -245,6 +245,9 @@ impl DataSet {
     }
 }
 
+/// Images to train on, at least: to choose the readout's lambda each is left out, and one must be left.
+pub(crate) const TRAINED_MIN: usize = 2;
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;

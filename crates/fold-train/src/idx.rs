@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 
 use crate::Error;
-use crate::data::{DataSet, Images};
+use crate::data::{DataSet, Images, TRAINED_MIN};
 use crate::encode::{Encoding, PATCH, SIDE_MAX};
 
 /// No file's content may be longer.
@@ -52,8 +52,13 @@ pub enum IdxDefect {
     TooLarge,
     /// The compressed stream is damaged.
     Compression,
-    /// There is no image.
-    Empty,
+    /// Too few images: two at least to train on, one held out.
+    Few {
+        /// How many there should be at least.
+        least: usize,
+        /// How many there are.
+        found: u32,
+    },
     /// Images of a size that cannot be encoded.
     Size {
         /// Pixels from top to bottom.
@@ -94,7 +99,7 @@ impl fmt::Display for IdxDefect {
             Self::Long { expected } => write!(f, "has more than the {expected} bytes that belong there"),
             Self::TooLarge => write!(f, "promises more than {BYTES_MAX} bytes"),
             Self::Compression => f.write_str("the compressed stream is damaged"),
-            Self::Empty => f.write_str("holds no image"),
+            Self::Few { least, found } => write!(f, "has {found} images, at least {least} belong there"),
             Self::Size { rows, columns } => write!(
                 f,
                 "images of {rows}x{columns} pixels; both must be the same, a multiple of {PATCH} and at most {SIDE_MAX}"
@@ -216,13 +221,13 @@ fn is_damage(kind: io::ErrorKind) -> bool {
     matches!(kind, InvalidData | InvalidInput | UnexpectedEof)
 }
 
-/// Images and labels of one part; `part` as in the files' names.
-fn part(dir: &Path, part: &str) -> Result<(Encoding, Images, [PathBuf; 2]), Error> {
+/// Images and labels of one part; `part` as in the files' names, `least` images.
+fn part(dir: &Path, part: &str, least: usize) -> Result<(Encoding, Images, [PathBuf; 2]), Error> {
     let images = Array::<3>::read(dir, &format!("{part}-images-idx3-ubyte"))?;
     let labels = Array::<1>::read(dir, &format!("{part}-labels-idx1-ubyte"))?;
     let [count, rows, columns] = images.lens;
-    if count == 0 {
-        return Err(images.fault(IdxDefect::Empty));
+    if (count as usize) < least {
+        return Err(images.fault(IdxDefect::Few { least, found: count }));
     }
     let encoding = (rows == columns).then(|| Encoding::of_side(rows as usize)).flatten();
     let encoding = encoding.ok_or_else(|| images.fault(IdxDefect::Size { rows, columns }))?;
@@ -245,8 +250,8 @@ impl DataSet {
     /// # Errors
     /// [`Error::DataFile`]: a file is absent or cannot be read; [`Error::Idx`]: it is not what the format says.
     pub fn idx(dir: &Path) -> Result<Self, Error> {
-        let (encoding, train, _) = part(dir, "train")?;
-        let (test_encoding, test, [test_images, test_labels]) = part(dir, "t10k")?;
+        let (encoding, train, _) = part(dir, "train", TRAINED_MIN)?;
+        let (test_encoding, test, [test_images, test_labels]) = part(dir, "t10k", 1)?;
         if test_encoding != encoding {
             return Err(Error::Idx {
                 path: test_images,
@@ -390,7 +395,12 @@ mod tests {
         file[2] = 0x0d;
         let (expected, found) = ([0, 0, 8, 1], [0, 0, 0x0d, 1]);
         assert_eq!(defect(1, file), IdxDefect::Magic { expected, found });
-        assert_eq!(defect(0, array(&[0, 4, 4], &[])), IdxDefect::Empty);
+        for (number, found, least) in [(2, 0, 1), (0, 0, 2), (0, 1, 2)] {
+            let few = defect(number, array(&[found, 4, 4], &vec![0; 16 * found as usize]));
+            assert_eq!(few, IdxDefect::Few { least, found });
+            let text = format!("has {found} images, at least {least} belong there");
+            assert_eq!(few.to_string(), text);
+        }
         let pixels = [0; 60];
         for (rows, columns) in [(4, 5), (5, 4), (2, 2), (0, 0)] {
             let file = array(&[3, rows, columns], &pixels[..3 * (rows * columns) as usize]);

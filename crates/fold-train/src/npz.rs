@@ -2,7 +2,7 @@
 //!
 //! | array | content |
 //! |---|---|
-//! | `x_train`, `x_test` | square images, [N, H, W] or [N, P]: u8, of which 255 is ink, or f32 in [0, 1] |
+//! | `x_train`, `x_test` | square images, two at least to train on and one held out, [N, H, W] or [N, P]: u8, of which 255 is ink, or f32 in [0, 1] |
 //! | `y_train`, `y_test` | labels `[N]`: integers from 0 to 255 |
 //!
 //! What else an archive holds is passed over unread. The bytes may be anything: no array may have more than
@@ -17,7 +17,7 @@ use fold_ops::interchange::{Array, Fault, npz};
 use fold_ops::{Dtype, Escaped, Shape, input_file};
 
 use crate::Error;
-use crate::data::{DataSet, Images};
+use crate::data::{DataSet, Images, TRAINED_MIN};
 use crate::encode::{Encoding, PATCH, SIDE_MAX};
 use crate::idx::BYTES_MAX;
 
@@ -46,8 +46,13 @@ pub enum NpzDefect {
         /// Which ones it has.
         found: Shape,
     },
-    /// There is no image.
-    Empty,
+    /// Too few images: two at least to train on, one held out.
+    Few {
+        /// How many there should be at least.
+        least: usize,
+        /// How many there are.
+        found: u64,
+    },
     /// Images of a size that cannot be encoded.
     Size {
         /// Their shape and number.
@@ -93,7 +98,7 @@ impl fmt::Display for NpzDefect {
             Self::Missing => f.write_str("is not there; expected x_train, y_train, x_test and y_test"),
             Self::Dtype { expected, found } => write!(f, "has elements {}, expected {expected}", Escaped(found)),
             Self::Shape { expected, found } => write!(f, "has shape {found}, expected {expected}"),
-            Self::Empty => f.write_str("holds no image, expected at least one"),
+            Self::Few { least, found } => write!(f, "has {found} images, expected at least {least}"),
             Self::Size { found } => write!(
                 f,
                 "has shape {found}, expected square images with a side that is a multiple of {PATCH} and at most {SIDE_MAX}"
@@ -157,11 +162,11 @@ impl<'a> Archive<'a> {
 
     /// Images and labels of one part.
     ///
-    /// - `names`: of the images, and of the labels.   - `max`: the largest label.
-    fn part(&mut self, names: [&'static str; 2], max: u8) -> Result<(Encoding, Images), Error> {
+    /// - `names`: of the images, and of the labels.   - `least`: images.   - `max`: the largest label.
+    fn part(&mut self, names: [&'static str; 2], least: usize, max: u8) -> Result<(Encoding, Images), Error> {
         let [x, y] = names;
         let array = self.array(x, PIXELS)?;
-        let encoding = encoding(&array.shape).map_err(|defect| self.fault(x, defect))?;
+        let encoding = encoding(&array.shape, least).map_err(|defect| self.fault(x, defect))?;
         let pixels = pixels(&array, encoding).map_err(|defect| self.fault(x, defect))?;
         let array = self.array(y, LABELS)?;
         let images = pixels.len() / encoding.pixels();
@@ -170,8 +175,8 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// How images of this shape, with their number in front, are encoded.
-fn encoding(shape: &Shape) -> Result<Encoding, NpzDefect> {
+/// How images of this shape, with their number in front, are encoded; there must be `least` of them.
+fn encoding(shape: &Shape, least: usize) -> Result<Encoding, NpzDefect> {
     let (count, side) = match *shape.extents() {
         [count, rows, columns] => (count, (rows == columns).then_some(rows)),
         [count, pixels] => (count, Some(pixels.isqrt()).filter(|side| side * side == pixels)),
@@ -180,8 +185,8 @@ fn encoding(shape: &Shape) -> Result<Encoding, NpzDefect> {
             return Err(NpzDefect::Shape { expected, found });
         }
     };
-    if count == 0 {
-        return Err(NpzDefect::Empty);
+    if count < least as u64 {
+        return Err(NpzDefect::Few { least, found: count });
     }
     let side = side.and_then(|side| usize::try_from(side).ok());
     let size = NpzDefect::Size { found: *shape };
@@ -263,9 +268,9 @@ impl DataSet {
     /// arrays, or an array in it is damaged; [`Error::Npz`]: an array is missing or not what it must be.
     pub fn npz(path: &Path) -> Result<Self, Error> {
         let mut archive = Archive::open(path)?;
-        let (encoding, train) = archive.part(["x_train", "y_train"], u8::MAX)?;
+        let (encoding, train) = archive.part(["x_train", "y_train"], TRAINED_MIN, u8::MAX)?;
         let max = train.labels().iter().copied().max().unwrap_or(0);
-        let (test_encoding, test) = archive.part(["x_test", "y_test"], max)?;
+        let (test_encoding, test) = archive.part(["x_test", "y_test"], 1, max)?;
         if test_encoding != encoding {
             let (expected, found) = (encoding.side(), test_encoding.side());
             return Err(archive.fault("x_test", NpzDefect::OtherSize { expected, found }));
@@ -377,7 +382,14 @@ mod tests {
             defect(1, Dtype::U8, &[3, 1], vec![0; 3]),
             NpzDefect::Shape { expected, found }
         );
-        assert_eq!(defect(2, Dtype::U8, &[0, 4, 4], vec![]), NpzDefect::Empty);
+        for (number, found, least) in [(2, 0, 1), (0, 0, 2), (0, 1, 2)] {
+            let few = defect(number, Dtype::U8, &[found, 4, 4], vec![0; 16 * found as usize]);
+            assert_eq!(few, NpzDefect::Few { least, found });
+            assert_eq!(
+                few.to_string(),
+                format!("has {found} images, expected at least {least}")
+            );
+        }
         for shape in [&[3, 4, 8][..], &[3, 5, 5], &[3, 17], &[3, 132, 132], &[3, 0]] {
             let found = Shape::new(shape).unwrap();
             let bytes = vec![0; shape.iter().product::<u64>() as usize];
