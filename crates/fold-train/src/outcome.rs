@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use fold_ops::Int;
+use serde::{Serialize, Serializer};
 
 use crate::record::EpochMetrics;
 
@@ -66,6 +67,16 @@ impl Accuracies {
     }
 }
 
+/// A seed as reports write integers.
+fn int<S: Serializer>(seed: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    Int(*seed).serialize(serializer)
+}
+
+/// As [`int`], each.
+fn ints<S: Serializer>(seeds: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(seeds.iter().map(|&seed| Int(seed)))
+}
+
 /// Taken from the first value on, so that equal values have exactly that mean, and no spread.
 fn mean(values: &[f64]) -> f64 {
     let first = values.first().copied().unwrap_or(0.0);
@@ -77,6 +88,7 @@ fn mean(values: &[f64]) -> f64 {
 #[non_exhaustive]
 pub struct SeedOutcome {
     /// The seed.
+    #[serde(serialize_with = "int")]
     pub seed: u64,
     /// Its accuracies.
     pub accuracy: Accuracies,
@@ -97,6 +109,7 @@ pub struct TrainOutcome {
     /// Epochs the layer has seen.
     pub epochs: u32,
     /// The seeds; checkpoints and figures are those of the first.
+    #[serde(serialize_with = "ints")]
     pub seeds: Vec<u64>,
     /// Images learned from.
     pub train_images: usize,
@@ -135,6 +148,7 @@ pub struct EvalOutcome {
     /// Epochs that it has seen.
     pub epoch: u64,
     /// Its seed.
+    #[serde(serialize_with = "int")]
     pub seed: u64,
     /// Width of its layer.
     pub neurons: u32,

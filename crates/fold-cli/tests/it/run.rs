@@ -260,3 +260,22 @@ fn an_archive_of_arrays_is_a_data_set() {
     assert_eq!((code(&other), &json(&other)["code"]), (20, &"FOLD-E0805".into()));
     assert!(!dir.path().join("nowhere").exists());
 }
+
+#[test]
+fn seeds_that_a_double_cannot_hold_are_strings() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let seed = u64::MAX.to_string();
+    let arguments = ["--json", "--seed", &seed, "--seeds", "2"];
+    let output = train(&out, "1").args(arguments).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let report = json(&output);
+    assert_eq!(report["seeds"], serde_json::json!([seed, 0]));
+    assert_eq!(
+        (&report["per_seed"][0]["seed"], &report["per_seed"][1]["seed"]),
+        (&seed.clone().into(), &0.into())
+    );
+    let mut command = fold(&["eval", "--data", "digits", "--json"]);
+    let report = json(&command.arg(&out).output().unwrap());
+    assert_eq!(report["seed"], seed);
+}
