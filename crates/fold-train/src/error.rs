@@ -187,10 +187,10 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The layer refused a step or its configuration, or its monitor stopped it.
-    #[error(transparent)]
+    #[error("{coded}: {0}", coded = coded(self.code()))]
     Layer(#[from] fold_advanced::Error),
     /// The core refused.
-    #[error(transparent)]
+    #[error("{coded}: {0}", coded = coded(self.code()))]
     Core(#[from] fold_core::Error),
     /// The checkpoint directory or a checkpoint refused.
     #[error(transparent)]
@@ -248,6 +248,12 @@ impl Error {
             _ => Code::find(self.code()).map_or(ExitCode::Bug, Code::exit),
         }
     }
+}
+
+/// A code and its class, for what has neither in its text.
+fn coded(code: &str) -> String {
+    let class = Code::find(code).map_or_else(String::new, |code| format!(" {}", code.class()));
+    format!("{code}{class}")
 }
 
 fn listed(keys: &[KeyDifference]) -> String {
