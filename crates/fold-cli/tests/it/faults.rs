@@ -68,6 +68,69 @@ fn a_signal_ends_training_with_its_exit_code_and_nothing_is_lost() {
     }
 }
 
+/// A data set of noise whose controls take long and whose layer does not: 2,000 images of 28x28 pixels, 100 held out.
+#[cfg(unix)]
+fn noise(dir: &Path) {
+    let mut state = 1_u64;
+    for (part, count) in [("train", 2000_u32), ("t10k", 100)] {
+        let mut images = [[0, 0, 8, 3], count.to_be_bytes(), [0, 0, 0, 28], [0, 0, 0, 28]].concat();
+        let mut labels = [[0, 0, 8, 1], count.to_be_bytes()].concat();
+        for image in 0..count {
+            labels.push((image % 3) as u8);
+            images.extend(
+                std::iter::repeat_with(|| {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    (state >> 32) as u8
+                })
+                .take(28 * 28),
+            );
+        }
+        std::fs::write(dir.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+        std::fs::write(dir.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_training_also_while_controls_are_computed() {
+    let dir = tempfile::tempdir().unwrap();
+    noise(dir.path());
+    let begun = |out: &Path| {
+        let mut command = fold(&[
+            "train",
+            "--json",
+            "--neurons",
+            "4",
+            "--epochs",
+            "1",
+            "--progress",
+            "never",
+        ]);
+        command.arg("--config").arg(dir.path().join("config.json"));
+        command.arg("--data").arg(dir.path()).arg("--out").arg(out);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for_checkpoint(out);
+        (child, Instant::now())
+    };
+    std::fs::write(dir.path().join("config.json"), r#"{"winners": 1}"#).unwrap();
+    let (child, start) = begun(&dir.path().join("whole"));
+    assert_eq!(code(&child.wait_with_output().unwrap()), 0);
+    let controls = start.elapsed();
+    for (name, exit) in [("TERM", 143), ("INT", 130)] {
+        let out = dir.path().join(name);
+        let (child, start) = begun(&out);
+        signal(child.id(), name);
+        let output = child.wait_with_output().unwrap();
+        let took = start.elapsed();
+        assert_stopped(&output, exit);
+        assert!(took < controls / 4, "{took:?} of {controls:?}");
+        let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
+        assert!(events.lines().last().unwrap().contains("FOLD-E0007"), "{events}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_a_scrub_with_its_exit_code_and_the_next_one_goes_on() {
