@@ -151,7 +151,7 @@ impl<'a> Archive<'a> {
         match self.arrays.array(name) {
             Ok(Some(array)) => Ok(array),
             Ok(None) => Err(self.fault(name, NpzDefect::Missing)),
-            Err(Fault::NpyDtype { descr: found }) => Err(self.fault(name, NpzDefect::Dtype { expected, found })),
+            Err(Fault::NpzDtype { descr: found, .. }) => Err(self.fault(name, NpzDefect::Dtype { expected, found })),
             Err(source) => Err(Error::Archive {
                 path: self.path.into(),
                 array: Some(name),
@@ -420,6 +420,39 @@ mod tests {
         assert_eq!(
             label.to_string(),
             "has 18446744073709551615 as label 1, expected 0 to 2"
+        );
+    }
+
+    #[test]
+    fn a_type_that_nothing_here_has_is_a_defect_of_its_array() {
+        let mut members = members();
+        (members[0].1, members[0].3) = (Dtype::F64, vec![0; 384]);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data.npz");
+        written(&path, &members);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let find = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).position(|found| found == part);
+        let start = find(&bytes, b"\x93NUMPY").unwrap();
+        let header = usize::from(u16::from_le_bytes([bytes[start + 8], bytes[start + 9]]));
+        let member = start..start + 10 + header + 384;
+        let sum = |bytes: &[u8]| {
+            let mut crc = flate2::Crc::new();
+            crc.update(bytes);
+            crc.sum().to_le_bytes()
+        };
+        let before = sum(&bytes[member.clone()]);
+        let at = find(&bytes, b"'<f8'").unwrap();
+        bytes[at..at + 5].copy_from_slice(b"'<c8'");
+        let after = sum(&bytes[member]);
+        while let Some(at) = find(&bytes, &before) {
+            bytes[at..at + 4].copy_from_slice(&after);
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let error = DataSet::named(path.to_str().unwrap()).unwrap_err();
+        assert_eq!((error.code(), error.exit().number()), ("FOLD-E0008", 2));
+        assert!(
+            error.to_string().contains("x_train") && error.to_string().contains("<c8"),
+            "{error}"
         );
     }
 

@@ -301,6 +301,9 @@ mod tests {
         let unread = r#"{"device": "cuda:1", "refrac_mode": "off", "inhibition_mode": "?"}"#;
         assert!(parameters(unread).is_ok(), "PyFolds takes any word there");
         assert!(parameters(r#"{"float_precision": "float64"}"#).is_ok());
-        assert!(parameters(r#"{"float_precision": "float16"}"#).is_err(), "PyFolds refuses it");
+        assert!(
+            parameters(r#"{"float_precision": "float16"}"#).is_err(),
+            "PyFolds refuses it"
+        );
     }
 }
