@@ -21,7 +21,8 @@ use crate::json::Int;
 pub enum Tolerance {
     /// When their bits are.
     Bitwise,
-    /// When |a - b| <= atol + rtol |b|; NaN equals NaN.
+    /// When both are finite and |a - b| <= atol + rtol |b|; NaN equals NaN, an infinity itself. The difference of integers is
+    /// exact.
     Within {
         /// Absolute.
         atol: f64,
@@ -166,11 +167,17 @@ impl Apart {
             if x == y {
                 continue;
             }
+            let integers = integer(dtype, x).zip(integer(dtype, y));
             let (x, y) = (number(dtype, x), number(dtype, y));
-            let apart = (x - y).abs();
+            let apart = match integers {
+                Some((x, y)) => x.abs_diff(y) as f64,
+                None => (x - y).abs(),
+            };
             let close = match self.tolerance {
                 Tolerance::Bitwise => false,
-                Tolerance::Within { atol, rtol } => apart <= atol + rtol * y.abs() || (x.is_nan() && y.is_nan()),
+                // Any tolerance relative to an infinity is infinite: what is not finite is close to itself alone.
+                Tolerance::Within { atol, rtol } if x.is_finite() && y.is_finite() => apart <= atol + rtol * y.abs(),
+                Tolerance::Within { .. } => x == y || (x.is_nan() && y.is_nan()),
             };
             if close {
                 continue;
@@ -222,7 +229,30 @@ fn changed(a: &Tensor, b: &Tensor, tolerance: Tolerance) -> io::Result<Option<Ch
     }))
 }
 
-/// One element as a double. Integers beyond 2^53 are rounded: that they differ is seen on their bytes.
+/// One element of a dtype of integers.
+fn integer(dtype: Dtype, bytes: &[u8]) -> Option<i128> {
+    macro_rules! exactly {
+        ($type:ty) => {
+            bytes
+                .try_into()
+                .ok()
+                .map(|bytes| <$type>::from_le_bytes(bytes).into())
+        };
+    }
+    match dtype {
+        Dtype::Bool | Dtype::U8 => exactly!(u8),
+        Dtype::I8 => exactly!(i8),
+        Dtype::U16 => exactly!(u16),
+        Dtype::I16 => exactly!(i16),
+        Dtype::U32 => exactly!(u32),
+        Dtype::I32 => exactly!(i32),
+        Dtype::U64 => exactly!(u64),
+        Dtype::I64 => exactly!(i64),
+        _ => None,
+    }
+}
+
+/// One element as a double. Integers beyond 2^53 are rounded: how far two are apart, [`integer`] says.
 pub(crate) fn number(dtype: Dtype, bytes: &[u8]) -> f64 {
     macro_rules! as_double {
         ($type:ty) => {
@@ -400,5 +430,55 @@ mod tests {
             (Some(Int(1)), Some(0.5), Some(0.2))
         );
         assert!(within(0.5).is_none());
+    }
+
+    fn array_of(dtype: Dtype, elements: &[&[u8]]) -> Tensor {
+        Tensor {
+            name: "a".into(),
+            dtype,
+            shape: fold_format::Shape::new(&[elements.len() as u64]).unwrap(),
+            bytes: Bytes::of(elements.concat()),
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_close_to_itself_alone() {
+        let array = |value: f64| array_of(Dtype::F64, &[&value.to_le_bytes()]);
+        let kinds = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1.0, 0.0];
+        for (at, first) in kinds.into_iter().enumerate() {
+            for (other, second) in kinds.into_iter().enumerate() {
+                let found = changed(&array(first), &array(second), Tolerance::within(0.0, 1e-6)).unwrap();
+                assert_eq!(found.is_none(), at == other, "{first} {second}");
+                assert!(found.is_none_or(|found| found.differing == Some(Int(1))));
+            }
+        }
+        let huge = Tolerance::within(f64::MAX, f64::MAX);
+        assert!(changed(&array(f64::INFINITY), &array(1.0), huge).unwrap().is_some());
+        assert!(changed(&array(1.0), &array(-2.0), huge).unwrap().is_none());
+    }
+
+    #[test]
+    fn integers_are_compared_exactly() {
+        let signed = |values: &[i64]| {
+            let bytes: Vec<_> = values.iter().map(|value| value.to_le_bytes()).collect();
+            array_of(Dtype::I64, &bytes.iter().map(<[u8; 8]>::as_slice).collect::<Vec<_>>())
+        };
+        let (a, b) = (
+            signed(&[1 << 53, i64::MAX, i64::MIN, 7]),
+            signed(&[(1 << 53) + 1, i64::MAX - 2, i64::MAX, 7]),
+        );
+        let found = |atol| changed(&a, &b, Tolerance::within(atol, 0.0)).unwrap();
+        let exact = found(0.0).unwrap();
+        assert_eq!((exact.differing, exact.max_abs), (Some(Int(3)), Some(u64::MAX as f64)));
+        assert_eq!(found(1.0).unwrap().differing, Some(Int(2)));
+        assert_eq!(found(2.0).unwrap().differing, Some(Int(1)));
+        assert!(found(u64::MAX as f64).is_none());
+        let unsigned = |value: u64| array_of(Dtype::U64, &[&value.to_le_bytes()]);
+        let found = changed(
+            &unsigned(u64::MAX),
+            &unsigned(u64::MAX - 1),
+            Tolerance::within(0.0, 0.0),
+        );
+        assert_eq!(found.unwrap().unwrap().max_abs, Some(1.0));
     }
 }
