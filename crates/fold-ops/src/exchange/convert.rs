@@ -170,7 +170,7 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
     };
     let tensors = document.tensors().count() as u64;
     if to != Target::Version1 {
-        unique(&document)?;
+        document.unique(source, |_| true)?;
     }
     let mut losses = losses(&document, to, options)?;
     match to {
@@ -231,26 +231,6 @@ fn unwritten(error: &io::Error) -> Error {
         },
         kind => Error::Format(fold_format::IoFault::new(fold_format::Operation::Write, None, kind.into()).into()),
     }
-}
-
-/// No two tensors have the same name: what chunks keep apart, one table of names does not.
-fn unique(document: &Document) -> Result<(), Error> {
-    let mut chunks: HashMap<&str, &str> = HashMap::new();
-    for part in &document.parts {
-        let Body::Tensors { tensors, .. } = &part.body else {
-            continue;
-        };
-        for tensor in tensors {
-            if let Some(other) = chunks.insert(&tensor.name, &part.name) {
-                let [name, first, second] = [&tensor.name, other, &part.name].map(Escaped);
-                return Err(Error::Unheld {
-                    what: format!("two tensors would be called {name}: of chunk {first} and of chunk {second}").into(),
-                    instead: "version 1 keeps them apart, and `fold extract --chunk` takes one chunk out".into(),
-                });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// What the target will not have.

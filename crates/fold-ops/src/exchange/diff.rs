@@ -106,9 +106,12 @@ pub struct MetadataDiff {
 /// Compares two files. Both are verified in full first.
 ///
 /// # Errors
-/// [`Error::SourceDamaged`] with the first thing that is wrong; `FOLD-E0804` and the like for what is inside a chunk.
+/// [`Error::SourceDamaged`] with the first thing that is wrong; `FOLD-E0804` and the like for what is inside a chunk;
+/// `FOLD-E0801` where two tensors of one file have one name, so that it is not said which one to compare.
 pub fn diff(first: &Path, second: &Path, tolerance: Tolerance, keys: &Keys) -> Result<DiffReport, Error> {
     let (a, b) = (Document::load(first, keys)?, Document::load(second, keys)?);
+    a.unique(first, |_| true)?;
+    b.unique(second, |_| true)?;
     let tensors = tensors(&a, &b, tolerance)?;
     let metadata = metadata(&a, &b).map_err(super::unread)?;
     let equal = tensors.added.is_empty()

@@ -1,6 +1,6 @@
 //! A file of any format as parts: tensors, text, bytes. What conversions and comparisons work on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use fold_format::interchange::{Fault, npz, safetensors};
 use fold_format::json::Value;
 use fold_format::storage::Storage as _;
 use fold_format::v1::Keys;
-use fold_format::{Disk, IoFault, Operation, ReadAt, Verdict};
+use fold_format::{Disk, Escaped, IoFault, Operation, ReadAt, Verdict};
 
 use super::envelope;
 use super::neurons::Layout;
@@ -118,6 +118,35 @@ impl Document {
             Body::Tensors { tensors, .. } => tensors.as_slice(),
             _ => &[],
         })
+    }
+
+    /// No two tensors have the same name: what chunks of version 1 keep apart, one table of names does not.
+    ///
+    /// - `path`: the document's. - `matters`: the names that are looked at.
+    ///
+    /// # Errors
+    /// [`Error::Unheld`] with the first name that is there twice.
+    pub(super) fn unique(&self, path: &Path, matters: impl Fn(&str) -> bool) -> Result<(), Error> {
+        let mut chunks: HashMap<&str, &str> = HashMap::new();
+        for part in &self.parts {
+            let Body::Tensors { tensors, .. } = &part.body else {
+                continue;
+            };
+            for tensor in tensors.iter().filter(|tensor| matters(&tensor.name)) {
+                if let Some(other) = chunks.insert(&tensor.name, &part.name) {
+                    let path = path.to_string_lossy();
+                    let [path, name, first, second] = [&path, &*tensor.name, other, &part.name].map(Escaped);
+                    return Err(Error::Unheld {
+                        what: format!(
+                            "of {path}, two tensors would be called {name}: of chunk {first} and of chunk {second}"
+                        )
+                        .into(),
+                        instead: "version 1 keeps them apart, and `fold extract --chunk` takes one chunk out".into(),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Verifies a file in full and reads all of it.

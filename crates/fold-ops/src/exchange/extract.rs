@@ -55,8 +55,8 @@ pub struct ExtractReport {
 /// Writes one chunk or tensor into a new file. Only what is asked for is verified.
 ///
 /// # Errors
-/// `FOLD-E0802` a signature is asked for and is not there; `FOLD-E0005` there is nothing of that name; damage where the file's
-/// reader finds it; `FOLD-E0003` the target exists; I/O.
+/// `FOLD-E0802` a signature is asked for and is not there; `FOLD-E0005` there is nothing of that name; `FOLD-E0801` two
+/// tensors have it; damage where the file's reader finds it; `FOLD-E0003` the target exists; I/O.
 pub fn extract(source: &Path, wanted: &Wanted, output: &Path, keys: &Keys) -> Result<ExtractReport, Error> {
     let pending = Pending::new(output, Some(source))?;
     if let Some(finding) = distrusted(source, keys)? {
@@ -136,6 +136,7 @@ fn tensor(source: &Path, name: &str, keys: &Keys) -> Result<fold_format::interch
         });
     }
     let document = Document::load(source, keys)?;
+    document.unique(source, |other| other == name)?;
     let found = document.tensors().find(|tensor| tensor.name == name);
     let found = found.ok_or_else(|| Error::of(source, Misuse::NoSuchTensor { name: name.into() }.into()))?;
     Ok(found.array().map_err(super::unread)?.into_owned())

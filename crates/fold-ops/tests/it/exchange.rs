@@ -554,6 +554,37 @@ fn what_a_target_cannot_name_is_refused_without_false_advice() {
     assert_eq!(chunks(&again), chunks(&source));
 }
 
+#[test]
+fn of_two_tensors_of_one_name_none_is_taken_for_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, value: &'static [u8]| {
+        let path = dir.path().join(name);
+        let tensors = [&[array("b.c", value), array("d", &[3])][..], &[array("c", &[2])]];
+        let [first, second] = tensors.map(|tensors| safetensors(tensors, &[]));
+        version_1(&path, "{}", &[("a", "STEN", &first), ("a.b", "STEN", &second)]);
+        path
+    };
+    let (one, other) = (file("one.fold", &[1]), file("other.fold", &[9]));
+    let plain = dir.path().join("plain.safetensors");
+    std::fs::write(&plain, safetensors(&[array("a.b.c", &[2])], &[])).unwrap();
+    let named = "two tensors would be called `a.b.c`: of chunk `a` and of chunk `a.b`";
+    let is_named = |error: fold_ops::Error| {
+        assert_eq!((error.code(), error.exit()), (Code::LossyRefused, ExitCode::Refused));
+        assert!(
+            error.to_string().contains(named) && error.to_string().contains("one.fold"),
+            "{error}"
+        );
+    };
+    for (first, second) in [(&one, &other), (&one, &plain), (&plain, &one)] {
+        is_named(exchange::diff(first, second, Tolerance::Bitwise, &Keys::new()).unwrap_err());
+    }
+    let output = dir.path().join("out.npy");
+    let take = |name: &str| exchange::extract(&one, &exchange::Wanted::Tensor(name.to_owned()), &output, &Keys::new());
+    is_named(take("a.b.c").unwrap_err());
+    assert!(!output.exists());
+    take("a.d").unwrap();
+}
+
 /// Version 1 takes any name.
 fn goes_where_names_are_free(dir: &Path, source: &Path) {
     let again = dir.join("named.fold");
