@@ -77,6 +77,12 @@ impl<R: Read + Seek> Archive<R> {
         Ok(self.zip.by_index_data(at).map_err(|error| broken(&error))?.size())
     }
 
+    /// Whether a member has to be decompressed.
+    pub(crate) fn is_compressed(&self, at: usize) -> Result<bool, Fault> {
+        let member = self.zip.by_index_data(at).map_err(|error| broken(&error))?;
+        Ok(member.compression() != CompressionMethod::Stored)
+    }
+
     /// Where a member's bytes lie in the archive, where they are stored without compression. None where it has to be decoded.
     pub(crate) fn place(&mut self, at: usize) -> Result<Option<Range<u64>>, Fault> {
         let member = self.zip.by_index_raw(at).map_err(|error| broken(&error))?;

@@ -8,8 +8,8 @@ mod pickle;
 mod save;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Read, Seek};
 use std::ops::Range;
 
@@ -33,10 +33,11 @@ const MAX_PICKLE_BYTES: u64 = 256 << 20;
 /// other values.
 const MAX_DEPTH: u32 = 100;
 
-/// How often the bytes of a tensor may exceed those of its archive: views may show one element many times.
+/// How often the bytes of a tensor may exceed those of its archive: views may show one element many times. As often may all
+/// storages that are compressed exceed it together.
 const MAX_EXPANSION: u64 = 16;
 
-/// How often the values beside the tensors may exceed the pickle.
+/// How often the values beside the tensors may exceed the pickle, and the keys of all dicts.
 const PLAIN_EXPANSION: usize = 8;
 
 /// What a value that has to be marked costs beyond the value itself.
@@ -150,8 +151,8 @@ pub(crate) fn locate<R: Read + Seek>(reader: R, len: u64) -> Result<Option<Locat
     }))
 }
 
-/// Reads an archive. Any bytes may be passed. Never panics; runs nothing; memory stays within a small constant of their
-/// number.
+/// Reads an archive. Any bytes may be passed. Never panics; runs nothing; time and memory stay within a small constant of
+/// their number.
 ///
 /// # Errors
 /// [`Fault`]: what is refused and by which name.
@@ -207,7 +208,7 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
     };
     let mut state = None;
     let mut others = Vec::new();
-    let mut budget = pickle.len().saturating_mul(PLAIN_EXPANSION);
+    let mut budget = Budget::of(&pickle);
     for (key, value) in distinct(&made, made.entries(entries), &mut budget)? {
         let Node::Text(key) = key else {
             return Err(layout("a key is no text"));
@@ -220,7 +221,10 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
     }
     let state = made.entries(state.ok_or(layout("it has no state_dict"))?);
     let mut places = HashMap::with_capacity(state.len());
-    let mut left = len.saturating_mul(MAX_EXPANSION).saturating_add(FREE_BYTES);
+    let expanded = len.saturating_mul(MAX_EXPANSION);
+    let mut left = expanded.saturating_add(FREE_BYTES);
+    let mut decoded_left = expanded;
+    let mut decoded = HashSet::new();
     let mut tensors: Vec<Tensor> = Vec::with_capacity(state.len());
     let mut member = format!("{root}/data/");
     let folder_len = member.len();
@@ -228,6 +232,7 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
         let (Node::Text(name), Node::Tensor(view)) = (name, value) else {
             return Err(layout("the state_dict holds more than tensors under names"));
         };
+        budget.hash(name)?;
         let outside = || Fault::TensorBounds { tensor: name.into() };
         let view = made.tensor(view).ok_or_else(outside)?;
         let key = view.storage.key;
@@ -236,7 +241,14 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
         let member = archive
             .find(&member)
             .ok_or_else(|| Fault::StorageMissing { key: key.into() })?;
-        let tensor = place(&made, name, view, member, archive.size(member)?)?;
+        let size = archive.size(member)?;
+        // Decoded storages are in memory together.
+        if archive.is_compressed(member)? && decoded.insert(member) {
+            decoded_left = decoded_left
+                .checked_sub(size)
+                .ok_or_else(|| Fault::over("bytes of all decompressed storages", size, decoded_left))?;
+        }
+        let tensor = place(&made, name, view, member, size)?;
         left = left
             .checked_sub(tensor.len)
             .ok_or_else(|| Fault::over("bytes of all tensors", tensor.len, left))?;
@@ -338,8 +350,11 @@ enum Key<'a> {
 }
 
 /// What a key is to a dict. None where it is equal to no key, since there is a NaN in it.
-fn hashed<'a>(made: &Unpickled<'a>, node: Node<'a>, depth: u32, budget: &mut usize) -> Result<Option<Key<'a>>, Fault> {
-    spend(budget, 1)?;
+fn hashed<'a>(made: &Unpickled<'a>, node: Node<'a>, depth: u32, budget: &mut Budget) -> Result<Option<Key<'a>>, Fault> {
+    match node {
+        Node::Text(text) => budget.hash(text)?,
+        _ => budget.hash("")?,
+    }
     Ok(Some(match node {
         Node::None => Key::None,
         Node::Bool(value) => Key::Number(value.into()),
@@ -365,7 +380,7 @@ fn hashed<'a>(made: &Unpickled<'a>, node: Node<'a>, depth: u32, budget: &mut usi
 fn distinct<'a>(
     made: &Unpickled<'a>,
     entries: &[(Node<'a>, Node<'a>)],
-    budget: &mut usize,
+    budget: &mut Budget,
 ) -> Result<Vec<(Node<'a>, Node<'a>)>, Fault> {
     let mut kept: Vec<(Node<'a>, Node<'a>)> = Vec::with_capacity(entries.len());
     let mut places = HashMap::with_capacity(entries.len());
@@ -382,18 +397,42 @@ fn distinct<'a>(
     Ok(kept)
 }
 
-/// Takes from what may still be copied: a pickle can say one value many times over.
-fn spend(budget: &mut usize, cost: usize) -> Result<(), Fault> {
-    let rest = budget.checked_sub(cost);
-    *budget = rest.ok_or(Fault::over("copies of a pickle's values", 1, 0))?;
-    Ok(())
+/// What may still be done: a pickle can say one value many times over.
+struct Budget {
+    /// Values and bytes of text that may be copied.
+    copied: usize,
+    /// Keys and bytes of their text that may be looked up.
+    hashed: usize,
+}
+
+impl Budget {
+    fn of(pickle: &[u8]) -> Self {
+        let expanded = pickle.len().saturating_mul(PLAIN_EXPANSION);
+        Self {
+            copied: expanded,
+            hashed: expanded,
+        }
+    }
+
+    fn copy(&mut self, cost: usize) -> Result<(), Fault> {
+        let rest = self.copied.checked_sub(cost);
+        self.copied = rest.ok_or(Fault::over("copies of a pickle's values", 1, 0))?;
+        Ok(())
+    }
+
+    fn hash(&mut self, key: &str) -> Result<(), Fault> {
+        let cost = key.len().saturating_add(1);
+        let (value, max) = (len_u64(cost), len_u64(self.hashed));
+        let rest = self.hashed.checked_sub(cost);
+        self.hashed = rest.ok_or(Fault::over("bytes of all keys of a pickle's dicts", value, max))?;
+        Ok(())
+    }
 }
 
 /// A plain value of the pickle; what JSON has no form for is marked, as [`TorchState::others`] says.
 ///
-/// - `budget`: how many values and bytes of text may still be copied.
-fn plain(made: &Unpickled<'_>, node: Node<'_>, depth: u32, budget: &mut usize) -> Result<Value, Fault> {
-    spend(budget, 1)?;
+fn plain(made: &Unpickled<'_>, node: Node<'_>, depth: u32, budget: &mut Budget) -> Result<Value, Fault> {
+    budget.copy(1)?;
     if depth >= MAX_DEPTH {
         let max = u64::from(MAX_DEPTH);
         return Err(Fault::over("depth of a pickle", max.saturating_add(1), max));
@@ -408,11 +447,11 @@ fn plain(made: &Unpickled<'_>, node: Node<'_>, depth: u32, budget: &mut usize) -
         }
         Node::Float(value) => Value::Float(value),
         Node::Text(text) => {
-            spend(budget, text.len())?;
+            budget.copy(text.len())?;
             Value::String(text.into())
         }
         Node::Tuple(items) => {
-            spend(budget, MARK_COST)?;
+            budget.copy(MARK_COST)?;
             let items = made.items(items).iter().map(|&item| plain(made, item, marked, budget));
             mark(TUPLE, items.collect::<Result<_, _>>()?)
         }
@@ -430,14 +469,14 @@ fn plain(made: &Unpickled<'_>, node: Node<'_>, depth: u32, budget: &mut usize) -
                     let mut object = Vec::with_capacity(entries.len());
                     for (key, value) in entries {
                         if let Node::Text(key) = key {
-                            spend(budget, key.len())?;
+                            budget.copy(key.len())?;
                             object.push((key.into(), plain(made, value, deeper, budget)?));
                         }
                     }
                     Value::Object(object)
                 }
                 false => {
-                    spend(budget, MARK_COST)?;
+                    budget.copy(MARK_COST)?;
                     let mut by_turns = Vec::with_capacity(entries.len().saturating_mul(2));
                     for (key, value) in entries {
                         by_turns.push(plain(made, key, marked, budget)?);

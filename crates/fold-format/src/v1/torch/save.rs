@@ -404,6 +404,123 @@ mod tests {
         assert!(save(&[], two.as_object().unwrap()).is_ok());
     }
 
+    /// A text of `len` bytes with this value, and both over and over from memory.
+    fn repeated(len: usize, value: &[u8], times: usize) -> Vec<u8> {
+        let first = [&text(&"k".repeat(len))[..], b"q\x01", value, b"q\x02"].concat();
+        [first, b"h\x01h\x02".repeat(times)].concat()
+    }
+
+    /// A tensor of the storage `key` with `numel` bytes.
+    fn tensor(key: &str, numel: u32) -> Vec<u8> {
+        let mut pickler = Pickler { out: Vec::new() };
+        pickler.global("torch._utils", "_rebuild_tensor_v2");
+        pickler.out.extend_from_slice(b"((");
+        pickler.text("storage");
+        pickler.global("torch", "ByteStorage");
+        pickler.text(key);
+        pickler.text("cpu");
+        pickler.integer(numel.into());
+        pickler.out.extend_from_slice(b"tQK\x00");
+        pickler.integers(&[u64::from(numel)]);
+        pickler.integers(&[1]);
+        pickler.out.push(0x89);
+        pickler.ordered_dict();
+        pickler.out.extend_from_slice(b"tR");
+        pickler.out
+    }
+
+    /// A pickle of 60 KB that would have 200 MB hashed is refused; the work is bounded by the pickle's length.
+    #[test]
+    fn a_long_key_over_and_over_is_not_hashed_over_and_over() {
+        let over = |bytes: &[u8]| match read(bytes) {
+            Err(Fault::OverLimit { limit, .. }) => limit,
+            other => panic!("{other:?}"),
+        };
+        let keys = repeated(20_000, b"N", 10_000);
+        let limit = "bytes of all keys of a pickle's dicts";
+        // As keys of the root, of a dict that is no object, of a dict within a tuple, and as names of tensors.
+        let state = [&text("state_dict")[..], b"}"].concat();
+        assert_eq!(
+            over(&pickle(&[b"\x80\x02}(", &state[..], &keys, b"u."].concat())),
+            limit
+        );
+        assert_eq!(over(&with_config(&[b"}(", &keys[..], b"u"].concat())), limit);
+        let tuples = [&text(&"k".repeat(20_000))[..], b"\x85q\x01N", &b"h\x01N".repeat(10_000)].concat();
+        assert_eq!(over(&with_config(&[b"}(", &tuples[..], b"u"].concat())), limit);
+        let names = repeated(20_000, &tensor("0", 0), 10_000);
+        let state = [&text("state_dict")[..], b"}(", &names, b"u"].concat();
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        zip.start_file("archive/data.pkl", SimpleFileOptions::default())
+            .unwrap();
+        zip.write_all(&[b"\x80\x02}(", &state[..], b"u."].concat()).unwrap();
+        zip.start_file("archive/data/0", SimpleFileOptions::default()).unwrap();
+        assert_eq!(over(&zip.finish().unwrap().into_inner()), limit);
+        // The keys of many dicts alike, which picklers say once, are no attack.
+        let alike = b"}(h\x01K\x01u".repeat(1000);
+        let first = [b"}(", &text(&"k".repeat(40))[..], b"q\x01K\x01u"].concat();
+        assert!(read(&with_config(&[b"](", &first[..], &alike, b"e"].concat())).is_ok());
+    }
+
+    #[test]
+    fn many_tensors_of_one_element_under_long_names_are_read() {
+        let arrays: Vec<_> = (0..20_000)
+            .map(|number| Array {
+                name: format!("layers.0.neurons.{number:08}.dendrites.3.synapses.17.filament").into(),
+                dtype: Dtype::F32,
+                shape: Shape::new(&[]).unwrap(),
+                bytes: vec![1; 4].into(),
+            })
+            .collect();
+        let saved = save(&arrays, &[]).unwrap();
+        assert_eq!(read(&saved).unwrap().tensors.len(), arrays.len());
+    }
+
+    #[test]
+    fn compressed_storages_are_bounded_together() {
+        let archive = |storages: u32, len: u32, method: CompressionMethod| {
+            let names = (0..storages).flat_map(|at| [text(&format!("t{at}")), tensor(&at.to_string(), len)].concat());
+            let names: Vec<u8> = names.collect();
+            let state = [&text("state_dict")[..], b"}(", &names, b"u"].concat();
+            let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+            let options = |method| SimpleFileOptions::default().compression_method(method);
+            let stored = CompressionMethod::Stored;
+            let pickle = [b"\x80\x02}(", &state[..], b"u."].concat();
+            let zeros = vec![0; len as usize];
+            let mut add = |name: &str, bytes: &[u8], method| {
+                zip.start_file(format!("archive/{name}"), options(method)).unwrap();
+                zip.write_all(bytes).unwrap();
+            };
+            add("data.pkl", &pickle, stored);
+            add("padding", &[0; 50_000], stored);
+            for at in 0..storages {
+                add(&format!("data/{at}"), &zeros, method);
+            }
+            zip.finish().unwrap().into_inner()
+        };
+        let bytes = archive(2, 400_000, CompressionMethod::Deflated);
+        assert_eq!(read(&bytes).unwrap().tensors.len(), 2);
+        // Each alone is within the bound, and all tensors together are within theirs.
+        let bytes = archive(3, 400_000, CompressionMethod::Deflated);
+        assert!(bytes.len() * 16 > 2 * 400_000 && bytes.len() * 16 < 3 * 400_000);
+        for fault in [
+            read(&bytes).map(drop),
+            super::super::check(Cursor::new(&bytes), bytes.len() as u64).map(drop),
+        ] {
+            assert!(
+                matches!(
+                    fault,
+                    Err(Fault::OverLimit {
+                        limit: "bytes of all decompressed storages",
+                        ..
+                    })
+                ),
+                "{fault:?}"
+            );
+        }
+        let bytes = archive(3, 400_000, CompressionMethod::Stored);
+        assert_eq!(read(&bytes).unwrap().tensors.len(), 3);
+    }
+
     #[test]
     fn of_a_name_that_is_set_twice_the_last_tensor_counts() {
         let array = |name: &'static str, fill: u8| Array {
