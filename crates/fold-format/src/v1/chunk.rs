@@ -18,7 +18,6 @@ use super::keys::Keys;
 use super::layout::{CHUNK_HEADER_LEN, ChunkHeader};
 use super::parity;
 use super::rs::Code;
-use crate::json::Value;
 use crate::limits::Limits;
 use crate::memory::Room;
 use crate::source::{ReadAt, read_full};
@@ -234,12 +233,7 @@ impl<S: ReadAt + ?Sized> Examiner<'_, S> {
 
     /// The copy of the digest in the metadata.
     fn chunk_hash(&self, entry: &Entry) -> Option<Finding> {
-        let hashes = self.index.metadata()?.get("chunk_hashes")?;
-        let kind = match hashes.get(&entry.name) {
-            None => Kind::ChunkHashAbsent,
-            Some(Value::String(hash)) if *hash == entry.sha256 => return None,
-            Some(_) => Kind::ChunkHashMismatch,
-        };
+        let kind = entry.hash_fault?;
         Some(Finding::new(kind, self.index.range.clone()).chunk(&entry.name))
     }
 

@@ -139,8 +139,9 @@ impl Info {
 
 /// The entry of a name.
 pub(crate) fn entry<'a>(index: &'a Index, name: &str) -> Result<&'a Entry, Error> {
-    let found = index.entries.iter().find(|entry| &*entry.name == name);
-    found.ok_or_else(|| Misuse::NoSuchChunk { name: name.into() }.into())
+    index
+        .entry(name)
+        .ok_or_else(|| Misuse::NoSuchChunk { name: name.into() }.into())
 }
 
 /// An open version 1 file. Its index is sound in itself; a payload is verified when it is read.

@@ -1,7 +1,8 @@
 //! The index of a version 1 file: JSON to a chunk table, with everything that contradicts itself refused.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 use std::ops::Range;
 
 use super::fault::{Finding, Kind};
@@ -41,6 +42,8 @@ pub struct Entry {
     pub encrypted: bool,
     pub(crate) nonce_hex: Option<Box<str>>,
     pub(crate) aad: Option<Box<str>>,
+    /// What is wrong with the copy of its digest in the metadata.
+    pub(crate) hash_fault: Option<Kind>,
 }
 
 impl Entry {
@@ -69,6 +72,7 @@ impl Entry {
             },
             nonce_hex: optional("nonce_hex")?,
             aad: optional("aad")?,
+            hash_fault: None,
         })
     }
 
@@ -101,6 +105,21 @@ impl Entry {
     }
 }
 
+/// Holds every entry's digest against its copy in the metadata, where there are such copies.
+fn check_hashes(entries: &mut [Entry], index: &Value) {
+    let hashes = index.get("metadata").and_then(|metadata| metadata.get("chunk_hashes"));
+    let Some(hashes) = hashes else { return };
+    let named = hashes.as_object().unwrap_or_default().iter();
+    let named: HashMap<&str, &Value> = named.map(|(name, hash)| (&**name, hash)).collect();
+    for entry in entries {
+        entry.hash_fault = match named.get(&*entry.name) {
+            None => Some(Kind::ChunkHashAbsent),
+            Some(Value::String(hash)) if *hash == entry.sha256 => None,
+            Some(_) => Some(Kind::ChunkHashMismatch),
+        };
+    }
+}
+
 /// The index of a file whose structure is sound.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
@@ -109,6 +128,8 @@ pub(crate) struct Index {
     pub(crate) version: Box<str>,
     /// In the order of the table.
     pub(crate) entries: Vec<Entry>,
+    /// The entries' places in the table: a file may have tens of thousands of chunks.
+    places: HashMap<Box<str>, usize>,
     /// Where the index lies.
     pub(crate) range: Range<u64>,
 }
@@ -154,16 +175,22 @@ impl Index {
             return Err(whole(Kind::TooManyChunks));
         }
         let entries: Option<Vec<Entry>> = table.iter().map(Entry::read).collect();
-        let entries = entries.ok_or_else(|| whole(Kind::IndexShape))?;
-        let mut names = HashSet::new();
-        if let Some(twice) = entries.iter().find(|entry| !names.insert(&*entry.name)) {
-            let name = twice.name.clone();
-            return Err(Box::new(Finding::new(Kind::DuplicateName, range).chunk(&name)));
+        let mut entries = entries.ok_or_else(|| whole(Kind::IndexShape))?;
+        let mut places = HashMap::with_capacity(entries.len());
+        for (at, entry) in entries.iter().enumerate() {
+            match places.entry(entry.name.clone()) {
+                Place::Vacant(place) => place.insert(at),
+                Place::Occupied(_) => {
+                    return Err(Box::new(Finding::new(Kind::DuplicateName, range).chunk(&entry.name)));
+                }
+            };
         }
+        check_hashes(&mut entries, &value);
         let index = Self {
             value,
             version,
             entries,
+            places,
             range,
         };
         match index.overlap() {
@@ -175,6 +202,11 @@ impl Index {
     /// The caller's metadata and the hashes in them; none where the index has none.
     pub(crate) fn metadata(&self) -> Option<&Value> {
         self.value.get("metadata")
+    }
+
+    /// The entry of a name.
+    pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(*self.places.get(name)?)
     }
 
     /// Whether the whole chunk lies between header and index.
