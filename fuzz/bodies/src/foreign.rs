@@ -153,9 +153,12 @@ pub fn interchange(bytes: &[u8]) {
         holds_what_it_says(&arrays);
         let mut writer = npz::Writer::new(Cursor::new(Vec::new()));
         for array in &arrays {
-            writer
-                .add(&array.name, array.dtype, &array.shape, &array.bytes)
-                .expect("what was read is written");
+            let added = writer.add(&array.name, array.dtype, &array.shape, &array.bytes);
+            if array.name.contains('\0') {
+                added.expect_err("NumPy would read another array in its place");
+                return;
+            }
+            added.expect("what was read is written");
         }
         let out = writer.finish().expect("memory takes it").into_inner();
         let again = npz::read_all(&out, MAX_ARRAYS).expect("what was written is read");

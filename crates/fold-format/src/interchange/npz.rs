@@ -16,6 +16,7 @@ use crate::archive::{Archive, MAX_MEMBERS};
 use crate::content::TensorSource;
 use crate::dtype::{Dtype, Shape};
 use crate::interchange::{Array, Fault, npy};
+use crate::name::Escaped;
 use crate::span::Span;
 use crate::wire::len_u64;
 
@@ -280,8 +281,8 @@ impl<W: Write + Seek> Writer<W> {
     /// Adds one array. The same arrays give the same bytes: members carry no time.
     ///
     /// # Errors
-    /// What the output says; `InvalidInput` for a name that is there already, and where the bytes are not as many as
-    /// dtype and shape say.
+    /// What the output says; `InvalidInput` for a name that is there already or holds a NUL, and where the bytes are not as
+    /// many as dtype and shape say.
     pub fn add(&mut self, name: &str, dtype: Dtype, shape: &Shape, bytes: &[u8]) -> io::Result<()> {
         self.add_span(name, dtype, shape, bytes.into())
     }
@@ -295,6 +296,11 @@ impl<W: Write + Seek> Writer<W> {
     }
 
     fn add_span(&mut self, name: &str, dtype: Dtype, shape: &Shape, bytes: Span<'_>) -> io::Result<()> {
+        if name.contains('\0') {
+            // Python's zipfile ends a name there: NumPy would read another array in its place, or none.
+            let what = format!("array {} has a NUL in its name, where NumPy ends it", Escaped(name));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .last_modified_time(DateTime::default())
@@ -361,6 +367,9 @@ mod tests {
         writer.add("a", Dtype::U8, &shape, &[1; 2]).unwrap();
         assert!(writer.add("a", Dtype::U8, &shape, &[1; 2]).is_err());
         assert!(writer.add("b", Dtype::U8, &shape, &[1; 3]).is_err());
+        let error = writer.add("a\0b", Dtype::U8, &shape, &[1; 2]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(r"`a\0b` has a NUL"), "{error}");
     }
 
     #[test]
