@@ -134,6 +134,8 @@ pub struct Located {
     /// What stands beside the tensors: in a saved state as in [`TorchState::others`], in safetensors the texts of
     /// `__metadata__`.
     pub others: Vec<(Box<str>, Value)>,
+    /// Of a saved state, as in [`TorchState::unkept`].
+    pub unkept: torch::Unkept,
 }
 
 /// Where the tensors of a payload of a known type lie. None where they have to be decoded, or it holds none.
@@ -156,6 +158,7 @@ pub(crate) fn locate<S: ReadAt + ?Sized>(
                 .map(|(name, dtype, shape, range)| (name, dtype, shape, in_file(&range)))
                 .collect(),
             others: located.others,
+            unkept: located.unkept,
         })),
         "STEN" => {
             let cut_off = |_| Fault::SafetensorsTruncated { len };
@@ -174,6 +177,7 @@ pub(crate) fn locate<S: ReadAt + ?Sized>(
             Ok(Some(Located {
                 tensors: tensors.collect(),
                 others: texts.map(|(key, text)| (key.clone(), Value::from(&**text))).collect(),
+                unkept: torch::Unkept::default(),
             }))
         }
         _ => Ok(None),

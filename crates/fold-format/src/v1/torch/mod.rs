@@ -64,6 +64,19 @@ pub struct TorchState<'a> {
     ///
     /// Other dicts with keys that are text are objects, lists are arrays.
     pub others: Vec<(Box<str>, Value)>,
+    /// What else the archive said.
+    pub unkept: Unkept,
+}
+
+/// What a state had that [`TorchState`] does not have and [`save`] does not write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unkept {
+    /// Of a tensor, that gradients are computed for it.
+    pub requires_grad: bool,
+    /// The state_dict's `_metadata`, where it has more to say than that every module's version is 1, which torch takes where
+    /// nothing is said.
+    pub module_versions: bool,
 }
 
 impl TorchState<'_> {
@@ -106,6 +119,7 @@ fn are_contiguous(shape: &[u64], strides: &[u64]) -> bool {
 struct Described {
     tensors: Vec<Tensor>,
     others: Vec<(Box<str>, Value)>,
+    unkept: Unkept,
 }
 
 /// Checks an archive without materialising a tensor: the pickle, and that every tensor lies in its storage. Says how many
@@ -123,6 +137,8 @@ pub struct Located {
     pub tensors: Vec<(Box<str>, Dtype, Shape, Range<u64>)>,
     /// As in [`TorchState`].
     pub others: Vec<(Box<str>, Value)>,
+    /// As in [`TorchState`].
+    pub unkept: Unkept,
 }
 
 /// Where an archive holds its tensors. None where one is compressed, or no row-major run of bytes: [`read`] has it then.
@@ -148,6 +164,7 @@ pub(crate) fn locate<R: Read + Seek>(reader: R, len: u64) -> Result<Option<Locat
     Ok(Some(Located {
         tensors,
         others: described.others,
+        unkept: described.unkept,
     }))
 }
 
@@ -184,6 +201,7 @@ pub fn read(bytes: &[u8]) -> Result<TorchState<'_>, Fault> {
     Ok(TorchState {
         tensors,
         others: described.others,
+        unkept: described.unkept,
     })
 }
 
@@ -219,7 +237,12 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
             _ => others.push((key.into(), plain(&made, value, 0, &mut budget)?)),
         }
     }
-    let state = made.entries(state.ok_or(layout("it has no state_dict"))?);
+    let state = state.ok_or(layout("it has no state_dict"))?;
+    let mut unkept = Unkept {
+        requires_grad: false,
+        module_versions: !made.has_default_versions(state),
+    };
+    let state = made.entries(state);
     let mut places = HashMap::with_capacity(state.len());
     let expanded = len.saturating_mul(MAX_EXPANSION);
     let mut left = expanded.saturating_add(FREE_BYTES);
@@ -235,6 +258,7 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
         budget.hash(name)?;
         let outside = || Fault::TensorBounds { tensor: name.into() };
         let view = made.tensor(view).ok_or_else(outside)?;
+        unkept.requires_grad |= view.requires_grad;
         let key = view.storage.key;
         member.truncate(folder_len);
         member.push_str(key);
@@ -259,7 +283,11 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
             None => tensors.push(tensor),
         }
     }
-    Ok(Described { tensors, others })
+    Ok(Described {
+        tensors,
+        others,
+        unkept,
+    })
 }
 
 /// Holds a view against its storage, a member of `actual` bytes.

@@ -65,6 +65,7 @@ pub(super) struct View<'a> {
     pub(super) size: Items,
     /// As `size`.
     pub(super) stride: Items,
+    pub(super) requires_grad: bool,
 }
 
 /// A tuple's items, by their place in [`Unpickled::items`].
@@ -117,6 +118,8 @@ pub(super) struct Unpickled<'a> {
     dicts: Vec<Vec<(Node<'a>, Node<'a>)>>,
     storages: Vec<Storage<'a>>,
     tensors: Vec<View<'a>>,
+    /// Ordered dicts, and the module versions that were built onto them.
+    versions: Vec<(Id, Id)>,
 }
 
 impl<'a> Unpickled<'a> {
@@ -139,6 +142,18 @@ impl<'a> Unpickled<'a> {
     /// The entries of a dict, ordered or not, in their order.
     pub(super) fn entries(&self, id: Id) -> &[(Node<'a>, Node<'a>)] {
         self.dicts.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a state_dict's module versions are what torch takes where there are none: 1 of every module.
+    pub(super) fn has_default_versions(&self, state: Id) -> bool {
+        let built = self.versions.iter().filter(|(target, _)| *target == state);
+        let mut modules = built.flat_map(|(_, versions)| self.entries(*versions));
+        modules.all(|(_, module)| {
+            let (Node::Dict(id) | Node::Ordered(id)) = *module else {
+                return false;
+            };
+            matches!(self.entries(id), [(Node::Text("version"), Node::Int(1))])
+        })
     }
 
     pub(super) fn tensor(&self, id: Id) -> Option<&View<'a>> {
@@ -471,7 +486,7 @@ impl<'a> Machine<'a> {
             offset,
             Node::Tuple(size),
             Node::Tuple(stride),
-            Node::Bool(_),
+            Node::Bool(requires_grad),
             Node::Ordered(hooks),
         ] = parts
         else {
@@ -488,16 +503,20 @@ impl<'a> Machine<'a> {
             offset: u64::try_from(offset.integer()?).ok(),
             size,
             stride,
+            requires_grad,
         })
     }
 
-    /// The module versions that a state_dict carries; they are dropped.
-    fn build(&self, target: Node<'a>, state: Node<'a>) -> Option<()> {
-        let (Node::Ordered(_), Node::Dict(state)) = (target, state) else {
+    /// The module versions that a state_dict carries.
+    fn build(&mut self, target: Node<'a>, state: Node<'a>) -> Option<()> {
+        let (Node::Ordered(target), Node::Dict(state)) = (target, state) else {
             return None;
         };
-        match self.made.entries(state) {
-            [(Node::Text("_metadata"), Node::Ordered(_) | Node::Dict(_))] => Some(()),
+        match *self.made.entries(state) {
+            [(Node::Text("_metadata"), Node::Ordered(versions) | Node::Dict(versions))] => {
+                self.made.versions.push((target, versions));
+                Some(())
+            }
             _ => None,
         }
     }

@@ -258,7 +258,7 @@ impl Pickler {
     reason = "tests may panic"
 )]
 mod tests {
-    use super::super::read;
+    use super::super::{Unkept, read};
     use super::*;
     use crate::dtype::Shape;
     use crate::json;
@@ -459,6 +459,45 @@ mod tests {
         let alike = b"}(h\x01K\x01u".repeat(1000);
         let first = [b"}(", &text(&"k".repeat(40))[..], b"q\x01K\x01u"].concat();
         assert!(read(&with_config(&[b"](", &first[..], &alike, b"e"].concat())).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_kept_of_a_state_is_said() {
+        let unkept = |tensor: &[u8], versions: &[u8]| {
+            let built = [b"}", &text("_metadata")[..], versions, b"sb"].concat();
+            let names = [&text("a")[..], tensor].concat();
+            let state = [
+                &text("state_dict")[..],
+                b"ccollections\nOrderedDict\n)R(",
+                &names,
+                b"u",
+                &built,
+            ]
+            .concat();
+            let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+            zip.start_file("archive/data.pkl", SimpleFileOptions::default())
+                .unwrap();
+            zip.write_all(&[b"\x80\x02}(", &state[..], b"u."].concat()).unwrap();
+            zip.start_file("archive/data/0", SimpleFileOptions::default()).unwrap();
+            let bytes = zip.finish().unwrap().into_inner();
+            let Unkept {
+                requires_grad,
+                module_versions,
+            } = read(&bytes).unwrap().unkept;
+            (requires_grad, module_versions)
+        };
+        let version = |number: u8| [b"}", &text("version")[..], &[b'K', number], b"s"].concat();
+        let module = |versions: &[u8]| [b"}", &text("m")[..], versions, b"s"].concat();
+        let plain = tensor("0", 0);
+        assert_eq!(unkept(&plain, b"}"), (false, false));
+        assert_eq!(unkept(&plain, &module(&version(1))), (false, false));
+        for other in [version(2), b"}".to_vec(), b"K\x01".to_vec()] {
+            assert_eq!(unkept(&plain, &module(&other)), (false, true), "{other:?}");
+        }
+        let mut learned = plain;
+        let at = learned.iter().rposition(|&byte| byte == 0x89).unwrap();
+        learned[at] = 0x88;
+        assert_eq!(unkept(&learned, b"}"), (true, false));
     }
 
     #[test]
