@@ -319,7 +319,11 @@ impl Error {
     /// Whose move it is.
     #[must_use]
     pub fn class(&self) -> Class {
-        self.code().class()
+        match self {
+            // What is sound and not read is not called damaged.
+            Self::SourceDamaged { finding, .. } => finding.code.class(),
+            _ => self.code().class(),
+        }
     }
 
     /// What a command ends with when this error stops it.
