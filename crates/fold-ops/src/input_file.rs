@@ -1,13 +1,14 @@
 //! Small files that a command line names: regular ones only, and no more of them than is wanted.
 //!
-//! A pipe would be waited for, a device need not end. Checkpoints are not read by this: the container opens them itself.
+//! A pipe would be waited for, a device need not end. Checkpoints are not read by this, but for those that are copied: the
+//! container opens them itself.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use fold_format::Disk;
 use fold_format::storage::Storage as _;
+use fold_format::{Checkpoint, Disk};
 
 use crate::error::{DirectoryOperation, Error};
 
@@ -21,6 +22,17 @@ pub fn open(path: &Path) -> Result<File, Error> {
         path: path.into(),
         source,
     })
+}
+
+/// Opens what may be a container.
+///
+/// # Errors
+/// `FOLD-E0101` it is a pipe or a device, as every reader of a container says; else as [`open`].
+pub(crate) fn open_container(path: &Path) -> Result<File, Error> {
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        Checkpoint::open(path).map_err(|error| Error::of(path, error))?;
+    }
+    open(path)
 }
 
 /// The bytes of a regular file that has at most `bytes_max`.

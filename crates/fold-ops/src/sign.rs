@@ -7,13 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fold_format::seal::{KeyFault, PrivateKey};
-use fold_format::storage::Storage as _;
 use fold_format::{Disk, Limits, Misuse};
 use serde::Serialize;
 
 use crate::check::{advice, lossy};
-use crate::error::{DirectoryOperation, Error};
+use crate::error::Error;
 use crate::exit::ExitCode;
+use crate::input_file;
 use crate::json::Int;
 
 /// What `fold keygen` answers, schema `fold.keygen/1`. The private key is in its file and nowhere else.
@@ -114,11 +114,7 @@ fn public_path(path: &Path) -> PathBuf {
 /// exists; the key is none; what the system refuses.
 pub fn sign(path: &Path, key: &Path, output: &Path) -> Result<SignReport, Error> {
     let key = PrivateKey::load(key)?;
-    let source = Disk.open(path).map_err(|source| Error::Directory {
-        operation: DirectoryOperation::Open,
-        path: path.into(),
-        source,
-    })?;
+    let source = input_file::open_container(path)?;
     let signed = fold_format::sign(&Disk, &source, output, &key, &Limits::DEFAULT).map_err(|error| match error {
         fold_format::Error::Misuse(Misuse::NotSealed) => Error::NotSealed {
             path: path.into(),

@@ -313,4 +313,31 @@ fn a_pipe_or_a_device_in_the_place_of_a_small_file_is_refused_and_not_waited_for
             assert!(told.contains("not a regular file"), "{arguments:?} {path:?}: {told}");
         }
     }
+    // In the place of a file that may be a container, it is none, whatever the command.
+    for arguments in [
+        &["verify", "FILE"][..],
+        &["inspect", "FILE"],
+        &["extract", "FILE", "--tensor", "a", "-o", "new"],
+        &["convert", "FILE", "new.npz"],
+        &["diff", "FILE", "FILE"],
+        &["repair", "FILE", "-o", "new"],
+        &["salvage", "FILE", "-o", "new"],
+    ] {
+        for path in [&fifo, Path::new("/dev/zero")] {
+            let mut command = fold(&["--json"]);
+            for &argument in arguments {
+                match argument {
+                    "FILE" => command.arg(path),
+                    other => command.arg(other),
+                };
+            }
+            let output = command.current_dir(dir.path()).output().unwrap();
+            assert_eq!(code(&output), 10, "{arguments:?} {path:?}: {}", stderr(&output));
+            let told = stdout(&output);
+            assert!(
+                told.contains("FOLD-E0101") && told.contains("not a regular file"),
+                "{arguments:?} {path:?}: {told}"
+            );
+        }
+    }
 }

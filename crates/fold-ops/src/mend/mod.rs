@@ -13,10 +13,10 @@ pub use salvage::{LostItem, SalvageReport, SavedItem, salvage};
 use std::fs::File;
 use std::path::Path;
 
-use fold_format::storage::Storage as _;
-use fold_format::{Disk, ReadAt as _, v1};
+use fold_format::{ReadAt as _, v1};
 
 use crate::error::{DirectoryOperation, Error};
+use crate::input_file;
 
 /// Whether to do it or to say what would be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,14 +47,14 @@ impl Format {
 /// Opens a regular file and looks at its first bytes. What is not version 1 is taken for version 2, whose magic may be
 /// what is damaged.
 fn open(path: &Path) -> Result<(File, Format), Error> {
-    let refused = |source| Error::Directory {
-        operation: DirectoryOperation::Open,
+    let unread = |source| Error::Directory {
+        operation: DirectoryOperation::Read,
         path: path.into(),
         source,
     };
-    let file = Disk.open(path).map_err(refused)?;
+    let file = input_file::open_container(path)?;
     let mut start = [0; 8];
-    let read = file.read_at(&mut start, 0).map_err(refused)?;
+    let read = file.read_at(&mut start, 0).map_err(unread)?;
     let format = match v1::is_version_1(start.get(..read).unwrap_or_default()) {
         true => Format::Version1,
         false => Format::Version2,
