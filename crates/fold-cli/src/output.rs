@@ -1,6 +1,7 @@
 //! Standard output and notes on standard error, by writes that may fail.
 //!
-//! A full or closed standard output is an exit code, never a panic. A note that cannot be written is lost: there is
+//! A standard output that is full, or whose reader has gone, is an exit code, never a panic. One that was closed before the
+//! program began is /dev/null by the time it is written to. A note that cannot be written is lost: there is
 //! nowhere left to say so.
 
 use std::io::{self, Write};

@@ -146,6 +146,11 @@ mod tests {
         for exit in crate::ExitCode::ALL {
             let _ = writeln!(text, "| {} | {} |", exit.number(), exit.meaning());
         }
+        text.push_str(
+            "\nA standard output that cannot be written to, since it is full or its reader has gone, is an input/output error. \
+            One that was closed before the program began (`fold verify FILE >&-`) is not seen: what is printed goes nowhere, \
+            as into `/dev/null`, and the number is that of the work.\n",
+        );
         text
     }
 

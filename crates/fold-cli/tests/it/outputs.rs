@@ -115,6 +115,22 @@ fn a_full_standard_output_is_an_exit_code_and_no_panic() {
     }
 }
 
+/// As the runbook says of a standard output that was closed before the program began.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_standard_output_that_was_closed_before_is_as_a_null_device() {
+    let dir = tempfile::tempdir().unwrap();
+    for (file, expected) in [("whole.npz", 0), ("absent.npz", 10)] {
+        if expected == 0 {
+            let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fold-advanced/testdata/pyfolds-1.0.2");
+            std::fs::copy(case.join("n17_consolidation_ties.npz"), dir.path().join(file)).unwrap();
+        }
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", r#"exec "$0" verify "$1" >&-"#, env!("CARGO_BIN_EXE_fold"), file]);
+        assert_eq!(code(&shell.current_dir(dir.path()).output().unwrap()), expected);
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_calls_of_these_tests_are_of_every_command() {
