@@ -147,7 +147,7 @@ pub struct ConvertReport {
 /// Converts `source` into a new file.
 ///
 /// A few MiB of the content are in memory at a time, and a description of every tensor, for the source and for the file that
-/// is read back; of a version 1 chunk that is compressed or encrypted, the whole of it. State that is gathered into arrays is
+/// is read back; of a version 1 chunk that is compressed or encrypted, and of an npz array that is column-major, the whole of it. State that is gathered into arrays is
 /// in memory too.
 ///
 /// # Errors
@@ -205,7 +205,7 @@ pub fn convert(source: &Path, output: &Path, options: &ConvertOptions) -> Result
     if !holds(&read, &expected, to, options.protection)? {
         return Err(Error::ReadBack { path: output.into() });
     }
-    losses.extend(expected.guards.without(read.guards).map(dropped));
+    losses.extend(expected.guards.without(&read.guards).map(dropped));
     let bytes = pending.publish()?;
     Ok(ConvertReport {
         schema: "fold.convert/1",

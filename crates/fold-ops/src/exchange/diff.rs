@@ -1,6 +1,6 @@
 //! What two files of any format differ in.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
@@ -94,10 +94,11 @@ pub struct MetadataDiff {
     /// Keys of the metadata that differ or are in one file alone; `CHUNK.KEY` of what stands beside the tensors of a state,
     /// for example `torch_state.mode`.
     pub changed: Vec<String>,
-    /// Chunks that are no tensors and differ or are in one file alone; of files from version 1 also those of tensors that are
-    /// in one file alone.
+    /// Chunks that are no tensors and differ; those that are in one file alone; chunks of tensors that hold others of the
+    /// tensors that both files have.
     pub chunks: Vec<String>,
-    /// Chunks whose types differ, of files from version 1.
+    /// Chunks whose types differ: of files from version 1 as these have them, of others whether they are tensors, JSON or
+    /// bytes.
     pub types: Vec<String>,
     /// States of torch (`TSAV`) whose tensors come in another order: a state dict is ordered.
     pub order: Vec<String>,
@@ -327,14 +328,29 @@ fn metadata(a: &Document, b: &Document) -> io::Result<MetadataDiff> {
         changed: differing(&keys(a), &keys(b)),
         ..MetadataDiff::default()
     };
-    // Other formats have neither types nor chunks that their writers named.
-    if a.origin == "fold-v1" {
+    // In safetensors and npz nobody names chunks.
+    let from_version_1 = a.origin == "fold-v1";
+    if from_version_1 || a.origin == "fold-v2" {
         let (first, second) = (parts(a), parts(b));
+        let (of_first, of_second) = (chunk_of_tensor(a), chunk_of_tensor(b));
+        for (tensor, chunk) in &of_first {
+            if let Some(other) = of_second.get(tensor).filter(|other| *other != chunk) {
+                differing_chunks.extend([chunk, other].map(|&name| name.to_owned()));
+            }
+        }
         for name in first.keys().chain(second.keys()).collect::<BTreeSet<_>>() {
             match (first.get(name), second.get(name)) {
-                (Some(first), Some(second)) if first.ctype != second.ctype => found.types.push((*name).to_owned()),
-                (Some(first), Some(second)) if is_reordered(first, second) => found.order.push((*name).to_owned()),
-                (Some(_), Some(_)) => {}
+                (Some(first), Some(second)) => {
+                    let types = [first, second].map(|part| match from_version_1 {
+                        true => part.ctype.as_deref(),
+                        false => Some(kind(part)),
+                    });
+                    if types[0] != types[1] {
+                        found.types.push((*name).to_owned());
+                    } else if from_version_1 && is_reordered(first, second) {
+                        found.order.push((*name).to_owned());
+                    }
+                }
                 _ => {
                     differing_chunks.insert((*name).to_owned());
                 }
@@ -368,6 +384,27 @@ fn keys(document: &Document) -> BTreeMap<String, String> {
 
 fn parts(document: &Document) -> BTreeMap<&str, &Part> {
     document.parts.iter().map(|part| (part.name.as_str(), part)).collect()
+}
+
+/// The name of the chunk that each tensor is in.
+fn chunk_of_tensor(document: &Document) -> HashMap<&str, &str> {
+    let tensors = document.parts.iter().flat_map(|part| {
+        let tensors = match &part.body {
+            Body::Tensors { tensors, .. } => tensors.as_slice(),
+            _ => &[],
+        };
+        tensors.iter().map(|tensor| (tensor.name.as_str(), part.name.as_str()))
+    });
+    tensors.collect()
+}
+
+/// What a chunk of version 2 is.
+fn kind(part: &Part) -> &'static str {
+    match &part.body {
+        Body::Tensors { .. } => "TENS",
+        Body::Text(_) => "JSON",
+        Body::Bytes(_) => "BYTE",
+    }
 }
 
 /// Whether two states have the tensors that are in both in different orders.

@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use fold_format::interchange::{Fault, npz, safetensors};
 use fold_format::json::Value;
-use fold_format::storage::Storage as _;
 use fold_format::v1::Keys;
-use fold_format::{Disk, Escaped, IoFault, Operation, ReadAt, Verdict};
+use fold_format::{Escaped, IoFault, Limits, Operation, ReadAt, Verdict};
 
 use super::envelope;
 use super::neurons::Layout;
@@ -20,6 +19,7 @@ use super::tensor::{Bytes, Tensor};
 use super::{version_1, version_2};
 use crate::check::{self, FileKind, Level, sniff};
 use crate::error::Error;
+use crate::input_file;
 
 /// What a file holds.
 #[derive(Clone, Debug)]
@@ -38,37 +38,65 @@ pub(crate) struct Document {
     pub(super) guards: Guards,
 }
 
-/// What guards a version 2 file beside the digests that every one has.
-#[derive(Clone, Copy, Debug, Default)]
+/// What guards a file beside the digests that every file of its format has, and what of it no copy has.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Guards {
-    pub(super) signature: bool,
-    pub(super) seal: bool,
-    pub(super) parity: bool,
+    guards: Vec<Guard>,
+    /// What of chunks was not read, and is in no copy.
+    pub(super) unread: Vec<String>,
+}
+
+/// What a copy may lack, and what a version 1 file says of itself that holds of no copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guard {
+    Signature,
+    Seal,
+    Parity,
+    Encryption,
+    KeyedDigests,
+    MerkleRoot,
+    TrustBlock,
+    SecurityLevel,
+    SecurityFeatures,
+    Provenance,
+    Sharding,
+}
+
+impl Guard {
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Signature => "the signature: it is over the source's bytes",
+            Self::Seal => "the BLAKE3 digests, which version 2 has with --digest blake3",
+            Self::Parity => "the parity, which version 2 has with --parity",
+            Self::Encryption => "the encryption: the content is in the clear",
+            Self::KeyedDigests => "the keyed digests: no digest is authenticated by the integrity key",
+            Self::MerkleRoot => "the Merkle root: it is over the source's chunk table",
+            Self::TrustBlock => "the trust block: it is over the source's index",
+            Self::SecurityLevel => "`security_level` of the metadata, which is the source's",
+            Self::SecurityFeatures => "`security_features` of the metadata, which are the source's",
+            Self::Provenance => "`provenance` of the metadata, which is the source's",
+            Self::Sharding => "`sharding` of the metadata, which is the source's",
+        }
+    }
 }
 
 impl Guards {
+    /// Those that are there.
+    pub(super) fn of(guards: impl IntoIterator<Item = (Guard, bool)>) -> Self {
+        Self {
+            guards: guards
+                .into_iter()
+                .filter_map(|(guard, is)| is.then_some(guard))
+                .collect(),
+            unread: Vec::new(),
+        }
+    }
+
     /// What of these another file does not have.
-    pub(super) fn without(self, other: Self) -> impl Iterator<Item = &'static str> {
-        let guards = [
-            (
-                self.signature,
-                other.signature,
-                "the signature: it is over the source's bytes",
-            ),
-            (
-                self.seal,
-                other.seal,
-                "the BLAKE3 digests, which version 2 has with --digest blake3",
-            ),
-            (
-                self.parity,
-                other.parity,
-                "the parity, which version 2 has with --parity",
-            ),
-        ];
-        guards
-            .into_iter()
-            .filter_map(|(own, others, what)| (own && !others).then_some(what))
+    pub(super) fn without(&self, other: &Self) -> impl Iterator<Item = &str> {
+        let guards = self.guards.iter().filter(|guard| !other.guards.contains(guard));
+        let guards = guards.map(|guard| guard.what());
+        guards.chain(self.unread.iter().map(String::as_str))
     }
 }
 
@@ -170,7 +198,7 @@ impl Document {
                     shape: entry.shape,
                     bytes: Bytes::within(file.clone(), entry.offset..entry.offset.saturating_add(entry.len)),
                 });
-                safetensors_document(tensors.collect(), &header.metadata)
+                safetensors_document(path, tensors.collect(), &header.metadata)
             }
             FileKind::Npz => {
                 let read = |error| read_fault(path, error);
@@ -244,7 +272,7 @@ impl ReadLen {
 }
 
 /// What a safetensors file was, where it says so: the texts are metadata otherwise.
-fn safetensors_document(tensors: Vec<Tensor>, texts: &[(Box<str>, Box<str>)]) -> Result<Document, Error> {
+fn safetensors_document(path: &Path, tensors: Vec<Tensor>, texts: &[(Box<str>, Box<str>)]) -> Result<Document, Error> {
     let Some(kept) = envelope::of_texts(texts) else {
         let texts = texts.iter().map(|(key, text)| (key.clone(), Value::from(&**text)));
         let texts: Vec<_> = texts.collect();
@@ -257,6 +285,20 @@ fn safetensors_document(tensors: Vec<Tensor>, texts: &[(Box<str>, Box<str>)]) ->
             guards: Guards::default(),
         });
     };
+    let chunks = kept
+        .tensors
+        .as_ref()
+        .map_or(0, Vec::len)
+        .saturating_add(kept.texts.len()) as u64;
+    let max = Limits::DEFAULT.max_chunks;
+    if chunks > max {
+        let fault = Fault::OverLimit {
+            limit: "max_chunks",
+            value: chunks,
+            max,
+        };
+        return Err(of_content(path, fault));
+    }
     let mut left: BTreeMap<String, Tensor> = tensors
         .into_iter()
         .map(|tensor| (tensor.name.clone(), tensor))
@@ -302,10 +344,7 @@ pub(super) fn of_content(path: &Path, fault: Fault) -> Error {
 /// The file verifies as whole, as far as its format can tell.
 pub(super) fn verified(path: &Path, keys: &Keys) -> Result<(), Error> {
     // What is not there, or cannot be opened, is not damaged.
-    let opened = Disk
-        .open(path)
-        .map_err(|error| IoFault::new(Operation::Open, Some(path.into()), error));
-    drop(opened.map_err(|fault| Error::Format(fault.into()))?);
+    drop(input_file::open_container(path)?);
     let report = check::file(path, Level::Full, 1, keys, &mut |_, _| ControlFlow::Continue(()))?;
     if matches!(report.verdict, Verdict::Ok | Verdict::StructureOk) {
         return Ok(());

@@ -33,6 +33,41 @@ const SCHEMA: &str = "fold.safetensors/1";
 /// The one chunk of a file that has tensors alone.
 pub(super) const TENSORS: &str = "tensors";
 
+/// The one entry of an object, where it is an object too.
+fn sole<'a>(metadata: Option<&'a Value>, wanted: &str) -> Option<&'a Value> {
+    match metadata.and_then(Value::as_object)? {
+        [(key, value)] if &**key == wanted => value.as_object().map(|_| value),
+        _ => None,
+    }
+}
+
+/// What a version 1 file had, where metadata are that.
+fn of_version_1(metadata: Option<&Value>) -> Option<&Value> {
+    sole(metadata, PYFOLDS).filter(|kept| kept.get("chunks").and_then(Value::as_array).is_some())
+}
+
+/// The texts of a safetensors file, where metadata are those.
+fn of_safetensors(metadata: Option<&Value>) -> Option<&Value> {
+    let entries = |texts: &Value| {
+        texts
+            .as_object()
+            .unwrap_or_default()
+            .iter()
+            .all(|(_, text)| text.as_str().is_some())
+    };
+    sole(metadata, SAFETENSORS).filter(|texts| entries(texts))
+}
+
+/// The key of somebody's metadata that [`unpack`] would take for what [`pack`] keeps there.
+fn taken_for_ours(metadata: &Value) -> Option<&'static str> {
+    let found = [
+        (STATE_DICTS, read_layouts(metadata).is_some()),
+        (PYFOLDS, of_version_1(Some(metadata)).is_some()),
+        (SAFETENSORS, of_safetensors(Some(metadata)).is_some()),
+    ];
+    found.into_iter().find_map(|(key, is_ours)| is_ours.then_some(key))
+}
+
 /// The text of a document's metadata with all that is to come back.
 ///
 /// # Errors
@@ -61,7 +96,18 @@ fn packed(document: &Document) -> Result<Value, Error> {
             Value::object([(PYFOLDS, strict(&Value::Object(kept)))])
         }
         "safetensors" => Value::object([(SAFETENSORS, own)]),
-        _ => own,
+        _ => match taken_for_ours(&own) {
+            Some(key) => {
+                return Err(Error::Unheld {
+                    what: format!(
+                        "the metadata have a key `{key}` that would be read back as what is kept under it here"
+                    )
+                    .into(),
+                    instead: "give it another name, or convert to version 1".into(),
+                });
+            }
+            None => own,
+        },
     };
     if let (Value::Object(entries), Some(layouts)) = (&mut packed, layouts(document)) {
         if entries.iter().any(|(key, _)| &**key == STATE_DICTS) {
@@ -244,11 +290,7 @@ pub(super) fn unpack(format: &'static str, metadata: Option<Value>, mut parts: V
         }
         metadata = metadata.map(|metadata| metadata.without(STATE_DICTS));
     }
-    let sole = |wanted| match metadata.as_ref().and_then(Value::as_object)? {
-        [(key, value)] if &**key == wanted => value.as_object().map(|entries| (value, entries)),
-        _ => None,
-    };
-    if let Some((kept, _)) = sole(PYFOLDS).filter(|(kept, _)| kept.get("chunks").and_then(Value::as_array).is_some()) {
+    if let Some(kept) = of_version_1(metadata.as_ref()) {
         // A file that came from version 1 is that file again.
         let kept = lenient(kept);
         return Ok(Document {
@@ -260,13 +302,12 @@ pub(super) fn unpack(format: &'static str, metadata: Option<Value>, mut parts: V
             guards: Guards::default(),
         });
     }
-    if let Some((texts, entries)) = sole(SAFETENSORS)
-        && entries.iter().all(|(_, text)| text.as_str().is_some())
-    {
+    if let Some(texts) = of_safetensors(metadata.as_ref()) {
+        let is_empty = texts.as_object().unwrap_or_default().is_empty();
         return Ok(Document {
             format,
             origin: "safetensors",
-            metadata: (!entries.is_empty()).then(|| texts.clone()),
+            metadata: (!is_empty).then(|| texts.clone()),
             parts,
             unread_metadata: None,
             guards: Guards::default(),
@@ -282,9 +323,12 @@ pub(super) fn unpack(format: &'static str, metadata: Option<Value>, mut parts: V
     })
 }
 
-/// Chunk -> layout; none where one of them is something else, which is then metadata like any other.
+/// Chunk -> layout; none where there are none, or one of them is something else: that is metadata like any other.
 fn read_layouts(metadata: &Value) -> Option<HashMap<String, Layout>> {
     let layouts = metadata.get(STATE_DICTS)?.as_object()?;
+    if layouts.is_empty() {
+        return None;
+    }
     layouts
         .iter()
         .map(|(chunk, layout)| Some((chunk.to_string(), Layout::of_json(layout)?)))
@@ -313,15 +357,18 @@ fn chunk_tensors(metadata: &Value, chunks: Option<&Value>) -> Option<Vec<(String
 }
 
 /// Parts in their first order, with their first types.
-fn ordered(mut parts: Vec<Part>, kept: &Value) -> Result<Vec<Part>, Error> {
+fn ordered(parts: Vec<Part>, kept: &Value) -> Result<Vec<Part>, Error> {
     let chunks = kept.get("chunks").and_then(Value::as_array).unwrap_or_default();
+    let places = parts.iter().enumerate().map(|(at, part)| (part.name.clone(), at));
+    let places: HashMap<String, usize> = places.collect();
+    let mut parts: Vec<Option<Part>> = parts.into_iter().map(Some).collect();
     let mut ordered = Vec::new();
     for chunk in chunks {
         let name = chunk.get("name").and_then(Value::as_str);
-        let Some(at) = parts.iter().position(|part| Some(part.name.as_str()) == name) else {
+        let place = name.and_then(|name| parts.get_mut(*places.get(name)?));
+        let Some(mut part) = place.and_then(Option::take) else {
             continue;
         };
-        let mut part = parts.swap_remove(at);
         part.ctype = chunk.get("ctype").and_then(Value::as_str).map(str::to_owned);
         if let Body::Tensors { tensors, others, .. } = &mut part.body {
             if let Some(kept) = chunk.get("others").and_then(Value::as_object) {
@@ -341,7 +388,7 @@ fn ordered(mut parts: Vec<Part>, kept: &Value) -> Result<Vec<Part>, Error> {
         }
         ordered.push(part);
     }
-    ordered.extend(parts);
+    ordered.extend(parts.into_iter().flatten());
     Ok(ordered)
 }
 
@@ -435,6 +482,28 @@ mod tests {
             pack(&document("fold-v2", own, true)),
             Err(Error::Unheld { .. })
         ));
+        for own in [
+            r#"{"pyfolds":{"chunks":[]}}"#,
+            r#"{"safetensors":{"a":"b"}}"#,
+            r#"{"safetensors":{}}"#,
+            &format!(
+                r#"{{"state_dicts":{{"a":{}}},"run":7}}"#,
+                Layout::default().to_json().print(Form::Stored)
+            ),
+        ] {
+            for packed in [
+                pack(&document("fold-v2", own, false)).map(drop),
+                texts(&document("fold-v2", own, false)).map(drop),
+            ] {
+                let error = packed.unwrap_err();
+                assert!(
+                    error
+                        .to_string()
+                        .contains("would be read back as what is kept under it here"),
+                    "{error}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -444,6 +513,8 @@ mod tests {
             r#"{"pyfolds":{"chunks":[]},"run":7}"#,
             r#"{"pyfolds":{"version":"1.0.2"}}"#,
             r#"{"safetensors":{"a":1}}"#,
+            r#"{"state_dicts":{}}"#,
+            r#"{"state_dicts":{},"run":7}"#,
         ] {
             let value = json::parse(own.as_bytes()).unwrap();
             let read = unpack("fold-v2", Some(value.clone()), Vec::new()).unwrap();

@@ -28,7 +28,7 @@ pub use fold_format::{
     v1::{Compression, Protection},
 };
 pub use neurons::{Mapped, StateForm, StateReport};
-pub(crate) use version_1::named;
+pub(crate) use version_1::Naming;
 
 /// The bytes of a tensor could not be read where they lie.
 fn unread(error: std::io::Error) -> crate::Error {

@@ -1,16 +1,18 @@
 //! Version 1 files as documents, and documents as version 1 files.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use fold_format::interchange::{Array, Fault, npz, safetensors};
+use fold_format::interchange::{Fault, npz, safetensors};
 use fold_format::json::{self, Value};
+use fold_format::v1::torch::Unkept;
 use fold_format::v1::{self, Chunk, Compression, Content, File, Keys, Protection, Version1};
 use fold_format::{Escaped, Limits, ReadAt, TensorSource};
 
-use super::document::{Body, Document, Guards, Part};
+use super::document::{Body, Document, Guard, Guards, Part};
 use super::envelope::{NO_TYPE, depth};
 use super::read_fault;
 use super::spool::{Spool, assembled};
@@ -51,33 +53,34 @@ fn converted(metadata: &Value) -> Option<(&'static str, Option<Value>)> {
     (alone && whole).then_some((origin, own))
 }
 
-/// Whether the tensors of a chunk keep their names.
-pub(crate) fn keeps_names(metadata: Option<&Value>, chunk: &str) -> bool {
-    let plain = metadata.and_then(|metadata| metadata.get(PLAIN)?.as_array());
-    chunk == STATE || plain.is_some_and(|plain| plain.iter().any(|name| name.as_str() == Some(chunk)))
+/// How the tensors of a file are called.
+pub(crate) struct Naming<'a> {
+    /// The chunks whose tensors keep their names.
+    plain: HashSet<&'a str>,
 }
 
-/// The name of a tensor in its file.
-///
-/// - `keeps`: what [`keeps_names`] says of its chunk.
-fn tensor_name<'a>(keeps: bool, chunk: &str, name: &'a str) -> Cow<'a, str> {
-    match keeps {
-        true => Cow::Borrowed(name),
-        false => Cow::Owned(format!("{chunk}.{name}")),
-    }
-}
-
-/// The tensors of a chunk, under the names that they have in their file.
-pub(crate) fn named(metadata: Option<&Value>, chunk: &str, arrays: Vec<Array<'_>>) -> Vec<Array<'static>> {
-    let keeps = keeps_names(metadata, chunk);
-    let rename = |array: Array<'_>| {
-        let name = tensor_name(keeps, chunk, &array.name).into_owned();
-        Array {
-            name: Cow::Owned(name),
-            ..array.into_owned()
+impl<'a> Naming<'a> {
+    /// - `metadata`: of the file.
+    pub(crate) fn of(metadata: Option<&'a Value>) -> Self {
+        let plain = metadata.and_then(|metadata| metadata.get(PLAIN)?.as_array());
+        let plain = plain.unwrap_or_default().iter().filter_map(Value::as_str);
+        Self {
+            plain: plain.chain([STATE]).collect(),
         }
-    };
-    arrays.into_iter().map(rename).collect()
+    }
+
+    /// Whether the tensors of a chunk keep their names.
+    fn keeps(&self, chunk: &str) -> bool {
+        self.plain.contains(chunk)
+    }
+
+    /// The name of a chunk's tensor in its file.
+    pub(crate) fn tensor<'n>(&self, chunk: &str, name: &'n str) -> Cow<'n, str> {
+        match self.keeps(chunk) {
+            true => Cow::Borrowed(name),
+            false => Cow::Owned(format!("{chunk}.{name}")),
+        }
+    }
 }
 
 pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
@@ -85,15 +88,17 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
     let file = File::open(path, keys.clone(), Limits::DEFAULT).map_err(failed)?;
     let source: Arc<dyn ReadAt> = Arc::new(std::fs::File::open(path).map_err(|error| read_fault(path, error))?);
     let mut spool = Spool::default();
+    let naming = Naming::of(file.metadata());
+    let mut guards = guards(&file);
     let mut parts = Vec::new();
     for entry in file.chunks() {
-        let keeps = keeps_names(file.metadata(), &entry.name);
         let body = match file.locate(&entry.name) {
             Err(fold_format::Error::Content(fault)) => unread(path, &file, entry, &source, &mut spool, *fault)?,
             Err(error) => return Err(failed(error)),
             Ok(Some(located)) => {
+                guards.unread.extend(unkept(located.unkept, &entry.name));
                 let tensors = located.tensors.into_iter().map(|(name, dtype, shape, place)| Tensor {
-                    name: tensor_name(keeps, &entry.name, &name).into_owned(),
+                    name: naming.tensor(&entry.name, &name).into_owned(),
                     dtype,
                     shape,
                     bytes: Bytes::within(source.clone(), place),
@@ -104,7 +109,11 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
                     layout: None,
                 }
             }
-            Ok(None) => decoded(path, &file, entry, &source, &mut spool)?,
+            Ok(None) => {
+                let (body, unkept_of) = decoded(path, &file, entry, &naming, &source, &mut spool)?;
+                guards.unread.extend(unkept(unkept_of, &entry.name));
+                body
+            }
         };
         parts.push(Part {
             name: entry.name.to_string(),
@@ -122,7 +131,7 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
             metadata,
             parts,
             unread_metadata: None,
-            guards: Guards::default(),
+            guards,
         });
     }
     let created = file
@@ -141,8 +150,37 @@ pub(super) fn load(path: &Path, keys: &Keys) -> Result<Document, Error> {
         ])),
         parts,
         unread_metadata: None,
-        guards: Guards::default(),
+        guards,
     })
+}
+
+/// What of a chunk's state is in no document.
+fn unkept(unkept: Unkept, chunk: &str) -> impl Iterator<Item = String> {
+    let chunk = Escaped(chunk).to_string();
+    [
+        (unkept.requires_grad, "that tensors require gradients"),
+        (unkept.module_versions, "the versions of modules (`_metadata`)"),
+    ]
+    .into_iter()
+    .filter(|(is, _)| *is)
+    .map(move |(_, what)| format!("{what}, of chunk {chunk}"))
+}
+
+/// What guards a file. The signature over four fields is none: it goes where the metadata go.
+fn guards(file: &File) -> Guards {
+    let info = file.info();
+    let has = |key| file.metadata().is_some_and(|metadata| metadata.get(key).is_some());
+    Guards::of([
+        (Guard::Parity, &*info.parity != "none"),
+        (Guard::Encryption, info.encrypted),
+        (Guard::KeyedDigests, info.digest == "hmac-sha256"),
+        (Guard::MerkleRoot, info.merkle),
+        (Guard::TrustBlock, info.trust_block),
+        (Guard::SecurityLevel, has("security_level")),
+        (Guard::SecurityFeatures, has("security_features")),
+        (Guard::Provenance, has("provenance")),
+        (Guard::Sharding, has("sharding")),
+    ])
 }
 
 /// A chunk as bytes.
@@ -187,46 +225,50 @@ fn decoded(
     path: &Path,
     file: &File,
     entry: &v1::Entry,
+    naming: &Naming<'_>,
     source: &Arc<dyn ReadAt>,
     spool: &mut Spool,
-) -> Result<Body, Error> {
+) -> Result<(Body, Unkept), Error> {
+    let whole = |body| (body, Unkept::default());
     if !matches!(&*entry.ctype, "TSAV" | "STEN" | "NPZ0" | "JSON") {
-        return bytes_of(path, file, entry, source, spool).map(Body::Bytes);
+        return bytes_of(path, file, entry, source, spool).map(|bytes| whole(Body::Bytes(bytes)));
     }
     let payload = file.payload(&entry.name).map_err(|error| Error::of(path, error))?;
     if &*entry.ctype == "JSON" {
         // Whatever its text is: a key that is there twice, say, which PyFolds writes and reads.
         return match String::from_utf8(payload.to_vec()) {
-            Ok(text) => Ok(Body::Text(text)),
-            Err(error) => Ok(Body::Bytes(spool.keep(error.into_bytes()).map_err(super::unread)?)),
+            Ok(text) => Ok(whole(Body::Text(text))),
+            Err(error) => Ok(whole(Body::Bytes(
+                spool.keep(error.into_bytes()).map_err(super::unread)?,
+            ))),
         };
     }
     let content = match &*entry.ctype {
-        "STEN" => safetensors::read(&payload).map(|(arrays, header)| (arrays, of_header(&header))),
+        "STEN" => safetensors::read(&payload).map(|(arrays, header)| (arrays, of_header(&header), Unkept::default())),
         ctype => Content::read(ctype, &payload, Limits::DEFAULT.max_v1_chunk_bytes).map(|content| match content {
-            Content::State(state) => (state.tensors, state.others),
-            content => (content.into_tensors(), Vec::new()),
+            Content::State(state) => (state.tensors, state.others, state.unkept),
+            content => (content.into_tensors(), Vec::new(), Unkept::default()),
         }),
     };
-    let (arrays, others) = match content {
+    let (arrays, others, unkept) = match content {
         Ok(content) => content,
-        Err(fault) => return unread(path, file, entry, source, spool, fault),
+        Err(fault) => return unread(path, file, entry, source, spool, fault).map(whole),
     };
-    let keeps = keeps_names(file.metadata(), &entry.name);
     let mut tensors = Vec::with_capacity(arrays.len());
     for array in arrays {
         tensors.push(Tensor {
-            name: tensor_name(keeps, &entry.name, &array.name).into_owned(),
+            name: naming.tensor(&entry.name, &array.name).into_owned(),
             dtype: array.dtype,
             shape: array.shape,
             bytes: spool.keep(array.bytes.into_owned()).map_err(super::unread)?,
         });
     }
-    Ok(Body::Tensors {
+    let body = Body::Tensors {
         tensors,
         others,
         layout: None,
-    })
+    };
+    Ok((body, unkept))
 }
 
 /// The texts of a safetensors header.
@@ -253,7 +295,14 @@ pub(super) fn metadata(document: &Document, protection: Protection) -> (Value, V
     }
     let mut metadata = original.get("metadata").cloned().unwrap_or(Value::Object(Vec::new()));
     if let Value::Object(entries) = &mut metadata {
-        entries.retain(|(key, _)| !OF_THE_FILE.contains(&&**key));
+        entries.retain(|(key, _)| {
+            let kept = !OF_THE_FILE.contains(&&**key);
+            // Hashes are made anew.
+            if !kept && !matches!(&**key, "chunk_hashes" | "manifest_hash") {
+                lost.push(format!("`{key}` of the metadata, which speaks of another file"));
+            }
+            kept
+        });
         // What the file's protection was says nothing of this one's. What is none of PyFolds' is the user's.
         const KNOWN: [Protection; 4] = [Protection::Off, Protection::Low, Protection::Med, Protection::High];
         let recorded = entries.iter_mut().find(|(key, _)| &**key == "protection");
@@ -317,9 +366,9 @@ pub(super) fn write(
     compression: Compression,
     protection: Protection,
 ) -> Result<(), Error> {
-    let of_version_1 = original(document).map(|original| original.get("metadata"));
+    let of_version_1 = original(document).map(|original| Naming::of(original.get("metadata")));
     // What is from another format has names that are unique already.
-    let keeps = |part: &Part| of_version_1.is_none_or(|metadata| keeps_names(metadata, &part.name));
+    let keeps = |part: &Part| of_version_1.as_ref().is_none_or(|naming| naming.keeps(&part.name));
     let mut payloads = Vec::new();
     for part in &document.parts {
         payloads.push(payload(part, keeps(part))?);

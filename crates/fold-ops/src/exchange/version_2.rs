@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fold_format::json;
 use fold_format::{Checkpoint, ChunkKind, Content, DigestKind, Disk, ReadAt, SaveOptions, Saved};
 
-use super::document::{Body, Document, Guards, Part};
+use super::document::{Body, Document, Guard, Guards, Part};
 use super::envelope;
 use super::tensor::{Bytes, Tensor};
 use crate::error::Error;
@@ -68,11 +68,11 @@ pub(super) fn load(path: &Path) -> Result<Document, Error> {
     let document = envelope::unpack("fold-v2", metadata, parts)?;
     let info = checkpoint.info();
     Ok(Document {
-        guards: Guards {
-            signature: info.signed_by.is_some(),
-            seal: info.digest_kind == DigestKind::Blake3,
-            parity: info.parity.is_some(),
-        },
+        guards: Guards::of([
+            (Guard::Signature, info.signed_by.is_some()),
+            (Guard::Seal, info.digest_kind == DigestKind::Blake3),
+            (Guard::Parity, info.parity.is_some()),
+        ]),
         unread_metadata,
         ..document
     })

@@ -9,7 +9,7 @@ use std::io::{self, BufReader};
 use std::ops::Range;
 use std::path::Path;
 
-use fold_format::interchange::{Array, npz, safetensors};
+use fold_format::interchange::{npz, safetensors};
 use fold_format::json::Value;
 use fold_format::v1::{self, Content};
 use fold_format::{Dtype, Limits, Misuse, ReadAt, Shape};
@@ -17,7 +17,7 @@ use fold_format::{Dtype, Limits, Misuse, ReadAt, Shape};
 use super::{ChunkReport, FileInspection, InspectOptions, Stats, Sum, TensorReport, Version1Facts};
 use crate::check::{FileKind, FindingReport, MAX_ARRAY_BYTES, read_range};
 use crate::error::Error;
-use crate::exchange::{named, number};
+use crate::exchange::{Naming, number};
 use crate::json::Int;
 
 /// Bytes of a tensor that are in memory at a time for its statistics: a multiple of every element's length.
@@ -72,6 +72,7 @@ fn version_1(path: &Path, options: &InspectOptions) -> Result<FileInspection, Er
         }),
         ..FileInspection::default()
     };
+    let naming = Naming::of(file.metadata());
     for entry in file.chunks() {
         inspection.chunks.push(ChunkReport {
             name: entry.name.to_string(),
@@ -85,7 +86,7 @@ fn version_1(path: &Path, options: &InspectOptions) -> Result<FileInspection, Er
         if !matches!(&*entry.ctype, "TSAV" | "STEN" | "NPZ0") {
             continue;
         }
-        match chunk_tensors(path, &file, entry, options) {
+        match chunk_tensors(path, &file, entry, &naming, options) {
             Ok(tensors) => inspection.tensors.extend(tensors),
             Err(fold_format::Error::Content(fault)) => inspection
                 .findings
@@ -101,6 +102,7 @@ fn chunk_tensors(
     path: &Path,
     file: &v1::File,
     entry: &v1::Entry,
+    naming: &Naming<'_>,
     options: &InspectOptions,
 ) -> Result<Vec<TensorReport>, fold_format::Error> {
     if let Some(located) = file.locate(&entry.name)? {
@@ -119,7 +121,7 @@ fn chunk_tensors(
             })
         });
         let described: Vec<_> = described.collect::<Result<_, fold_format::Error>>()?;
-        return Ok(reports(file, &entry.name, &described));
+        return Ok(reports(naming, &entry.name, &described));
     }
     let payload = file.payload(&entry.name)?;
     let content = Content::read(&entry.ctype, &payload, Limits::DEFAULT.max_v1_chunk_bytes)?;
@@ -137,20 +139,13 @@ fn chunk_tensors(
         }
     });
     let described: Vec<_> = described.collect();
-    Ok(reports(file, &entry.name, &described))
+    Ok(reports(naming, &entry.name, &described))
 }
 
 /// The reports of a chunk's tensors, under the names that these have in their file.
-fn reports(file: &v1::File, chunk: &str, described: &[Described<'_>]) -> Vec<TensorReport> {
-    let shells = described.iter().map(|tensor| Array {
-        name: tensor.name.into(),
-        dtype: tensor.dtype,
-        shape: tensor.shape,
-        bytes: Cow::Borrowed(&[]),
-    });
-    let names = named(file.metadata(), chunk, shells.collect());
-    let pairs = described.iter().zip(&names);
-    pairs.map(|(tensor, named)| tensor.report(&named.name, chunk)).collect()
+fn reports(naming: &Naming<'_>, chunk: &str, described: &[Described<'_>]) -> Vec<TensorReport> {
+    let report = |tensor: &Described<'_>| tensor.report(&naming.tensor(chunk, tensor.name), chunk);
+    described.iter().map(report).collect()
 }
 
 /// What is known of a tensor.

@@ -554,6 +554,34 @@ fn what_a_target_cannot_name_is_refused_without_false_advice() {
     assert_eq!(chunks(&again), chunks(&source));
 }
 
+/// As many chunks as a file may have, each looked up by its name: no look goes through all of them.
+#[test]
+fn a_file_of_very_many_chunks_is_converted_and_more_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let [source, two, back] = ["source.safetensors", "two.fold", "back.fold"].map(|name| dir.path().join(name));
+    let write = |count: u64| {
+        let texts = (0..count).map(|number| (format!("chunk.{number:05}"), "{}".to_owned()));
+        let fold = r#"{"schema":"fold.safetensors/1","kept":{},"chunks":[]}"#;
+        let texts: Vec<_> = texts.chain([("fold".to_owned(), fold.to_owned())]).collect();
+        let texts: Vec<_> = texts.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
+        std::fs::write(&source, safetensors(&[], &texts)).unwrap();
+    };
+    write(Limits::DEFAULT.max_chunks);
+    convert(&source, &back, Target::Version1, None);
+    let file = v1::File::open(&back, Keys::new(), Limits::DEFAULT).unwrap();
+    assert_eq!(file.chunks().len() as u64, Limits::DEFAULT.max_chunks);
+    for entry in file.chunks() {
+        assert_eq!(&*file.payload(&entry.name).unwrap(), b"{}");
+    }
+    write(Limits::DEFAULT.max_chunks + 1);
+    let error = refused(&source, Target::Version2, Lossy::Allow);
+    assert!(
+        error.to_string().contains("65537 exceeds the limit max_chunks = 65536"),
+        "{error}"
+    );
+    assert!(!two.exists());
+}
+
 #[test]
 fn of_two_tensors_of_one_name_none_is_taken_for_the_other() {
     let dir = tempfile::tempdir().unwrap();
@@ -673,6 +701,190 @@ fn what_stands_beside_the_tensors_is_compared_in_every_format_that_keeps_it() {
         state_file(&at(order[0]), "STEN", order, "", 0);
     }
     assert_equal(&at("a"), &at("b"));
+}
+
+#[test]
+fn the_chunks_of_version_2_are_compared_where_both_files_have_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let save = |name: &str, content: &Content<'_>| {
+        let path = dir.path().join(name);
+        fold_format::save(&Disk, &path, content, &SaveOptions::new(Durability::Full)).unwrap();
+        path
+    };
+    let tensor = |name: &'static str| TensorSource::new(name, Dtype::U8, &[1], &[7]).unwrap();
+    let both = save(
+        "both.fold",
+        &Content::new()
+            .tensors("a", [tensor("x"), tensor("y")])
+            .json("text", "{}"),
+    );
+    let moved = save(
+        "moved.fold",
+        &Content::new()
+            .tensors("a", [tensor("x")])
+            .tensors("b", [tensor("y")])
+            .json("text", "{}"),
+    );
+    let bytes = save(
+        "bytes.fold",
+        &Content::new()
+            .tensors("a", [tensor("x"), tensor("y")])
+            .bytes("text", b"{}"),
+    );
+    let copies = |source: &Path| {
+        let name = source.file_stem().unwrap().to_str().unwrap();
+        [Target::Version1, Target::Version2, Target::Safetensors].map(|to| {
+            let path = dir.path().join(format!("{name}.{}", to.as_str()));
+            if !path.exists() {
+                convert(source, &path, to, None);
+            }
+            path
+        })
+    };
+    let found = |a: &Path, b: &Path| {
+        let report = exchange::diff(a, b, Tolerance::Bitwise, &Keys::new()).unwrap();
+        assert_eq!((report.tensors.added.len(), report.tensors.changed.len()), (0, 0));
+        (report.equal, report.metadata.chunks, report.metadata.types)
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    for first in copies(&both).iter().chain([&both]) {
+        for second in copies(&both).iter().chain([&both]) {
+            assert_equal(first, second);
+        }
+        for second in copies(&moved).iter().chain([&moved]) {
+            assert_eq!(found(first, second), (false, names(&["a", "b"]), names(&[])));
+        }
+        let [one, two, _] = copies(&bytes);
+        for second in [&one, &two, &bytes] {
+            assert_eq!(found(first, second), (false, names(&[]), names(&["text"])));
+        }
+    }
+    // What no writer of theirs named is not compared.
+    let [_, _, tensors] = copies(&both);
+    let npz = dir.path().join("both.npz");
+    convert(&both, &npz, Target::Npz, None);
+    let report = exchange::diff(&tensors, &npz, Tolerance::Bitwise, &Keys::new()).unwrap();
+    assert!(report.equal && !report.metadata.compared);
+}
+
+#[test]
+fn what_guards_a_file_of_pyfolds_and_no_copy_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let aes = Keys::parse_aes256(b"8074af41d2c1943b21be4f0858a82c7b80bafd0b607c1354e997bc88d402a98d").unwrap();
+    let secret = Keys::new().aes256(aes);
+    let keyed = Keys::new().integrity("chave-de-integridade-dev-é-1".as_bytes());
+    let security = ["`security_level`", "`security_features`"];
+    for (name, keys, expected) in [
+        ("c102_full_signed.fold", Keys::new(), &[][..]),
+        ("c102_rs16_lengths.fold", Keys::new(), &["the parity"]),
+        (
+            "h22_enc_rs.fold",
+            secret.clone(),
+            &["the parity", "the encryption", "the Merkle root"],
+        ),
+        ("bh22_trust.fold", Keys::new(), &["the Merkle root", "the trust block"]),
+        (
+            "h22_hmac.fold",
+            keyed,
+            &["the keyed digests", "the Merkle root", "the trust block"],
+        ),
+        (
+            "h22_level_paranoid.mind",
+            secret,
+            &[
+                "the encryption",
+                "the Merkle root",
+                "the trust block",
+                "`provenance`",
+                "`sharding`",
+            ],
+        ),
+    ] {
+        for to in [Target::Version1, Target::Version2] {
+            let output = dir.path().join(format!("{name}.{}", to.as_str()));
+            let options = ConvertOptions {
+                to: Some(to),
+                keys: keys.clone(),
+                ..ConvertOptions::default()
+            };
+            let report = exchange::convert(&vector(name), &output, &options).unwrap();
+            let found = losses(&report).into_iter();
+            let found: Vec<_> = found.map(|what| what.split([',', ':']).next().unwrap()).collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|what| what.trim_end_matches(" of the metadata"))
+                .collect();
+            let (known, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|what| security.contains(what));
+            assert_eq!(others, expected, "{name}");
+            assert_eq!(known.len(), if name.contains("h22") { 2 } else { 0 }, "{name}");
+        }
+    }
+    // Parity that the copy has is none that is left behind.
+    let options = ConvertOptions {
+        protection: v1::Protection::Low,
+        to: Some(Target::Version1),
+        ..ConvertOptions::default()
+    };
+    let output = dir.path().join("protected.fold");
+    let report = exchange::convert(&vector("c102_rs16_lengths.fold"), &output, &options).unwrap();
+    assert_eq!(losses(&report), Vec::<&str>::new());
+}
+
+/// A sound archive of a kind that is not read is not called damaged.
+#[test]
+fn what_is_sound_and_not_read_is_not_called_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("archive.npz");
+    // Its members are no `.npy`.
+    std::fs::write(&source, saved("{}")).unwrap();
+    let error = refused(&source, Target::Version2, Lossy::Allow);
+    assert_eq!((error.code(), error.class()), (Code::SourceDamaged, Class::Unsupported));
+    assert_eq!(error.exit().number(), 12);
+    let text = error.to_string();
+    assert!(
+        text.starts_with("FOLD-E0802 unsupported:") && !text.contains("damaged"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_array_that_numpy_would_not_find_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("nul.safetensors");
+    std::fs::write(&source, safetensors(&[array("a", &[1]), array("a\0b", &[2])], &[])).unwrap();
+    let error = refused(&source, Target::Npz, Lossy::Allow);
+    assert_eq!((error.code(), error.exit()), (Code::LossyRefused, ExitCode::Refused));
+    assert!(
+        error.to_string().contains(r"array `a\0b` has a NUL in its name"),
+        "{error}"
+    );
+}
+
+#[test]
+fn metadata_that_look_like_ours_come_back_or_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("one.fold");
+    let tensors = safetensors(&[array("q", &[1])], &[]);
+    let write = |own: &str| {
+        let metadata = format!(r#"{{"fold_origin":"fold-v2","fold":{own},"plain_chunks":["tensors"]}}"#);
+        version_1(&source, &metadata, &[("tensors", "STEN", &tensors)]);
+    };
+    write(r#"{"state_dicts":{},"a":1}"#);
+    for to in [Target::Version2, Target::Safetensors] {
+        let there = dir.path().join(to.as_str());
+        convert(&source, &there, to, None);
+        assert_equal(&source, &there);
+    }
+    for own in [
+        r#"{"pyfolds":{"chunks":[]}}"#,
+        r#"{"state_dicts":{"a":{"layers":[],"steps":[]}}}"#,
+    ] {
+        write(own);
+        for to in [Target::Version2, Target::Safetensors] {
+            let error = refused(&source, to, Lossy::Allow);
+            assert_eq!((error.code(), error.exit()), (Code::LossyRefused, ExitCode::Refused));
+        }
+    }
 }
 
 /// What guarded the source and does not guard the copy is named.
