@@ -335,7 +335,6 @@ impl Error {
                 exit @ (ExitCode::Absent | ExitCode::Newer | ExitCode::Io) => exit,
                 _ => self.code().exit(),
             },
-            Self::Content { .. } => ExitCode::Refused,
             _ => self.code().exit(),
         }
     }

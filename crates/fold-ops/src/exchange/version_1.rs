@@ -10,7 +10,7 @@ use fold_format::interchange::{Fault, npz, safetensors};
 use fold_format::json::{self, Value};
 use fold_format::v1::torch::Unkept;
 use fold_format::v1::{self, Chunk, Compression, Content, File, Keys, Protection, Version1};
-use fold_format::{Escaped, Limits, ReadAt, TensorSource};
+use fold_format::{Code, Escaped, Limits, ReadAt, TensorSource};
 
 use super::document::{Body, Document, Guard, Guards, Part};
 use super::envelope::{NO_TYPE, depth};
@@ -201,7 +201,7 @@ fn bytes_of(
     }
 }
 
-/// A chunk that is whole and not understood: bytes, unless it is a state.
+/// A chunk that is whole and not understood: bytes, unless it is the neuron's state, or a pickle that asks for code.
 fn unread(
     path: &Path,
     file: &File,
@@ -210,14 +210,14 @@ fn unread(
     spool: &mut Spool,
     fault: Fault,
 ) -> Result<Body, Error> {
-    match &*entry.ctype {
-        "TSAV" => Err(Error::Content {
+    if &*entry.name == STATE || fault.code() == Code::ForbiddenPickle {
+        return Err(Error::Content {
             path: path.into(),
             chunk: entry.name.clone(),
             fault: Box::new(fault),
-        }),
-        _ => bytes_of(path, file, entry, source, spool).map(Body::Bytes),
+        });
     }
+    bytes_of(path, file, entry, source, spool).map(Body::Bytes)
 }
 
 /// What a chunk holds whose tensors do not lie in the file as they are, or that has none.

@@ -222,7 +222,7 @@ fn describe<R: Read + Seek>(archive: &mut Archive<R>, len: u64) -> Result<Descri
     let pickle = archive.read_digested(pickle.ok_or(layout("it has no data.pkl"))?, MAX_PICKLE_BYTES)?;
     let (made, top) = unpickle(&pickle)?;
     let Node::Dict(entries) = top else {
-        return Err(layout("the pickle is no dict"));
+        return Err(layout("the pickle is no dict with a state_dict"));
     };
     let mut state = None;
     let mut others = Vec::new();
