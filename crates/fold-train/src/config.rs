@@ -88,7 +88,8 @@ impl TrainConfig {
     /// Notes where a batch would move a synapse beyond its bounds, or too little to count: what the layer says of its amplitudes, in the
     /// settings that they are made of.
     fn check_steps(&self, violations: &mut Violations) {
-        const MOST: &str = "learning_rate * batch * max(1, heterosynaptic) must be at most 1, or a step passes the bounds of a synapse: lower this or another of them";
+        const MOST: &str =
+            "learning_rate * batch * max(1, heterosynaptic) must be at most 1: lower this or another of them";
         const LEAST: &str = "too small: 65536 batches that all ask for it would not move a synapse";
         let fits = |config: Self| {
             let [plus, het] = config.amplitudes();
