@@ -121,6 +121,17 @@ fn a_signal_ends_training_also_while_controls_are_computed() {
     for (name, exit) in [("TERM", 143), ("INT", 130)] {
         let out = dir.path().join(name);
         let (child, start) = begun(&out);
+        let saved = || {
+            let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap_or_default();
+            events.matches("checkpoint_saved").count() == 2
+        };
+        while !saved() {
+            assert!(start.elapsed() < Duration::from_secs(60), "nothing told");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Nothing is told for a long time from here on.
+        std::thread::sleep(Duration::from_millis(100));
+        let start = Instant::now();
         signal(child.id(), name);
         let output = child.wait_with_output().unwrap();
         let took = start.elapsed();
