@@ -5,7 +5,7 @@
 use fold_advanced::LayerConfig;
 use fold_advanced::homeostasis::HomeostasisParams;
 use fold_advanced::inhibition::{Contenders, InhibitionParams, Winners};
-use fold_advanced::stdp::StdpParams;
+use fold_advanced::stdp::{self, StdpParams};
 use fold_core::Shape;
 use fold_core::math;
 use fold_core::params::{FilamentParams, Range, Violations};
@@ -19,8 +19,8 @@ const THETA_INIT: f32 = 0.5;
 /// The largest theta, per dendrite.
 const THETA_MAX: f32 = 2.0;
 
-/// The smallest amplitude but 0 that the layer takes, in filaments.
-const AMPLITUDE_MIN: f32 = 1.0 / 65_536.0;
+/// The smallest amplitude but 0 that the layer takes, in filaments: a power of two, exact in single precision.
+const AMPLITUDE_MIN: f32 = stdp::AMPLITUDE_MIN as f32;
 
 fold_core::parameters! {
     /// The configuration of a training run. The defaults were chosen on folds of the training part (docs/learning).

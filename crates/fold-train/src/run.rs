@@ -406,12 +406,9 @@ impl Run<'_> {
     /// The held-out accuracy of the readout on potentials.
     fn potentials(&mut self, session: &Session) -> Result<f64, Error> {
         let request = self.request;
-        let data = &request.data;
-        let asking = &mut self.asking();
-        let train = session.potentials(data.train.pixels(), asking)?;
-        let readout = Readout::fit_asking(&train, data.train.labels(), data.classes, asking)?;
-        let test = session.potentials(data.test.pixels(), asking)?;
-        readout.accuracy_asking(&test, data.test.labels(), asking)
+        controls::held_out(&request.data, &mut self.asking(), |images, asking| {
+            session.potentials(images.pixels(), asking)
+        })
     }
 
     /// The same layer after as many presentations in the same order, with its weights as drawn: by its spikes, and by its potentials.

@@ -80,9 +80,9 @@ pub enum Pairing {
     Nearest,
 }
 
-/// The smallest amplitude that is not zero: below it a maximal drive would need more than 2^16 events for one filament,
+/// The smallest amplitude that is not zero, in filaments: below it a maximal drive would need more than 2^16 events for one filament,
 /// and the residual could no longer resolve it.
-const AMPLITUDE_MIN: f64 = 1.0 / 65_536.0;
+pub const AMPLITUDE_MIN: f64 = 1.0 / 65_536.0;
 
 impl StdpParams {
     /// Notes every violation, single and joint.

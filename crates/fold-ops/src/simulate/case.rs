@@ -155,10 +155,7 @@ impl Case {
     /// # Errors
     /// [`Fault::Case`] with line and column, [`Fault::NoSynapses`].
     pub(super) fn parse(text: &[u8]) -> Result<Self, Fault> {
-        let Object(case) = serde_json::from_slice::<Object<Self>>(text).map_err(|source| {
-            let unknown_key = source.to_string().starts_with("unknown field");
-            Fault::Case { source, unknown_key }
-        })?;
+        let Object(case) = serde_json::from_slice::<Object<Self>>(text).map_err(Fault::of_case)?;
         if case.shape.contains(&0) {
             return Err(Fault::NoSynapses { shape: case.shape });
         }

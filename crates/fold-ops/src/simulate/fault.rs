@@ -168,6 +168,12 @@ pub enum RowFault {
 }
 
 impl Fault {
+    /// Of a case, or a part of one, that is not what it should be.
+    pub(super) fn of_case(source: serde_json::Error) -> Self {
+        let unknown_key = source.to_string().starts_with("unknown field");
+        Self::Case { source, unknown_key }
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> Code {

@@ -174,15 +174,15 @@ fn config(case: &Case) -> Result<LayerConfig, Fault> {
     // One section at a time, so that the error can name the one that cannot be read.
     for (key, section) in &case.sound {
         let one = Map::from_iter([(key.clone(), section.clone())]);
-        config = overlaid(&config, &one).map_err(|source| match source.to_string() {
-            text if text.starts_with("unknown field") => Fault::Case {
+        config = overlaid(&config, &one).map_err(|source| match Fault::of_case(source) {
+            Fault::Case {
                 source,
-                unknown_key: true,
-            },
-            _ => Fault::SoundSection {
+                unknown_key: false,
+            } => Fault::SoundSection {
                 key: key.as_str().into(),
                 source,
             },
+            unknown => unknown,
         })?;
     }
     Ok(config)

@@ -66,7 +66,8 @@ pub(crate) fn ridge_pixels(data: &DataSet, asking: &mut Asking<'_>) -> Result<f6
     })
 }
 
-fn held_out(
+/// The held-out accuracy of a readout on these features of an image.
+pub(crate) fn held_out(
     data: &DataSet,
     asking: &mut Asking<'_>,
     features: impl Fn(&Images, &mut Asking<'_>) -> Result<Features, Error>,
