@@ -3,7 +3,7 @@
 
 use pulp::{Scalar256b, Simd, WithSimd};
 
-use super::{FEW, GROUP, Rows, STRETCH, Task, accumulate};
+use super::{FEW, GROUP, Rows, STRETCH, Task, accumulate, some};
 use crate::lanes::{LANES, Lane, turn};
 
 /// What a task of one neuron reads row by row: few samples, or whole blocks.
@@ -73,11 +73,6 @@ impl Alone<'_, '_> {
             task.dendrite.finish(u, rows.dendrites);
         }
     }
-}
-
-/// The dendrites from `first` on. Where there are fewer than are computed together, the last one is computed again.
-fn some<const G: usize>(first: usize, dendrites: usize) -> [usize; G] {
-    std::array::from_fn(|at| (first + at).min(dendrites - 1))
 }
 
 /// v of the dendrites `some` for the `events` of one sample, \[M\]. Four names instead of an array: so they stay in registers.

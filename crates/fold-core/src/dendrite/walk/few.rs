@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use pulp::{Scalar256b, Simd, WithSimd};
 
-use super::{GROUP, Rows, STRETCH, Task, accumulate};
+use super::{GROUP, Rows, STRETCH, Task, accumulate, some};
 use crate::lanes::LANES;
 
 /// Groups of neurons that share what is laid out.
@@ -46,8 +46,7 @@ impl Few<'_, '_> {
                 let mut u = [[0.0; LANES]; TOGETHER];
                 for first in (0..rows.dendrites).step_by(GROUP) {
                     let count = GROUP.min(rows.dendrites - first);
-                    // Where there are fewer dendrites than are computed together, the last one is computed again.
-                    let some = std::array::from_fn(|at| first + at.min(count - 1));
+                    let some = some(first, rows.dendrites);
                     let mut v = [[[simd.splat_f32s(0.0); R]; GROUP]; TOGETHER];
                     let span = part * TOGETHER..part * TOGETHER + groups;
                     drives(simd, rows, events, some, span, &mut v);

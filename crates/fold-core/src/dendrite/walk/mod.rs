@@ -129,6 +129,12 @@ fn up_to_a_lane<O: WithSimd>(operation: O) -> O::Output {
     Arch::new().dispatch(operation)
 }
 
+/// The dendrites from `first` on. Where there are fewer than are computed together, the last one is computed again.
+#[inline(always)]
+fn some(first: usize, dendrites: usize) -> [usize; GROUP] {
+    std::array::from_fn(|at| (first + at).min(dendrites - 1))
+}
+
 /// v <- v + a b, rounded once, in as many registers as v has.
 #[inline(always)]
 fn accumulate<S: Simd, const R: usize>(simd: S, v: &mut [S::f32s; R], a: f32, b: &[f32]) {
