@@ -1,8 +1,8 @@
 //! SIGINT and SIGTERM: the first one asks, the second one ends the process at once.
 //!
 //! What is under way looks here now and then, stops where nothing can be lost, and the exit code says which signal it was.
-//! Commands that leave nothing but a new file, which gets its name when it is whole, end at the first signal: see
-//! [`end_at_once`].
+//! Commands that leave nothing, or nothing but a new file, which gets its name when it is whole, end at the first signal:
+//! see [`end_at_once`].
 
 use std::io;
 use std::ops::ControlFlow;

@@ -120,15 +120,16 @@ fn set_up(global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Has a signal end commands at once that have nothing to bring to an end: their only trace is a file that gets its name when
-/// it is whole.
+/// Has a signal end commands at once that have nothing to bring to an end: their only trace, if any, is a file that gets its
+/// name when it is whole.
 fn end_at_once(arguments: &Arguments) -> Result<(), Failure> {
     let target = match &arguments.command {
         Command::Convert(convert) => Some(convert.target.clone()),
         Command::Extract(extract) => Some(extract.output.clone()),
         Command::Repair(repair) => Some(repair.output.clone()),
         Command::Sign(sign) => Some(sign.output.clone()),
-        Command::Diff(_) => None,
+        Command::Simulate(simulate) => Some(simulate.output.clone()),
+        Command::Diff(_) | Command::Eval(_) | Command::Inspect(_) => None,
         _ => return Ok(()),
     };
     let global = arguments.global.clone();

@@ -22,6 +22,9 @@ pub(crate) fn run(arguments: &Diff, global: &Global, output: &mut Output) -> Res
         return Ok(report.exit_code);
     }
     let mut text = String::new();
+    if report.state.is_some() {
+        text.push_str("one file has the state of its neurons as a dict, which is compared as arrays\n");
+    }
     let mut named = |sign: &str, what: &str, names: &[String]| {
         for name in names {
             let _ = writeln!(text, "{sign} {what} {}", Escaped(name));

@@ -1,4 +1,4 @@
-//! A signal to a command that writes one new file: it ends at once, and nothing is left of what it had begun.
+//! A signal to a command that writes nothing, or one new file: it ends at once, and nothing is left of what it had begun.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -46,5 +46,36 @@ fn a_conversion_ends_at_the_first_signal_and_leaves_nothing() {
         let output = child.wait_with_output().unwrap();
         assert_stopped(&output, exit);
         assert_eq!(names_in(dir.path()), ["large.safetensors".to_owned()].into());
+    }
+}
+
+/// Half a minute of work, of which nothing is on the disk: signals have the process end once it listens.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_inspection_ends_at_the_first_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large.safetensors");
+    let len = 4_u64 << 30;
+    let header = format!(r#"{{"a":{{"dtype":"U8","shape":[{len}],"data_offsets":[0,{len}]}}}}"#);
+    let head = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    std::fs::write(&path, &head).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(head.len() as u64 + len).unwrap();
+    for (name, exit) in [("TERM", 143), ("INT", 130)] {
+        let mut command = fold(&["inspect", "--stats", "--json"]);
+        let child = command.arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = child.spawn().unwrap();
+        let listens = || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+            let mut names = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+            names.any(|name| name.trim_end() == "interrupt")
+        };
+        let start = Instant::now();
+        while !listens() {
+            assert!(start.elapsed() < Duration::from_secs(60), "it does not listen");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        signal(child.id(), name);
+        assert_stopped(&child.wait_with_output().unwrap(), exit);
     }
 }

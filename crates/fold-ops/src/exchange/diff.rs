@@ -10,6 +10,7 @@ use fold_format::v1::Keys;
 use serde::Serialize;
 
 use super::document::{Body, Document, Part};
+use super::neurons::{self, StateForm};
 use super::tensor::{Bytes, Tensor, same_bytes, windows};
 use crate::error::Error;
 use crate::exit::ExitCode;
@@ -51,6 +52,9 @@ pub struct DiffReport {
     pub exit_code: ExitCode,
     /// Whether the tensors are, and, where both files are of one format, metadata and other chunks too.
     pub equal: bool,
+    /// `arrays` where one file has the state of its neurons as arrays and the other as PyFolds' dict: the dict was laid out as
+    /// arrays too, and `tensors` names these. None where both were compared as they are.
+    pub state: Option<&'static str>,
     /// The tensors.
     pub tensors: TensorsDiff,
     /// Metadata, and chunks that are no tensors.
@@ -110,9 +114,10 @@ pub struct MetadataDiff {
 /// [`Error::SourceDamaged`] with the first thing that is wrong; `FOLD-E0804` and the like for what is inside a chunk;
 /// `FOLD-E0801` where two tensors of one file have one name, so that it is not said which one to compare.
 pub fn diff(first: &Path, second: &Path, tolerance: Tolerance, keys: &Keys) -> Result<DiffReport, Error> {
-    let (a, b) = (Document::load(first, keys)?, Document::load(second, keys)?);
+    let (mut a, mut b) = (Document::load(first, keys)?, Document::load(second, keys)?);
     a.unique(first, |_| true)?;
     b.unique(second, |_| true)?;
+    let state = arrange_alike(&mut a, &mut b)?.then_some("arrays");
     let tensors = tensors(&a, &b, tolerance)?;
     let metadata = metadata(&a, &b).map_err(super::unread)?;
     let equal = tensors.added.is_empty()
@@ -127,9 +132,38 @@ pub fn diff(first: &Path, second: &Path, tolerance: Tolerance, keys: &Keys) -> R
         command: "diff",
         exit_code: if equal { ExitCode::Done } else { ExitCode::No },
         equal,
+        state,
         tensors,
         metadata,
     })
+}
+
+/// Lays the neurons of one document out as arrays where the other has theirs so, and says whether it did: where that gives
+/// both more names in common.
+fn arrange_alike(a: &mut Document, b: &mut Document) -> Result<bool, Error> {
+    let before = in_common(a, b);
+    if before == a.tensors().count() || before == b.tensors().count() {
+        return Ok(false);
+    }
+    let arranged = |document: &Document| {
+        let mut document = document.clone();
+        let report = neurons::arrange(&mut document, StateForm::Arrays)?;
+        Ok::<_, Error>(report.map(|_| document))
+    };
+    match (arranged(a)?, arranged(b)?) {
+        (Some(arrays), None) if in_common(&arrays, b) > before => *a = arrays,
+        (None, Some(arrays)) if in_common(a, &arrays) > before => *b = arrays,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// How many names of tensors are in both.
+fn in_common(a: &Document, b: &Document) -> usize {
+    let names: HashSet<&str> = a.tensors().map(|tensor| tensor.name.as_str()).collect();
+    b.tensors()
+        .filter(|tensor| names.contains(tensor.name.as_str()))
+        .count()
 }
 
 fn tensors(a: &Document, b: &Document, tolerance: Tolerance) -> Result<TensorsDiff, Error> {

@@ -124,6 +124,67 @@ fn a_gathered_state_is_the_state_of_a_layer_where_its_parameters_allow_it() {
 }
 
 #[test]
+fn a_state_dict_is_compared_with_arrays_that_came_from_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = vector("c102_d2s4_none_off.fold");
+    let [gathered, own, other] =
+        ["arrays.fold", "own.safetensors", "other.safetensors"].map(|name| dir.path().join(name));
+    convert(&source, &gathered, Target::Version2, Some(StateForm::Arrays));
+    let checkpoint = Checkpoint::open(&gathered).unwrap();
+    let mut bytes: Vec<(String, Dtype, fold_format::Shape, Vec<u8>)> = checkpoint
+        .tensors()
+        .unwrap()
+        .map(|info| {
+            let bytes = checkpoint.tensor(info.name).unwrap().as_bytes().to_vec();
+            (info.name.to_owned(), info.dtype, info.shape.clone(), bytes)
+        })
+        .collect();
+    let differences = |bytes: &[(String, Dtype, fold_format::Shape, Vec<u8>)]| {
+        let arrays: Vec<_> = bytes
+            .iter()
+            .map(|(name, dtype, shape, bytes)| Array {
+                name: name.clone().into(),
+                dtype: *dtype,
+                shape: shape.clone(),
+                bytes: bytes.as_slice().into(),
+            })
+            .collect();
+        std::fs::write(&own, safetensors(&arrays, &[])).unwrap();
+        let both = [(&source, &own), (&own, &source), (&gathered, &own)];
+        let reports = both.map(|(a, b)| exchange::diff(a, b, Tolerance::Bitwise, &Keys::new()).unwrap());
+        for report in &reports {
+            assert_eq!(report.state, Some("arrays"));
+            assert!(
+                report.tensors.added.is_empty() && report.tensors.removed.is_empty(),
+                "{report:?}"
+            );
+        }
+        reports.map(|report| {
+            report
+                .tensors
+                .changed
+                .iter()
+                .map(|changed| changed.name.clone())
+                .collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(differences(&bytes), [const { Vec::<String>::new() }; 3]);
+    let filaments = bytes.iter_mut().find(|(name, ..)| name == "layer0.filaments").unwrap();
+    filaments.3[3] += 1;
+    assert_eq!(
+        differences(&bytes),
+        [(); 3].map(|()| vec!["layer0.filaments".to_owned()])
+    );
+
+    // Tensors that have nothing to do with a neuron are compared with the dict as it is.
+    std::fs::write(&other, safetensors(&[array("other", &[7])], &[])).unwrap();
+    let report = exchange::diff(&source, &other, Tolerance::Bitwise, &Keys::new()).unwrap();
+    assert_eq!(report.state, None);
+    let dict = state(&source);
+    assert!(dict.iter().all(|(name, ..)| report.tensors.removed.contains(name)));
+}
+
+#[test]
 fn states_of_the_2_x_head_become_arrays_too() {
     let dir = tempfile::tempdir().unwrap();
     for (number, name) in ["h22_advanced.fold", "h22_vectorized.fold", "h22_neuron_none_med.fold"]
