@@ -102,7 +102,7 @@ const ALL: &[Planted] = &[
         "runbook-mitigation-does-not-help",
         "runbook",
         "docs/runbook/scenarios/damage-found.md",
-        Break::Replace("fold train --data digits --out RUN --resume\n", "true\n"),
+        Break::Replace("fold train --out RUN --resume\n", "true\n"),
     ),
     planted(
         "schema-lacks-key",

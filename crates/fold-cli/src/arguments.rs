@@ -128,22 +128,23 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// What to learn from: digits; a directory of IDX files as MNIST has them, plain or .gz; or an npz archive with
-    /// x_train, y_train, x_test and y_test, images [N, H, W] or [N, P] of u8 or of f32 in [0, 1].
-    #[arg(long, value_name = "digits|IDX-DIR|NPZ")]
-    pub(crate) data: String,
+    /// x_train, y_train, x_test and y_test, images [N, H, W] or [N, P] of u8 or of f32 in [0, 1]. A resumed run knows it.
+    #[arg(long, value_name = "digits|IDX-DIR|NPZ", required_unless_present = "resume")]
+    pub(crate) data: Option<String>,
     /// The run's directory: checkpoints and figures.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Settings that differ from their defaults, as a JSON object.
+    /// Settings that differ from their defaults, as a JSON object; or the chunk `training` of a checkpoint, as `fold extract`
+    /// writes it: all of its settings, its seed and its epochs.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Passes over the training images.
+    /// Passes over the training images, 8 unless said or resumed.
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<u32>,
     /// Neurons of the layer.
     #[arg(long, value_name = "N")]
     pub(crate) neurons: Option<u32>,
-    /// The first seed; its run is the one that is saved. 0 unless said or resumed.
+    /// The first seed; its run is the one that is saved. 0 unless said, configured or resumed.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// How many seeds to measure; with more than one the result is their mean and spread.

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first one asks, the second one ends the process at once.
+//! SIGINT, SIGTERM and SIGHUP: the first one asks, the second one ends the process at once.
 //!
 //! What is under way looks here now and then, stops where nothing can be lost, and the exit code says which signal it was.
 //! Commands that leave nothing, or nothing but a new file, which gets its name when it is whole, end at the first signal:
@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use fold_ops::ExitCode;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// The number of the signal that came; 0: none.
@@ -24,7 +24,7 @@ static CAME: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 pub(crate) fn listen() -> io::Result<()> {
     let came = Arc::clone(CAME.get_or_init(Arc::default));
     let again = Arc::new(AtomicBool::new(false));
-    for (signal, exit) in [(SIGINT, ExitCode::Interrupted), (SIGTERM, ExitCode::Terminated)] {
+    for (signal, exit) in asking() {
         // In this order: the first signal finds `again` false and sets it, the second one finds it true.
         flag::register_conditional_shutdown(signal, i32::from(exit.number()), Arc::clone(&again))?;
         flag::register(signal, Arc::clone(&again))?;
@@ -34,6 +34,22 @@ pub(crate) fn listen() -> io::Result<()> {
     #[cfg(unix)]
     flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
     Ok(())
+}
+
+/// The signals that ask, and what a command that heeds one ends with. Not SIGHUP where it is ignored, as `nohup` has it, or where
+/// that cannot be told: what it then does is the system's default.
+fn asking() -> impl Iterator<Item = (i32, ExitCode)> {
+    let hangup = (!ignores_hangup()).then_some((SIGHUP, ExitCode::HungUp));
+    let others = [(SIGINT, ExitCode::Interrupted), (SIGTERM, ExitCode::Terminated)];
+    others.into_iter().chain(hangup)
+}
+
+/// Whether this process was started with SIGHUP ignored; true where the system does not say.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_none_or(|mask| mask >> (SIGHUP - 1) & 1 == 1)
 }
 
 /// How often it is looked whether a signal came.
@@ -72,10 +88,11 @@ pub(crate) fn requested() -> ControlFlow<()> {
     }
 }
 
-/// What an interrupted command ends with: 143 after SIGTERM.
+/// What an interrupted command ends with: 143 after SIGTERM, 129 after SIGHUP.
 pub(crate) fn named(exit: ExitCode) -> ExitCode {
-    match exit {
-        ExitCode::Interrupted if i32::try_from(came()) == Ok(SIGTERM) => ExitCode::Terminated,
-        other => other,
+    match (exit, i32::try_from(came())) {
+        (ExitCode::Interrupted, Ok(SIGTERM)) => ExitCode::Terminated,
+        (ExitCode::Interrupted, Ok(SIGHUP)) => ExitCode::HungUp,
+        (other, _) => other,
     }
 }

@@ -32,6 +32,8 @@ pub enum ExitCode {
     Io = 74,
     /// A bug in this program.
     Bug = 101,
+    /// Asked to end by SIGHUP: its terminal is gone.
+    HungUp = 129,
     /// Interrupted from the keyboard, or by the caller.
     Interrupted = 130,
     /// Asked to end by SIGTERM.
@@ -52,6 +54,7 @@ impl ExitCode {
         Self::Refused,
         Self::Io,
         Self::Bug,
+        Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
     ];
@@ -77,6 +80,7 @@ impl ExitCode {
             Self::Refused => "refused for safety",
             Self::Io => "input/output error",
             Self::Bug => "a bug",
+            Self::HungUp => "ended by SIGHUP",
             Self::Interrupted => "interrupted",
             Self::Terminated => "ended by SIGTERM",
         }
@@ -132,7 +136,7 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_contract() {
         let numbers = ExitCode::ALL.iter().map(|exit| exit.number()).collect::<Vec<_>>();
-        assert_eq!(numbers, [0, 1, 2, 3, 10, 11, 12, 20, 21, 74, 101, 130, 143]);
+        assert_eq!(numbers, [0, 1, 2, 3, 10, 11, 12, 20, 21, 74, 101, 129, 130, 143]);
     }
 
     #[test]

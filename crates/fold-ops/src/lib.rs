@@ -54,13 +54,15 @@ pub use fold_format::seal::PublicKey;
 /// The keys that files are read and verified with.
 pub use fold_format::v1::Keys;
 /// The container's types that a layer above needs to save and read checkpoints through this crate.
-pub use fold_format::{Checkpoint, Class, Content, Disk, Dtype, Escaped, Saved, Severity, Shape, TensorSource};
+pub use fold_format::{
+    Checkpoint, Class, Content, Disk, Dtype, Escaped, Saved, Severity, Shape, TensorSource, Verdict,
+};
 pub use host::Space;
 /// The type of every moment in this crate's reports.
 pub use jiff::{SignedDuration, Timestamp};
 pub use json::{Int, Object};
-pub use new_file::abandon;
+pub use new_file::{abandon, replace};
 pub use store::{
-    CheckpointStore, Chosen, Fate, Latest, PruneItem, PrunePlan, PruneReport, Pruned, Retention, SCORE_KEY, Skipped,
-    StoreWriter, step_of,
+    CheckpointStore, Chosen, Fate, Latest, PruneItem, PrunePlan, PruneReport, Pruned, Retention, SCORE_KEY, STEP_KEY,
+    Skipped, StoreWriter, step_of,
 };

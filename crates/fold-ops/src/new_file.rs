@@ -19,8 +19,11 @@ fn fault(operation: Operation, path: &Path, error: std::io::Error) -> Error {
 }
 
 /// Writes `bytes` under a temporary name in the same directory, flushes them, and gives them the name `path`. Readable
-/// by all, as the umask allows: the metrics are another user's business.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// by all, as the umask allows: metrics and figures are other users' business too.
+///
+/// # Errors
+/// What the system refuses; what had the name is then as before.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let failed = |source| Error::Directory {
         operation: DirectoryOperation::Write,
         path: path.into(),

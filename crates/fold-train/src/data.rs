@@ -162,6 +162,9 @@ impl fmt::Display for Defect {
 }
 
 impl DataSet {
+    /// The name of the embedded digits.
+    pub const DIGITS: &str = "digits";
+
     /// The data set that `--data` names: `digits`, or a directory, whose IDX files it then is, or an npz archive.
     ///
     /// # Errors
@@ -169,7 +172,7 @@ impl DataSet {
     /// [`DataSet::npz`].
     pub fn named(name: &str) -> Result<Self, Error> {
         match name {
-            "digits" => Self::digits(),
+            Self::DIGITS => Self::digits(),
             dir if Path::new(dir).is_dir() => Self::idx(Path::new(dir)),
             file if file.ends_with(".npz") || Path::new(file).exists() => Self::npz(Path::new(file)),
             _ => Err(Error::UnknownData { name: name.into() }),
@@ -236,7 +239,7 @@ impl DataSet {
             ));
         }
         Ok(Self {
-            name: "digits",
+            name: Self::DIGITS,
             train: all.slice(0, TRAIN_LINES),
             test: all.slice(TRAIN_LINES, LINES),
             encoding: Encoding::DIGITS,

@@ -22,6 +22,12 @@ pub enum Error {
         /// The name asked for.
         name: Box<str>,
     },
+    /// A resumed run whose data set is not embedded does not say where it lies.
+    #[error("{code} misuse: {} does not say where the data of its run lie: give --data", Escaped(&dir.to_string_lossy()), code = self.code())]
+    DataUnsaid {
+        /// The run's directory.
+        dir: PathBuf,
+    },
     /// A data set's bytes are not what its description says.
     #[error("{code} damaged: data set {data}, line {line}: {defect}", code = self.code())]
     Data {
@@ -216,7 +222,9 @@ impl Error {
             Self::Ops(source) => source.code().as_str(),
             Self::Layer(source) => source.code(),
             Self::Core(source) => source.code(),
-            Self::Config { .. } | Self::UnknownData { .. } | Self::OtherData { .. } => Code::BadConfiguration.as_str(),
+            Self::Config { .. } | Self::UnknownData { .. } | Self::DataUnsaid { .. } | Self::OtherData { .. } => {
+                Code::BadConfiguration.as_str()
+            }
             Self::ConfigText { unknown_key: true, .. } => Code::UnknownKey.as_str(),
             Self::ConfigText { .. } => Code::BadConfiguration.as_str(),
             Self::RunExists { .. } => "FOLD-E0003",

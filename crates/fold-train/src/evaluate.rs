@@ -70,12 +70,29 @@ pub fn evaluate(path: &Path, data: impl FnOnce() -> Result<DataSet, Error>) -> R
 /// What a saved run was started with.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Recorded {
+    /// The name of its data set: `digits`, `idx` or `npz`; empty where nothing is recorded.
+    pub data: String,
     /// Its settings.
     pub config: TrainConfig,
     /// Its seed.
     pub seed: u64,
     /// How much parity its checkpoints have.
     pub parity: Option<ParityLevel>,
+}
+
+/// Reads settings, and the seed where they have one: a JSON object of the fields that differ from their defaults; or the
+/// chunk `training` of a checkpoint, which has all of them. Its number of epochs is then what the checkpoint has seen.
+///
+/// # Errors
+/// As [`TrainConfig::from_json`]; [`Error::Chunk`] where the chunk is not what this release writes.
+pub fn settings(text: &[u8]) -> Result<(TrainConfig, Option<u64>), Error> {
+    let Some(record) = Record::of_chunk(text)? else {
+        return Ok((TrainConfig::from_json(text)?, None));
+    };
+    let mut config = record.settings()?;
+    config.epochs = u32::try_from(record.epoch.max(1)).unwrap_or(u32::MAX);
+    config.check()?;
+    Ok((config, Some(record.seed()?)))
 }
 
 /// What a saved run was started with; none where `path` does not exist or holds no checkpoint.
@@ -95,6 +112,7 @@ pub fn recorded(path: &Path) -> Result<Option<Recorded>, Error> {
         Ok(Recorded {
             config: record.settings()?,
             seed: record.seed()?,
+            data: record.data,
             parity: checkpoint.info().parity.map(|parity| parity.level),
         })
     };

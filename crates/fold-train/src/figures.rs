@@ -2,7 +2,6 @@
 //!
 //! A figure is drawn into memory and then replaces its file at once, so a reader never sees half of one.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use fold_advanced::Layer;
@@ -53,10 +52,7 @@ pub(crate) fn write(
         .into_iter()
         .map(|(name, text)| {
             let path = dir.join(name);
-            replace(dir, &path, &text).map_err(|source| Error::Figure {
-                path: path.clone(),
-                source,
-            })?;
+            fold_ops::replace(&path, text.as_bytes())?;
             Ok(path)
         })
         .collect()
@@ -70,14 +66,6 @@ fn cell(encoding: Encoding) -> i32 {
 /// Size of a receptive field.
 fn field(encoding: Encoding) -> i32 {
     encoding.side() as i32 * cell(encoding)
-}
-
-fn replace(dir: &Path, path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;

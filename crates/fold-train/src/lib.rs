@@ -37,7 +37,7 @@ pub use config::TrainConfig;
 pub use controls::Control;
 pub use data::DataSet;
 pub use error::{Error, KeyDifference};
-pub use evaluate::{Recorded, evaluate, recorded};
+pub use evaluate::{Recorded, evaluate, recorded, settings};
 pub use observer::{Event, Observer, Silent};
 pub use outcome::{Accuracies, EvalOutcome, SeedOutcome, TrainOutcome};
 pub use record::EpochMetrics;

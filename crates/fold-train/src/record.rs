@@ -10,7 +10,7 @@
 //! was to have is not in it either, so that a run can be made longer.
 
 use fold_ops::bridge::{LayerTensors, read_array, restore_layer};
-use fold_ops::{Checkpoint, Content, SCORE_KEY, Saved, StoreWriter, TensorSource};
+use fold_ops::{Checkpoint, Content, SCORE_KEY, STEP_KEY, Saved, StoreWriter, TensorSource};
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
@@ -141,6 +141,18 @@ impl Record {
         serde_json::from_slice(&bytes).map_err(fault)
     }
 
+    /// Reads a record from its JSON; none where that is something else.
+    pub(crate) fn of_chunk(text: &[u8]) -> Result<Option<Self>, Error> {
+        #[derive(Deserialize)]
+        struct Named {
+            schema: String,
+        }
+        match serde_json::from_slice(text) {
+            Ok(Named { schema }) if schema == SCHEMA => serde_json::from_slice(text).map(Some).map_err(fault),
+            _ => Ok(None),
+        }
+    }
+
     /// The seed of the run.
     pub(crate) fn seed(&self) -> Result<u64, Error> {
         serde_json::from_str(&self.seed).map_err(fault)
@@ -189,7 +201,7 @@ impl Record {
     pub(crate) fn save(&self, writer: &StoreWriter, session: &Session, readout: &Readout) -> Result<Saved, Error> {
         let text = serde_json::to_string(self).map_err(fault)?;
         let metadata = serde_json::json!({
-            "kind": SCHEMA, "data": self.data, "seed": self.seed, "epoch": self.epoch, SCORE_KEY: readout.leave_one_out,
+            "kind": SCHEMA, "data": self.data, "seed": self.seed, STEP_KEY: self.epoch, SCORE_KEY: readout.leave_one_out,
         })
         .to_string();
         let layer = LayerTensors::of(LAYER, &session.layer);

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fold_ops::{Checkpoint, CheckpointStore, ParityLevel, Retention, StoreWriter};
+use fold_ops::{Checkpoint, CheckpointStore, ParityLevel, Retention, StoreWriter, Verdict};
 
 use crate::Error;
 use crate::config::TrainConfig;
@@ -181,6 +181,8 @@ impl Run<'_> {
 
     /// What the request says to go on from; the newer checkpoints of the directory are out of the way then.
     fn resumed(&mut self, writer: &StoreWriter) -> Result<Option<Trained>, Error> {
+        // Whether what is gone on from is known to be right in every byte.
+        let mut whole = false;
         let (path, restored) = match &self.request.resume {
             Resume::No => return Ok(None),
             Resume::From(path) => {
@@ -193,7 +195,10 @@ impl Run<'_> {
                     self.tell(&Event::SkippedDamaged { skipped })?;
                 }
                 match latest.chosen {
-                    Some(chosen) => (chosen.path, Restored::read(&chosen.checkpoint)?),
+                    Some(chosen) => {
+                        whole = chosen.report.verdict == Verdict::Ok;
+                        (chosen.path, Restored::read(&chosen.checkpoint)?)
+                    }
                     None if latest.skipped.is_empty() => {
                         self.tell(&Event::NothingToResume { dir: &self.request.out })?;
                         return Ok(None);
@@ -224,8 +229,8 @@ impl Run<'_> {
         }
         let store = writer.store();
         for step in store.steps()?.into_iter().filter(|&step| step >= epoch) {
-            // Of its own epoch, what was gone on from stays, and a copy of it that is whole.
-            if step == epoch && (same_file(&path, &store.path_of(step)) || store.is_valid(step)?) {
+            // Of its own epoch, what was gone on from stays where it is whole, and a copy of it that is.
+            if step == epoch && (whole && same_file(&path, &store.path_of(step)) || store.is_valid(step)?) {
                 continue;
             }
             let path = writer.set_aside(step)?;
@@ -239,7 +244,7 @@ impl Run<'_> {
             history: record.history,
         };
         if !writer.store().steps()?.contains(&epoch) {
-            // Resumed from a file elsewhere: the directory gets its own first checkpoint, or a whole one in place of a damaged one.
+            // Resumed from a file elsewhere: the directory gets its own first checkpoint. Or what was set aside was not whole.
             self.save(writer, &trained)?;
         }
         Ok(Some(trained))

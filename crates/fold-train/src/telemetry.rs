@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::observer::{Event, Observer};
+use crate::run::TrainRequest;
 
 /// Keeps the state and the events of a run while another observer is told the same.
 #[derive(Debug)]
@@ -28,23 +29,34 @@ pub struct Recorder<'a, O> {
 }
 
 impl<'a, O: Observer> Recorder<'a, O> {
-    /// - `dir`: the run's directory; what an earlier run there has counted is gone on from.
+    /// - `request`: what is run; what an earlier run in its directory has counted is gone on from.
     /// - `metrics_file`: replaced with each change, for node_exporter's textfile collector.
-    /// - `seed`: the seed whose run is saved; further seeds are measured only and not reported.
+    /// - `data`: the `--data` of the run, and the epochs of `request` beside it, are what a resumption needs no telling of.
+    ///
+    /// Of the seeds of `request` the first is reported; further ones are measured only.
     ///
     /// # Errors
     /// `FOLD-E0003` the name of the metrics file is something else's.
-    pub fn new(inner: &'a mut O, dir: PathBuf, metrics_file: Option<PathBuf>, seed: u64) -> Result<Self, Error> {
+    pub fn new(
+        inner: &'a mut O,
+        request: &TrainRequest,
+        data: &str,
+        metrics_file: Option<PathBuf>,
+    ) -> Result<Self, Error> {
         if let Some(file) = &metrics_file {
             check_textfile(file)?;
         }
+        let dir = request.out.clone();
+        let mut state = RunState::load(&dir).unwrap_or_default();
+        state.data = Some(data.to_owned());
+        state.epochs_wanted = Some(request.config.epochs);
         Ok(Self {
             inner,
-            state: RunState::load(&dir).unwrap_or_default(),
+            state,
             events: EventLog::in_dir(&dir),
             dir,
             metrics_file,
-            seed,
+            seed: request.seed,
             started: false,
             passed_over: false,
             complained: false,
@@ -197,12 +209,28 @@ impl<O: Observer> Observer for Recorder<'_, O> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::TrainConfig;
     use crate::data::DataSet;
     use crate::encode::Encoding;
     use crate::observer::Silent;
+    use crate::run::Resume;
     use crate::session::{Plasticity, Session};
+
+    fn request(out: &Path, seed: u64) -> TrainRequest {
+        TrainRequest {
+            data: DataSet::digits().unwrap(),
+            out: out.into(),
+            config: TrainConfig::default(),
+            seed,
+            more_seeds: Vec::new(),
+            resume: Resume::No,
+            retention: None,
+            parity: None,
+        }
+    }
 
     #[test]
     fn the_health_of_a_seed_that_is_only_measured_is_not_the_runs() {
@@ -222,7 +250,7 @@ mod tests {
 
         let dir = tempfile::tempdir().unwrap();
         let mut inner = Silent;
-        let mut recorder = Recorder::new(&mut inner, dir.path().into(), None, 11).unwrap();
+        let mut recorder = Recorder::new(&mut inner, &request(dir.path(), 11), "digits", None).unwrap();
         let told = || std::fs::read_to_string(dir.path().join("events.jsonl")).unwrap_or_default();
         assert!(recorder.on(&Event::Health { seed: 12, report }).is_continue());
         assert_eq!((recorder.state.health.is_none(), told()), (true, String::new()));
@@ -244,7 +272,7 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let mut inner = Stops;
-        let mut recorder = Recorder::new(&mut inner, dir.path().into(), None, 1).unwrap();
+        let mut recorder = Recorder::new(&mut inner, &request(dir.path(), 1), "digits", None).unwrap();
         assert!(recorder.go_on().is_break());
     }
 }

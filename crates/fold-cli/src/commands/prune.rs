@@ -44,6 +44,8 @@ fn rendered(report: &PruneReport) -> String {
             Fate::KeepEvery => "keep: one of every so many",
             Fate::KeepBest => "keep: among the best",
             Fate::KeepDamaged => "keep: not valid, `fold verify` says why",
+            Fate::KeepMisnamed => "keep: of another step than its name says",
+            Fate::KeepUnread => "keep: cannot be read",
             Fate::Remove if report.applied => "removed",
             Fate::Remove => "remove",
             _ => "keep",

@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &Salvage, global: &Global, output: &mut Output) -> 
         &arguments.output,
         mode,
         &key_files::read_secret(&arguments.keys)?,
-        &mut interrupt::requested,
+        &interrupt::requested,
     )?;
     if global.json {
         output.json(&report)?;

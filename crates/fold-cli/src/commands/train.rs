@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use fold_ops::telemetry::RunState;
 use fold_ops::{Escaped, ExitCode, Retention, input_file, quoted};
 use fold_train::{DataSet, Recorded, Recorder, Resume, TrainConfig, TrainOutcome, TrainRequest};
 
@@ -12,13 +13,13 @@ use crate::output::Output;
 use crate::progress::Teller;
 
 /// The longest configuration that is read.
-const CONFIG_BYTES_MAX: u64 = 1 << 20;
+const CONFIG_BYTES_MAX: u64 = 1 << 22;
 
 pub(crate) fn run(arguments: &Train, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
-    let request = request(arguments)?;
+    let (request, data) = request(arguments)?;
     let mut teller = Teller::new(global.progress, global.quiet);
     let metrics_file = arguments.metrics_file.clone();
-    let mut recorder = Recorder::new(&mut teller, request.out.clone(), metrics_file, request.seed)?;
+    let mut recorder = Recorder::new(&mut teller, &request, &data, metrics_file)?;
     let outcome = fold_train::train(&request, &mut recorder);
     recorder.ended(outcome.as_ref().map(|_| ()));
     teller.finish();
@@ -34,7 +35,8 @@ pub(crate) fn run(arguments: &Train, global: &Global, output: &mut Output) -> Re
     Ok(ExitCode::Done)
 }
 
-fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
+/// What to run, and the `--data` by which it is found again.
+fn request(arguments: &Train) -> Result<(TrainRequest, String), Failure> {
     let resume = match &arguments.resume {
         None => Resume::No,
         Some(path) if path == Path::new("auto") => Resume::Auto,
@@ -45,14 +47,35 @@ fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
         Resume::Auto => fold_train::recorded(&arguments.out)?,
         Resume::From(path) => fold_train::recorded(path)?,
     };
+    let told = match &resume {
+        Resume::No => None,
+        _ => RunState::load(&arguments.out),
+    };
     let Recorded {
+        data: recorded_data,
         config: recorded,
         seed,
         parity,
     } = recorded.unwrap_or_default();
-    let mut config = match &arguments.config {
-        Some(path) => TrainConfig::from_json(input_file::read(path, CONFIG_BYTES_MAX)?)?,
-        None => recorded,
+    let (mut config, seed) = match &arguments.config {
+        Some(path) => {
+            let (config, own) = fold_train::settings(&input_file::read(path, CONFIG_BYTES_MAX)?)?;
+            (config, own.unwrap_or(seed))
+        }
+        None => {
+            let epochs = told.as_ref().and_then(|told| told.epochs_wanted);
+            let epochs = epochs.unwrap_or(recorded.epochs);
+            (TrainConfig { epochs, ..recorded }, seed)
+        }
+    };
+    let data = match (&arguments.data, told.and_then(|told| told.data)) {
+        (Some(data), _) => found_again(data)?,
+        (None, Some(data)) => data,
+        (None, None) if recorded_data == DataSet::DIGITS => recorded_data,
+        (None, None) => {
+            let dir = arguments.out.clone();
+            return Err(fold_train::Error::DataUnsaid { dir }.into());
+        }
     };
     config.epochs = arguments.epochs.unwrap_or(config.epochs);
     config.neurons = arguments.neurons.unwrap_or(config.neurons);
@@ -65,8 +88,8 @@ fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
             keep_best: best.unwrap_or(0),
         }),
     };
-    Ok(TrainRequest {
-        data: DataSet::named(&arguments.data)?,
+    let request = TrainRequest {
+        data: DataSet::named(arguments.data.as_ref().unwrap_or(&data))?,
         out: arguments.out.clone(),
         config,
         seed,
@@ -76,7 +99,17 @@ fn request(arguments: &Train) -> Result<TrainRequest, Failure> {
         resume,
         retention,
         parity: arguments.parity.map_or(parity, Parity::level),
-    })
+    };
+    Ok((request, data))
+}
+
+/// What `--data` names, so that it means the same from any directory.
+fn found_again(data: &str) -> Result<String, Failure> {
+    if data == DataSet::DIGITS {
+        return Ok(data.to_owned());
+    }
+    let path = std::path::absolute(data).map_err(|error| Failure::Internal(error.into()))?;
+    Ok(path.to_str().map_or_else(|| data.to_owned(), str::to_owned))
 }
 
 fn rendered(outcome: &TrainOutcome) -> String {

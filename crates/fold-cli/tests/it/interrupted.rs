@@ -29,7 +29,7 @@ fn large(path: &Path) {
 fn a_conversion_ends_at_the_first_signal_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     large(&dir.path().join("large.safetensors"));
-    for (name, exit) in [("TERM", 143), ("INT", 130)] {
+    for (name, exit) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
         let mut command = fold(&["convert", "large.safetensors", "new.fold", "--parity", "high", "--json"]);
         let child = command
             .current_dir(dir.path())
@@ -78,4 +78,27 @@ fn an_inspection_ends_at_the_first_signal() {
         signal(child.id(), name);
         assert_stopped(&child.wait_with_output().unwrap(), exit);
     }
+}
+
+/// As `nohup` starts it: a terminal that goes away ends nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_that_was_ignored_is_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    large(&dir.path().join("large.safetensors"));
+    let program = env!("CARGO_BIN_EXE_fold");
+    let mut command = std::process::Command::new("sh");
+    command.current_dir(dir.path()).args([
+        "-c",
+        "trap '' HUP; exec \"$0\" convert large.safetensors new.fold --parity high",
+        program,
+    ]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while names_in(dir.path()).len() == 1 {
+        assert!(start.elapsed() < Duration::from_secs(60), "nothing begun");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    signal(child.id(), "HUP");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

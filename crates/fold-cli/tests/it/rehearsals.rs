@@ -259,7 +259,7 @@ fn a_disk_that_is_full() {
     let (out, expected) = run(dir.path(), "3");
     // A limit on the size of files stands for the full disk: it needs no rights. Figures and states are smaller.
     let limited = follow(
-        "ulimit -f 64; fold train --data digits --out RUN --neurons 24 --resume --progress never",
+        "ulimit -f 64; fold train --out RUN --neurons 24 --resume --epochs 8 --progress never",
         &[("RUN", &out)],
     );
     let said = stderr(&limited);
@@ -509,15 +509,22 @@ fn somebody_who_changed_a_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let (run, key, file, other, new) = (at("run"), at("key"), at("model.fold"), at("other"), at("new.fold"));
+    let settings = at("settings.json");
     let places = [
         ("RUN", &*run),
         ("KEY", &*key),
         ("FILE", &*file),
         ("OTHER", &*other),
         ("NEW", &*new),
+        ("DATA", Path::new("digits")),
+        ("SETTINGS", &*settings),
     ];
-    // As the page prevents it: a run with the default settings is signed when it leaves the store.
-    let trained = fold(&["train", "--data", "digits", "--quiet", "--out"])
+    // As the page prevents it: a run is signed when it leaves the store.
+    let configured = at("given.json");
+    std::fs::write(&configured, r#"{"winners": 3, "neurons": 100}"#).unwrap();
+    let trained = fold(&["train", "--data", "digits", "--seed", "7", "--quiet", "--config"])
+        .arg(&configured)
+        .arg("--out")
         .arg(&run)
         .output();
     assert_eq!(code(&trained.unwrap()), 0);

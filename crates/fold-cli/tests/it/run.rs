@@ -1,5 +1,6 @@
 //! Training through the binary: what it reports, and that neither threads nor interruptions change a byte.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -124,6 +125,74 @@ fn the_command_that_verify_names_goes_on_with_the_settings_of_the_run() {
 }
 
 #[test]
+fn a_resumption_knows_the_data_and_how_long_the_run_is_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("stripes.npz");
+    stripes(&data);
+    let begun = |out: &Path, data: &Path, epochs: &str| {
+        let mut command = fold(&["train", "--neurons", "24", "--quiet", "--epochs", epochs]);
+        command
+            .current_dir(dir.path())
+            .arg("--data")
+            .arg(data)
+            .arg("--out")
+            .arg(out)
+            .output()
+            .unwrap()
+    };
+    let (whole, out) = (dir.path().join("whole"), dir.path().join("run"));
+    assert_eq!(code(&begun(&whole, &data, "10")), 0);
+    let output = begun(&out, Path::new("stripes.npz"), "10");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    // As it was when a signal ended it after epoch 1.
+    for epoch in 2..=10 {
+        std::fs::remove_file(out.join(format!("step-{epoch:08}.fold"))).unwrap();
+    }
+    let resume = || {
+        fold(&["train", "--resume", "--quiet", "--out"])
+            .arg(&out)
+            .output()
+            .unwrap()
+    };
+    let output = resume();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(checkpoints(&out) == checkpoints(&whole));
+    // Without what the run tells of itself one has to say it.
+    std::fs::remove_file(out.join(".fold-run.json")).unwrap();
+    let output = resume();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("give --data"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_checkpoints_settings_compute_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let [out, again] = ["run", "again"].map(|name| dir.path().join(name));
+    let configured = dir.path().join("given.json");
+    std::fs::write(&configured, r#"{"winners": 3, "learning_rate": 0.03}"#).unwrap();
+    let mut command = train(&out, "2");
+    let output = command
+        .args(["--seed", "18446744073709551615", "--config"])
+        .arg(&configured)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let settings = dir.path().join("settings.json");
+    let mut command = fold(&["extract", "--chunk", "training"]);
+    let output = command
+        .arg(out.join("step-00000002.fold"))
+        .arg("-o")
+        .arg(&settings)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let mut command = fold(&["train", "--data", "digits", "--quiet", "--config"]);
+    let output = command.arg(&settings).arg("--out").arg(&again).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(checkpoints(&again) == checkpoints(&out));
+}
+
+#[test]
 fn a_directory_that_holds_a_run_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
@@ -178,7 +247,7 @@ fn a_resumption_without_a_run_says_that_it_starts() {
 #[test]
 fn the_command_that_a_run_ends_with_is_one_for_a_shell() {
     let dir = tempfile::tempdir().unwrap();
-    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_fold")).parent().unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_fold")).parent().unwrap();
     for out in ["run", "my runs/$(touch PWNED)", "a'b`touch PWNED`"] {
         let output = train(out.as_ref(), "1").current_dir(dir.path()).output().unwrap();
         assert_eq!(code(&output), 0, "{}", stderr(&output));
@@ -201,13 +270,11 @@ fn the_command_that_a_run_ends_with_is_one_for_a_shell() {
     assert!(!stderr(&output).contains("next:") && !stderr(&output).contains('\u{1b}'));
 }
 
-#[test]
-fn an_archive_of_arrays_is_a_data_set() {
+/// Images of one stripe, as an archive.
+fn stripes(path: &Path) {
     use fold_format::interchange::npz::Writer;
     use fold_format::{Dtype, Shape};
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("stripes.npz");
-    let mut writer = Writer::new(std::fs::File::create(&data).unwrap());
+    let mut writer = Writer::new(std::fs::File::create(path).unwrap());
     for (part, count) in [("train", 60_u64), ("test", 20)] {
         // One stripe across or along, in one of eight places.
         let pixels = (0..count).flat_map(|image| {
@@ -224,6 +291,13 @@ fn an_archive_of_arrays_is_a_data_set() {
         writer.add(&format!("y_{part}"), Dtype::U8, &shape, &labels).unwrap();
     }
     writer.finish().unwrap();
+}
+
+#[test]
+fn an_archive_of_arrays_is_a_data_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("stripes.npz");
+    stripes(&data);
     let data = data.to_str().unwrap();
     let out = dir.path().join("run");
     let mut command = fold(&[

@@ -46,7 +46,7 @@ pub(super) fn on_finding(code: Code, mendable: bool, path: &Path) -> Advice {
         _ if code.class() == Class::Damaged && code.severity() == Severity::Warning => {
             say("the content is whole: nothing has to be done now", explain)
         }
-        _ if code.class() == Class::Damaged => match resume(path) {
+        _ if code.class() == Class::Damaged => match resume_command(path) {
             Some(command) => say(
                 "resume the run: it goes on from the newest valid checkpoint and puts this file aside",
                 Some(command),
@@ -87,14 +87,23 @@ pub(super) fn on_superseded(newer: &Path) -> Advice {
     }
 }
 
+/// A damaged checkpoint of a run of which none is whole.
+pub(super) fn on_a_run_lost(path: &Path) -> Advice {
+    Advice {
+        action: "no checkpoint of this directory is whole: replace the file by a good copy, or take out of it what is intact"
+            .to_owned(),
+        next_command: salvage_command(path),
+    }
+}
+
 /// The command that resumes the run which `path` is a checkpoint of. None where it is not named like one.
-fn resume(path: &Path) -> Option<String> {
+pub(super) fn resume_command(path: &Path) -> Option<String> {
     step_of(path.file_name()?)?;
     let dir = path
         .parent()
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    Some(format!("fold train --data digits --out {} --resume", quoted(dir)?))
+    Some(format!("fold train --out {} --resume", quoted(dir)?))
 }
 
 /// The command that writes a whole copy of a file: `x.repaired.fold` for `x.fold`.
@@ -170,9 +179,9 @@ mod tests {
         };
         assert_eq!(
             next("runs/digits/step-00000003.fold"),
-            "fold train --data digits --out runs/digits --resume"
+            "fold train --out runs/digits --resume"
         );
-        assert_eq!(next("step-00000003.fold"), "fold train --data digits --out . --resume");
+        assert_eq!(next("step-00000003.fold"), "fold train --out . --resume");
         assert_eq!(next("model.fold"), "fold salvage model.fold -o model-salvaged");
         assert_eq!(next("a/my net"), "fold salvage 'a/my net' -o 'a/my net-salvaged'");
         assert_eq!(next("a\u{1b}"), "fold explain FOLD-E0301");

@@ -211,6 +211,16 @@ impl FindingReport {
         self.next_command = advice.next_command;
     }
 
+    /// No checkpoint of the directory can be gone on from: what is said of resuming does not hold.
+    pub(super) fn last_of_its_run(&mut self, path: &Path) {
+        let asks_for_the_run = self.next_command.as_deref() == advice::resume_command(path).as_deref();
+        if asks_for_the_run && self.next_command.is_some() {
+            let advice = advice::on_a_run_lost(path);
+            self.action = advice.action;
+            self.next_command = advice.next_command;
+        }
+    }
+
     /// Where it is, for a person: chunk, tensor, block, bytes; names from the file are escaped.
     #[must_use]
     pub fn place(&self) -> String {

@@ -240,7 +240,9 @@ pub fn verify(
                 for target in targets {
                     files.push(file(&target, level, max_findings, keys, progress)?);
                 }
-                superseded(files.get_mut(first..).unwrap_or_default());
+                if path.is_dir() {
+                    among_others(files.get_mut(first..).unwrap_or_default());
+                }
             }
             Err(finding) => files.push(FileReport::out_of_reach(path, level, *finding)),
         }
@@ -310,8 +312,9 @@ pub(crate) fn distrusted(path: &Path, keys: &Keys) -> Result<Option<FindingRepor
     Ok(report.findings.into_iter().find(|finding| finding.code == signature))
 }
 
-/// In the reports of one directory: says of a damaged checkpoint that a newer whole one stands in for it.
-fn superseded(reports: &mut [FileReport]) {
+/// In the reports of one directory: says of a damaged checkpoint that a newer whole one stands in for it, or that there is
+/// none which its run could go on from.
+fn among_others(reports: &mut [FileReport]) {
     let step = |report: &FileReport| step_of(report.path.file_name()?);
     let newest = reports
         .iter()
@@ -319,6 +322,15 @@ fn superseded(reports: &mut [FileReport]) {
         .filter_map(|report| Some((step(report)?, report.path.clone())))
         .max();
     let Some((newest_step, newest_path)) = newest else {
+        let corrected = |report: &FileReport| report.verdict == Verdict::Corrected && step(report).is_some();
+        if !reports.iter().any(corrected) {
+            for report in reports.iter_mut().filter(|report| step(report).is_some()) {
+                let path = report.path.clone();
+                for finding in &mut report.findings {
+                    finding.last_of_its_run(&path);
+                }
+            }
+        }
         return;
     };
     for report in reports

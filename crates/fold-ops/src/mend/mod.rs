@@ -8,7 +8,7 @@ mod repair;
 mod salvage;
 
 pub use repair::{RepairReport, ShortageReport, Version1Repair, repair};
-pub use salvage::{LostItem, SalvageReport, SavedItem, salvage};
+pub use salvage::{LostItem, SalvageReport, SavedItem, Stop, salvage};
 
 use std::fs::File;
 use std::path::Path;

@@ -5,14 +5,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 use fold_format::interchange::{Array, npy};
 use fold_format::json::Form;
 use fold_format::v1::{self, Keys};
 use fold_format::{
-    Checkpoint, ChunkKind, Dtype, Limits, Lost, Misuse, OpenMode, OpenOptions, Salvage, Salvaged, Shape,
+    Checkpoint, ChunkKind, Dtype, Limits, Lost, Misuse, OpenMode, OpenOptions, ReadAt, Salvage, Salvaged, Shape,
 };
 use serde::Serialize;
 
@@ -112,7 +112,34 @@ struct Target<'a> {
     files: Vec<SavedItem>,
     tensors_saved: Vec<String>,
     chunks_saved: Vec<String>,
-    stop: &'a mut dyn FnMut() -> ControlFlow<()>,
+    stop: Stop<'a>,
+}
+
+/// Asked again and again whether to go on.
+pub type Stop<'a> = &'a (dyn Fn() -> ControlFlow<()> + Sync);
+
+/// A file that can be read until `stop` breaks.
+struct Heeding<'a> {
+    file: File,
+    stop: Stop<'a>,
+}
+
+impl ReadAt for Heeding<'_> {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match (self.stop)() {
+            ControlFlow::Continue(()) => ReadAt::read_at(&self.file, buffer, offset),
+            // What is left to look at is passed over without being read.
+            ControlFlow::Break(()) => Err(io::Error::other("the caller stopped it")),
+        }
+    }
+
+    fn will_read(&self, range: &Range<u64>) {
+        self.file.will_read(range);
+    }
 }
 
 impl Target<'_> {
@@ -192,20 +219,15 @@ impl Target<'_> {
 ///
 /// Any bytes may be in the file. Memory: its metadata and one tensor; of version 1, one chunk.
 ///
-/// - `stop`: asked before every file; `Break` ends the command.
+/// - `stop`: asked before every file and every read; `Break` ends the command.
 ///
 /// # Errors
 /// `FOLD-E0003` there is something in the directory; the file is absent, no container, or of a newer version; what the
 /// system refuses. The directory is then as before. What is lost is in the report.
-pub fn salvage(
-    path: &Path,
-    dir: &Path,
-    mode: Mode,
-    keys: &Keys,
-    stop: &mut dyn FnMut() -> ControlFlow<()>,
-) -> Result<SalvageReport, Error> {
+pub fn salvage(path: &Path, dir: &Path, mode: Mode, keys: &Keys, stop: Stop<'_>) -> Result<SalvageReport, Error> {
     require_empty(dir)?;
-    let (source, format) = open(path)?;
+    let (file, format) = open(path)?;
+    let source = Heeding { file, stop };
     let mut target = Target {
         source: path,
         dir,
@@ -222,7 +244,15 @@ pub fn salvage(
         chunks_saved: Vec::new(),
         stop,
     };
-    let report = filled(path, source, format, keys, &mut target);
+    let report = match filled(path, source, format, keys, &mut target) {
+        // What could not be read then says nothing about the file.
+        Err(_)
+        | Ok(SalvageReport {
+            exit_code: ExitCode::Partial | ExitCode::Damaged,
+            ..
+        }) if stop().is_break() => Err(fold_format::Error::Cancelled.into()),
+        report => report,
+    };
     // Metadata without anything that they are about are no result.
     if report.as_ref().map_or(true, |report| report.output.is_none()) {
         target.undo();
@@ -233,7 +263,7 @@ pub fn salvage(
 /// Fills the target, with the report at the end.
 fn filled(
     path: &Path,
-    source: File,
+    source: Heeding<'_>,
     format: Format,
     keys: &Keys,
     target: &mut Target<'_>,
@@ -314,7 +344,7 @@ struct Remains {
     findings: Vec<FindingReport>,
 }
 
-fn version_2(path: &Path, source: &File, target: &mut Target<'_>) -> Result<Remains, Error> {
+fn version_2(path: &Path, source: &Heeding<'_>, target: &mut Target<'_>) -> Result<Remains, Error> {
     let degraded = OpenOptions::new().mode(OpenMode::Degraded);
     if let Ok(checkpoint) = Checkpoint::open_source(source, &degraded) {
         let metadata = checkpoint.metadata().as_bytes();
@@ -348,7 +378,7 @@ fn version_2(path: &Path, source: &File, target: &mut Target<'_>) -> Result<Rema
 }
 
 /// Of a version 1 file: the payload of every intact chunk as it is, and the tensors in it as arrays.
-fn version_1(path: &Path, source: File, keys: &Keys, target: &mut Target<'_>) -> Result<Remains, Error> {
+fn version_1(path: &Path, source: Heeding<'_>, keys: &Keys, target: &mut Target<'_>) -> Result<Remains, Error> {
     let told = |finding: &v1::Finding| FindingReport::of_version_1(finding, path, false);
     let mut remains = Remains {
         complete: true,

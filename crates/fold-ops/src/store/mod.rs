@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fold_format::storage::Storage;
-use fold_format::{Checkpoint, Depth, Disk, OpenOptions, Report, Verdict, VerifyOptions, verify_source};
+use fold_format::{Checkpoint, Depth, Disk, OpenOptions, ReadAt, Report, Verdict, VerifyOptions, verify_source};
 
 pub use retention::{Fate, PruneItem, PrunePlan, PruneReport, Pruned, Retention};
 pub use writer::StoreWriter;
@@ -22,6 +22,10 @@ use crate::error::{DirectoryOperation, Error};
 
 /// The key of a checkpoint's metadata that [`Retention::keep_best`] goes by: a finite number, higher is better.
 pub const SCORE_KEY: &str = "score";
+
+/// The key of a checkpoint's metadata that says which step it is of, a number. Where it says another one than the name
+/// does, the file was copied or renamed, and is no checkpoint of the step that it is called after.
+pub const STEP_KEY: &str = "epoch";
 
 /// The step that a file name stands for: `step-00000012.fold` is 12. None for every other name, `step-12.fold` too, so
 /// that a step has one name only.
@@ -85,7 +89,8 @@ impl<S: Storage> CheckpointStore<S> {
         Ok(steps)
     }
 
-    /// The newest checkpoint whose every byte is right, and everything newer that had to be skipped.
+    /// The newest checkpoint whose every byte is right and which is of the step it is called after, and everything newer
+    /// that had to be skipped.
     ///
     /// Each file is verified in full, from the newest back, and handed over through the handle that was verified. Where
     /// no file is wholly right, the newest one is taken whose damage lies in a copy that the file holds twice
@@ -101,6 +106,9 @@ impl<S: Storage> CheckpointStore<S> {
         for step in self.steps()?.into_iter().rev() {
             let Some(examined) = self.examine(step)? else { continue };
             match examined.verdict() {
+                Verdict::Ok | Verdict::Corrected if examined.other_step(step).is_some() => {
+                    skipped.push(examined.skipped(step));
+                }
                 Verdict::Ok => {
                     return Ok(Latest {
                         chosen: examined.chosen(step),
@@ -182,6 +190,25 @@ impl<F> Examined<F> {
         self.report.verdict
     }
 
+    /// The step that its metadata say, where that is another one.
+    fn other_step(&self, step: u64) -> Option<u64>
+    where
+        F: ReadAt,
+    {
+        let said = self.metadata(STEP_KEY)?.as_u64()?;
+        (said != step).then_some(said)
+    }
+
+    /// What its metadata have under a key.
+    fn metadata(&self, key: &str) -> Option<serde_json::Value>
+    where
+        F: ReadAt,
+    {
+        let metadata = self.checkpoint.as_ref()?.metadata();
+        let mut metadata = serde_json::from_str::<serde_json::Value>(metadata).ok()?;
+        metadata.get_mut(key).map(serde_json::Value::take)
+    }
+
     fn chosen(self, step: u64) -> Option<Chosen<F>> {
         Some(Chosen {
             step,
@@ -191,9 +218,13 @@ impl<F> Examined<F> {
         })
     }
 
-    fn skipped(self, step: u64) -> Skipped {
+    fn skipped(self, step: u64) -> Skipped
+    where
+        F: ReadAt,
+    {
         Skipped {
             step,
+            other_step: self.other_step(step),
             path: self.path,
             report: self.report,
         }
@@ -206,7 +237,7 @@ impl<F> Examined<F> {
 pub struct Latest<F> {
     /// The checkpoint to go on from; none where the directory holds none, or where all are in `skipped`.
     pub chosen: Option<Chosen<F>>,
-    /// Newer checkpoints that are not whole, newest first.
+    /// Newer checkpoints that are not whole, or not of their step, newest first.
     pub skipped: Vec<Skipped>,
 }
 
@@ -228,8 +259,10 @@ pub struct Chosen<F> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Skipped {
-    /// Its step.
+    /// The step it is called after.
     pub step: u64,
+    /// The step that its metadata say, where that is another one.
+    pub other_step: Option<u64>,
     /// Its path.
     pub path: PathBuf,
     /// What is wrong with it.
@@ -237,12 +270,13 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// Why it was passed over, in one line: the verdict and the first finding.
+    /// Why it was passed over, in one line: whose it is, or the verdict and the first finding.
     #[must_use]
     pub fn why(&self) -> String {
-        match self.report.findings.first() {
-            Some(finding) => format!("{}: {finding}", self.report.verdict),
-            None => self.report.verdict.to_string(),
+        match (self.other_step, self.report.findings.first()) {
+            (Some(other), _) => format!("it is of step {other}, as its metadata say: a copy under another's name"),
+            (None, Some(finding)) => format!("{}: {finding}", self.report.verdict),
+            (None, None) => self.report.verdict.to_string(),
         }
     }
 }

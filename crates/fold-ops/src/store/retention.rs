@@ -1,7 +1,8 @@
 //! Which checkpoints may go: a plan first, from full verification, never a guess.
 //!
-//! Two rules stand above what is asked for. The newest valid checkpoint stays. What is not valid stays too, and is
-//! reported: a damaged file may be all that is left of a step, and what it is worth is for a person to say.
+//! Two rules stand above what is asked for. The newest valid checkpoint stays. What is not valid, cannot be opened or is
+//! not of its step stays too, and is reported: a damaged file may be all that is left of a step, and what it is worth is
+//! for a person to say.
 
 use std::path::PathBuf;
 
@@ -39,6 +40,10 @@ pub enum Fate {
     KeepBest,
     /// Kept and reported: it is not valid, and nothing shows that it is superseded.
     KeepDamaged,
+    /// Kept and reported: its metadata say another step than its name, so it supersedes nothing.
+    KeepMisnamed,
+    /// Kept and reported: it cannot be opened or read.
+    KeepUnread,
     /// Removed: valid, and superseded by the newest valid one.
     Remove,
 }
@@ -53,7 +58,7 @@ pub struct PruneItem {
     /// Its path; what is not UTF-8 in it is replaced.
     #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
-    /// Its size.
+    /// Its size; 0 where it cannot be opened.
     #[serde(serialize_with = "int")]
     pub bytes: u64,
     /// Its score, where its metadata have one.
@@ -76,11 +81,6 @@ impl PrunePlan {
     /// The items that would be removed, oldest first.
     pub fn removals(&self) -> impl Iterator<Item = &PruneItem> {
         self.items.iter().filter(|item| item.fate == Fate::Remove)
-    }
-
-    /// The items that are kept because they are not valid.
-    pub fn damaged(&self) -> impl Iterator<Item = &PruneItem> {
-        self.items.iter().filter(|item| item.fate == Fate::KeepDamaged)
     }
 }
 
@@ -106,7 +106,8 @@ pub struct PruneReport {
     pub command: &'static str,
     /// The release that planned.
     pub tool_version: &'static str,
-    /// What the command ends with: `20` where checkpoints are there and none is valid.
+    /// What the command ends with: `20` where checkpoints are there and none is valid, `74` where one of them could not
+    /// be read.
     pub exit_code: ExitCode,
     /// Whether the plan was carried out.
     pub applied: bool,
@@ -125,12 +126,17 @@ impl PruneReport {
     /// - `pruned`: what carrying the plan out did; none for a plan alone.
     #[must_use]
     pub fn new(plan: PrunePlan, pruned: Option<Pruned>) -> Self {
-        let lost = plan.newest_valid.is_none() && !plan.items.is_empty();
+        let unread = plan.items.iter().any(|item| item.fate == Fate::KeepUnread);
+        let exit_code = match plan.newest_valid {
+            None if unread => ExitCode::Io,
+            None if !plan.items.is_empty() => ExitCode::Damaged,
+            _ => ExitCode::Done,
+        };
         Self {
             schema: "fold.prune/1",
             command: "prune",
             tool_version: env!("CARGO_PKG_VERSION"),
-            exit_code: if lost { ExitCode::Damaged } else { ExitCode::Done },
+            exit_code,
             applied: pruned.is_some(),
             newest_valid: plan.newest_valid.map(Int),
             bytes_to_free: Int(plan.removals().map(|item| item.bytes).fold(0, u64::saturating_add)),
@@ -149,34 +155,52 @@ fn int<T: serde::Serializer>(value: &u64, serializer: T) -> Result<T::Ok, T::Err
 }
 
 impl<S: Storage> CheckpointStore<S> {
-    /// Verifies every checkpoint in full and says what a prune would do. Changes nothing.
+    /// Verifies every checkpoint in full and says what a prune would do. Changes nothing. A file that cannot be read stays,
+    /// with a warning in the log: it does not keep others from going that a newer one supersedes.
     ///
     /// # Errors
-    /// The directory cannot be listed, or a file cannot be opened at all.
+    /// The directory cannot be listed.
     pub fn plan(&self, retention: &Retention) -> Result<PrunePlan, Error> {
         let mut items = Vec::new();
         for step in self.steps()? {
-            let Some(examined) = self.examine(step)? else { continue };
-            let valid = examined.verdict() == Verdict::Ok;
-            items.push(PruneItem {
-                step,
-                bytes: examined.report.bytes_total,
-                score: score(&examined),
-                path: examined.path,
-                fate: if valid { Fate::Remove } else { Fate::KeepDamaged },
-            });
+            let item = match self.examine(step) {
+                Ok(None) => continue,
+                Ok(Some(examined)) => PruneItem {
+                    step,
+                    bytes: examined.report.bytes_total,
+                    score: score(&examined),
+                    fate: match examined.verdict() {
+                        _ if examined.other_step(step).is_some() => Fate::KeepMisnamed,
+                        Verdict::Ok => Fate::Remove,
+                        _ => Fate::KeepDamaged,
+                    },
+                    path: examined.path,
+                },
+                Err(error) => {
+                    log::warn!("kept, since it cannot be judged: {error}");
+                    PruneItem {
+                        step,
+                        path: self.path_of(step),
+                        bytes: 0,
+                        score: None,
+                        fate: Fate::KeepUnread,
+                    }
+                }
+            };
+            items.push(item);
         }
         Ok(decide(items, retention))
     }
 
-    /// Whether a step's checkpoint is there and right in every byte; one that is right through its parity or a second copy is not.
+    /// Whether a step's checkpoint is there, of that step and right in every byte; one that is right through its parity or a
+    /// second copy is not.
     ///
     /// # Errors
     /// The file cannot be opened at all.
     pub fn is_valid(&self, step: u64) -> Result<bool, Error> {
         Ok(self
             .examine(step)?
-            .is_some_and(|examined| examined.verdict() == Verdict::Ok))
+            .is_some_and(|examined| examined.verdict() == Verdict::Ok && examined.other_step(step).is_none()))
     }
 }
 
@@ -210,9 +234,7 @@ fn decide(mut items: Vec<PruneItem>, retention: &Retention) -> PrunePlan {
 }
 
 fn score<F: fold_format::ReadAt>(examined: &Examined<F>) -> Option<f64> {
-    let metadata = examined.checkpoint.as_ref()?.metadata();
-    let metadata = serde_json::from_str::<serde_json::Value>(metadata).ok()?;
-    metadata.get(SCORE_KEY)?.as_f64().filter(|score| score.is_finite())
+    examined.metadata(SCORE_KEY)?.as_f64().filter(|score| score.is_finite())
 }
 
 #[cfg(test)]
@@ -254,7 +276,7 @@ mod tests {
             Fate::KeepNewest => 'n',
             Fate::KeepEvery => 'e',
             Fate::KeepBest => 'b',
-            Fate::KeepDamaged => 'd',
+            Fate::KeepDamaged | Fate::KeepMisnamed | Fate::KeepUnread => 'd',
             Fate::Remove => '-',
         });
         (plan.newest_valid, letters.collect())

@@ -1,4 +1,5 @@
-//! What a training run reports: a small state file that its directory keeps, so that counters go on after a resumption.
+//! What a training run reports: a small state file that its directory keeps, so that counters go on after a resumption, and
+//! that one need not be told where its data lie and how long it is to be.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -55,6 +56,10 @@ pub struct NeuronHealth {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunState {
+    /// What it learns from, as `fold train --data` takes it: `digits`, or an absolute path.
+    pub data: Option<String>,
+    /// Epochs that it is to have.
+    pub epochs_wanted: Option<u32>,
     /// Whether the run is training.
     pub running: bool,
     /// When this was written.

@@ -61,7 +61,7 @@ fn a_flipped_bit_in_a_tensor_is_located_and_the_run_is_to_be_resumed() {
     assert!(from <= offset + 5 && offset + 5 < to, "{from}..{to}");
     let next = finding.next_command.as_deref().unwrap();
     assert!(
-        next.starts_with("fold train --data digits --out ") && next.ends_with("/digits --resume"),
+        next.starts_with("fold train --out ") && next.ends_with("/digits --resume"),
         "{next}"
     );
     let place = finding.place();
@@ -69,6 +69,26 @@ fn a_flipped_bit_in_a_tensor_is_located_and_the_run_is_to_be_resumed() {
         place.starts_with("chunk `state`, tensor `layer0.weights`, block "),
         "{place}"
     );
+}
+
+#[test]
+fn a_run_without_a_whole_checkpoint_is_not_to_be_resumed() {
+    let (_dir, writer) = run_of(2);
+    for step in [1, 2] {
+        let path = writer.store().path_of(step);
+        let middle = fs::metadata(&path).unwrap().len() as usize / 2;
+        flip(&path, middle, 0);
+    }
+    let report = verified(writer.store().dir(), Level::Full);
+    for file in &report.files {
+        let next = file.findings[0].next_command.as_deref().unwrap();
+        assert!(next.starts_with("fold salvage "), "{next}");
+        assert!(
+            file.findings[0]
+                .action
+                .contains("no checkpoint of this directory is whole")
+        );
+    }
 }
 
 #[test]

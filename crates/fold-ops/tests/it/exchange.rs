@@ -136,7 +136,7 @@ fn a_state_dict_is_compared_with_arrays_that_came_from_nowhere() {
         .unwrap()
         .map(|info| {
             let bytes = checkpoint.tensor(info.name).unwrap().as_bytes().to_vec();
-            (info.name.to_owned(), info.dtype, info.shape.clone(), bytes)
+            (info.name.to_owned(), info.dtype, info.shape, bytes)
         })
         .collect();
     let differences = |bytes: &[(String, Dtype, fold_format::Shape, Vec<u8>)]| {
@@ -145,7 +145,7 @@ fn a_state_dict_is_compared_with_arrays_that_came_from_nowhere() {
             .map(|(name, dtype, shape, bytes)| Array {
                 name: name.clone().into(),
                 dtype: *dtype,
-                shape: shape.clone(),
+                shape: *shape,
                 bytes: bytes.as_slice().into(),
             })
             .collect();

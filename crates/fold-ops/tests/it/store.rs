@@ -3,7 +3,7 @@
 use std::fs;
 
 use fold_format::Content;
-use fold_ops::{CheckpointStore, Code, Error, ExitCode, Fate, Retention, StoreWriter};
+use fold_ops::{CheckpointStore, Code, Error, ExitCode, Fate, PruneReport, Retention, StoreWriter};
 
 use crate::written::{flip, save_step};
 
@@ -141,6 +141,57 @@ fn a_prune_keeps_the_last_the_best_and_whatever_is_damaged() {
     assert_eq!(pruned.removed, [store.path_of(1), store.path_of(4)]);
     assert_eq!(pruned.bytes_freed, 2 * len as u64);
     assert_eq!(store.steps().unwrap(), [2, 3, 5, 6]);
+}
+
+#[test]
+fn a_copy_under_another_steps_name_supersedes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = StoreWriter::create(dir.path()).unwrap();
+    for step in 1..=3 {
+        save_step(&writer, step, 0.5).unwrap();
+    }
+    let store = writer.store();
+    fs::copy(store.path_of(1), store.path_of(9)).unwrap();
+    let latest = store.latest_valid().unwrap();
+    assert_eq!(latest.chosen.unwrap().step, 3);
+    let [skipped] = latest.skipped.as_slice() else {
+        panic!("{:?}", latest.skipped)
+    };
+    assert_eq!((skipped.step, skipped.other_step), (9, Some(1)));
+    assert!(skipped.why().contains("step 1"), "{}", skipped.why());
+    assert!(!store.is_valid(9).unwrap() && store.is_valid(3).unwrap());
+
+    let plan = store.plan(&Retention::default()).unwrap();
+    assert_eq!(plan.newest_valid, Some(3));
+    let fates = plan.items.iter().map(|item| (item.step, item.fate)).collect::<Vec<_>>();
+    use Fate::{KeepMisnamed, KeepNewest, Remove};
+    assert_eq!(fates, [(1, Remove), (2, Remove), (3, KeepNewest), (9, KeepMisnamed)]);
+}
+
+/// A pipe cannot be opened as a checkpoint, whoever runs the test.
+#[cfg(unix)]
+#[test]
+fn a_file_that_cannot_be_read_keeps_no_other_from_being_pruned() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = StoreWriter::create(dir.path()).unwrap();
+    let pipe = |step| {
+        let made = std::process::Command::new("mkfifo")
+            .arg(writer.store().path_of(step))
+            .status();
+        assert!(made.unwrap().success());
+    };
+    pipe(0);
+    let report = PruneReport::new(writer.store().plan(&Retention::default()).unwrap(), None);
+    assert_eq!((report.newest_valid, report.exit_code), (None, ExitCode::Io));
+    save_step(&writer, 1, 0.5).unwrap();
+    save_step(&writer, 2, 0.5).unwrap();
+    let plan = writer.store().plan(&Retention::default()).unwrap();
+    let fates = plan.items.iter().map(|item| (item.step, item.fate)).collect::<Vec<_>>();
+    use Fate::{KeepNewest, KeepUnread, Remove};
+    assert_eq!(fates, [(0, KeepUnread), (1, Remove), (2, KeepNewest)]);
+    let report = PruneReport::new(plan.clone(), Some(writer.prune(&plan).unwrap()));
+    assert_eq!((report.pruned.removed.len(), report.exit_code), (1, ExitCode::Done));
+    assert_eq!(writer.store().steps().unwrap(), [0, 2]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(crate) fn weights(step: u64) -> Vec<f32> {
 /// Saves a small checkpoint of two chunks.
 pub(crate) fn save_step<S: Storage>(writer: &StoreWriter<S>, step: u64, score: f64) -> Result<Saved, Error> {
     let weights = weights(step);
-    let metadata = format!(r#"{{"score":{score}}}"#);
+    let metadata = format!(r#"{{"epoch":{step},"score":{score}}}"#);
     let tensors = [TensorSource::of("layer0.weights", &[30, 100], &weights).unwrap()];
     let content = Content::new()
         .metadata(&metadata)

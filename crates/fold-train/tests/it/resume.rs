@@ -116,6 +116,53 @@ fn a_damaged_newest_checkpoint_is_passed_over_and_kept() {
 }
 
 #[test]
+fn a_checkpoint_that_is_right_by_its_second_copy_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    train(&small(dir.path()), &mut Silent).unwrap();
+    let expected = checkpoints(dir.path());
+    // None is whole, and the first superblock of the newest alone is damaged.
+    for name in expected.keys() {
+        let path = dir.path().join(name);
+        let newest = Some(name) == expected.keys().next_back();
+        flip(&path, if newest { 100 } else { 9000 });
+    }
+    let mut notes = Notes::default();
+    train(&auto(dir.path()), &mut notes).unwrap();
+    let newest = "step-00000003.fold";
+    assert_eq!(
+        notes.lines[..3],
+        [
+            format!("aside {newest}"),
+            format!("resumed {newest} at 3"),
+            "saved 3".to_owned()
+        ],
+        "{:?}",
+        notes.lines
+    );
+    assert_eq!(checkpoints(dir.path())[newest], expected[newest]);
+}
+
+#[test]
+fn a_copy_under_another_epochs_name_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    train(&small(dir.path()), &mut Silent).unwrap();
+    let expected = checkpoints(dir.path());
+    let path = |name: &str| dir.path().join(name);
+    std::fs::copy(path("step-00000001.fold"), path("step-00000009.fold")).unwrap();
+    let mut notes = Notes::default();
+    train(&auto(dir.path()), &mut notes).unwrap();
+    assert_eq!(
+        notes.lines[..3],
+        [
+            "skipped step-00000009.fold 0",
+            "aside step-00000009.fold",
+            "resumed step-00000003.fold at 3"
+        ]
+    );
+    assert_eq!(checkpoints(dir.path()), expected);
+}
+
+#[test]
 fn a_directory_without_a_valid_checkpoint_is_not_begun_anew() {
     let dir = tempfile::tempdir().unwrap();
     train(&small(dir.path()), &mut Silent).unwrap();
