@@ -5,7 +5,9 @@
 //! was verified by the container; here it is held against what the state needs. The layer's configuration is not stored
 //! here: it belongs to the checkpoint's metadata, which the training loop writes.
 
-use fold_advanced::{Layer, LayerConfig, StateArray, StateData, StateSlice};
+use std::collections::HashSet;
+
+use fold_advanced::{Layer, LayerBuilder, LayerConfig, StateArray, StateData, StateSlice};
 use fold_format::{Checkpoint, Dtype, Element, ReadAt, Shape, TensorSource};
 
 use crate::error::{Error, Mismatch};
@@ -66,28 +68,70 @@ fn tensor<'a>(name: &'a str, shape: &[u64], data: &'a StateData) -> Result<Tenso
 ///
 /// # Errors
 /// `FOLD-E0501` a tensor is missing; `FOLD-E0502` one has another type or shape; `FOLD-E0503` the stored seed is not that of
-/// `config`; `FOLD-E0505` the state breaks an invariant; `FOLD-E0001` `config` itself is not possible; damage where the
-/// container finds it, I/O.
+/// `config`, or there is state of a mechanism that `config` does not have; `FOLD-E0505` the state breaks an invariant;
+/// `FOLD-E0001` `config` itself is not possible; damage where the container finds it, I/O.
 pub fn restore_layer<S: ReadAt>(config: LayerConfig, checkpoint: &Checkpoint<S>, name: &str) -> Result<Layer, Error> {
+    restored(checkpoint, name, |get| Layer::restore(config, get))
+}
+
+/// As [`restore_layer`], for a layer with mechanisms of one's own: `builder` has them, and takes its wiring from the
+/// checkpoint.
+///
+/// # Errors
+/// As [`restore_layer`].
+pub fn restore_built<S: ReadAt>(builder: LayerBuilder, checkpoint: &Checkpoint<S>, name: &str) -> Result<Layer, Error> {
+    restored(checkpoint, name, |get| builder.restore(get))
+}
+
+fn restored<S: ReadAt>(
+    checkpoint: &Checkpoint<S>,
+    name: &str,
+    restore: impl FnOnce(&mut dyn FnMut(&str) -> Option<StateArray>) -> fold_advanced::Result<Layer>,
+) -> Result<Layer, Error> {
     let mut damage = None;
-    let restored = Layer::restore(config, |array: &str| {
-        match stored_array(checkpoint, &format!("{name}.{array}")) {
-            Ok(array) => array,
-            Err(error) => {
-                damage.get_or_insert(error);
-                None
-            }
-        }
+    let mut asked = HashSet::new();
+    let restored = restore(&mut |array: &str| {
+        let tensor = format!("{name}.{array}");
+        let found = stored_array(checkpoint, &tensor);
+        asked.insert(tensor);
+        found.unwrap_or_else(|error| {
+            damage.get_or_insert(error);
+            None
+        })
     });
-    match (damage, restored) {
-        (Some(damage), _) => Err(damage),
-        (None, Ok(layer)) => Ok(layer),
-        (None, Err(source)) => Err(Error::Layer {
+    if let Some(damage) = damage {
+        return Err(damage);
+    }
+    let layer = restored.map_err(|source| Error::Layer {
+        layer: name.into(),
+        source,
+    })?;
+    match left(checkpoint, name, &asked)? {
+        None => Ok(layer),
+        Some(tensor) => Err(Error::StateLeft {
             layer: name.into(),
-            source,
+            tensor,
         }),
     }
 }
+
+/// A tensor of the layer `name` that nobody asked for. What belongs to a layer whose name begins with this one's is not its.
+fn left<S: ReadAt>(checkpoint: &Checkpoint<S>, name: &str, asked: &HashSet<String>) -> Result<Option<Box<str>>, Error> {
+    let names = || Ok::<_, Error>(checkpoint.tensors()?.map(|info| info.name));
+    let layers: HashSet<&str> = names()?.filter_map(|tensor| tensor.strip_suffix(WIRING)).collect();
+    let own = |tensor: &&str| {
+        let array = tensor.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        let mut prefixes = tensor.match_indices('.').map(|(at, _)| &tensor[..at]);
+        array && !prefixes.any(|prefix| prefix.len() > name.len() && layers.contains(prefix))
+    };
+    Ok(names()?
+        .filter(own)
+        .find(|tensor| !asked.contains(*tensor))
+        .map(Into::into))
+}
+
+/// What the name of every layer's wiring ends with.
+const WIRING: &str = ".wiring";
 
 /// One array as it lies in the checkpoint; none where there is no tensor of that name.
 fn stored_array<S: ReadAt>(checkpoint: &Checkpoint<S>, name: &str) -> Result<Option<StateArray>, Error> {

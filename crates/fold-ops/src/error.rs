@@ -54,6 +54,14 @@ pub enum Error {
     /// A tensor that the state needs has another type or shape.
     #[error("{code} {class}: {0}", code = self.code(), class = self.class())]
     StateMismatch(Box<Mismatch>),
+    /// The checkpoint has state of a layer that the configuration has no place for.
+    #[error("{code} {class}: layer {}: the configuration has no mechanism for {}: give the one it was saved with", Escaped(.layer), Escaped(.tensor), code = self.code(), class = self.class())]
+    StateLeft {
+        /// The layer's name.
+        layer: Box<str>,
+        /// The first tensor that is left.
+        tensor: Box<str>,
+    },
     /// The checkpoint's tensors are whole, and no layer can be made of them.
     #[error("{code} {class}: layer {}: {source}", Escaped(.layer), code = self.code(), class = self.class())]
     Layer {
@@ -271,6 +279,7 @@ impl Error {
             }),
             Self::Locked { .. } => Code::Locked,
             Self::StateMissing { .. } => Code::StateMissing,
+            Self::StateLeft { .. } => Code::ResumeDiffers,
             Self::StateMismatch(_) => Code::StateMismatch,
             Self::Layer { source, .. } => Code::find(source.code()).unwrap_or(Code::Internal),
             Self::UnknownArray { .. } => Code::Internal,

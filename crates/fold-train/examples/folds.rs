@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let out = tempfile::tempdir()?;
             let request = TrainRequest {
                 data: DataSet {
-                    train: before.followed_by(&after),
+                    train: before.followed_by(&after).ok_or("parts of one set")?,
                     test: data.slice(fold * len, (fold + 1) * len),
                     ..DataSet::named("digits")?
                 },

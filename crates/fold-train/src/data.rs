@@ -11,6 +11,7 @@ use flate2::read::GzDecoder;
 
 use crate::Error;
 use crate::encode::Encoding;
+use crate::readout::MOST_CLASSES;
 
 /// Lines of the digits that are trained on; the rest is held out.
 const TRAIN_LINES: usize = 1200;
@@ -94,12 +95,12 @@ impl Images {
         }
     }
 
-    /// These images, then `other`'s, which have as many pixels.
+    /// These images, then `other`'s. None where these have not as many pixels.
     #[must_use]
-    pub fn followed_by(mut self, other: &Self) -> Self {
+    pub fn followed_by(mut self, other: &Self) -> Option<Self> {
         self.pixels.extend_from_slice(&other.pixels);
         self.labels.extend_from_slice(&other.labels);
-        self
+        (self.pixel_count == other.pixel_count).then_some(self)
     }
 }
 
@@ -162,6 +163,42 @@ impl fmt::Display for Defect {
 }
 
 impl DataSet {
+    /// Whether it can be learned from, which holds of every data set that is loaded: images of the encoding's size, two at least to
+    /// train on and one held out, labels below `classes`, and at most 256 of these. What is put together by hand may be else.
+    ///
+    /// # Errors
+    /// [`Error::DataSet`] with the first thing that is wrong.
+    pub fn check(&self) -> Result<(), Error> {
+        let fault = |what| Err(Error::DataSet { name: self.name, what });
+        if !(1..=MOST_CLASSES).contains(&self.classes) {
+            return fault(format!(
+                "{} classes, of which there are 1 to {MOST_CLASSES}",
+                self.classes
+            ));
+        }
+        for (part, images, least) in [("to train on", &self.train, 2), ("held out", &self.test, 1)] {
+            let (count, pixels) = (images.count(), self.encoding.pixels());
+            if count < least {
+                return fault(format!("{count} images {part}, of which at least {least} belong there"));
+            }
+            if images.pixel_count() != pixels || images.pixels().len() != count * pixels {
+                let found = images.pixel_count();
+                return fault(format!(
+                    "images {part} of {found} pixels, where the encoding has {pixels}"
+                ));
+            }
+            let foreign = |label: &u8| usize::from(*label) >= self.classes;
+            if let Some(at) = images.labels().iter().position(foreign) {
+                let label = images.labels()[at];
+                return fault(format!(
+                    "label {label} of image {at} {part}, which has to be below {}",
+                    self.classes
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The name of the embedded digits.
     pub const DIGITS: &str = "digits";
 
@@ -301,7 +338,10 @@ mod tests {
             .parse::<u8>()
             .unwrap();
         assert_eq!(data.test.labels()[0], first_held_out);
-        assert_eq!(data.train.clone().followed_by(&data.test).slice(1200, 1797), data.test);
+        assert_eq!(
+            data.train.clone().followed_by(&data.test).unwrap().slice(1200, 1797),
+            data.test
+        );
         let mut per_class = [0; CLASSES];
         for &label in data.train.labels().iter().chain(data.test.labels()) {
             per_class[usize::from(label)] += 1;
@@ -372,5 +412,23 @@ mod tests {
     #[test]
     fn an_unknown_name_is_refused() {
         assert!(matches!(DataSet::named("fashion"), Err(Error::UnknownData { .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_learned_from_is_said() {
+        let data = DataSet::digits().unwrap();
+        data.check().unwrap();
+        let refused = |change: &dyn Fn(&mut DataSet)| {
+            let mut data = data.clone();
+            change(&mut data);
+            data.check().unwrap_err().to_string()
+        };
+        assert!(refused(&|data| data.train = data.train.slice(0, 1)).contains("1 images to train on"));
+        assert!(refused(&|data| data.test = data.test.slice(5, 5)).contains("0 images held out"));
+        assert!(refused(&|data| data.classes = 9).contains("below 9"));
+        assert!(refused(&|data| data.classes = 257).contains("257 classes"));
+        assert!(refused(&|data| data.encoding = Encoding::of_side(4).unwrap()).contains("64 pixels"));
+        let small = Images::new(vec![0.0; 32], vec![0, 1], 16);
+        assert_eq!(data.train.clone().followed_by(&small), None);
     }
 }

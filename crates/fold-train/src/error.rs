@@ -150,12 +150,26 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A checkpoint's record is of another data set than the one given.
-    #[error("{code} misuse: the checkpoint was trained on {}, not on {given}", Escaped(.trained), code = self.code())]
+    #[error("{code} misuse: the checkpoint was trained on {}, not on {}: give its data set", Escaped(.trained), Escaped(.given), code = self.code())]
     OtherData {
-        /// The data set of the checkpoint.
+        /// The data set of the checkpoint: name and digest.
         trained: Box<str>,
-        /// The one given.
-        given: &'static str,
+        /// The one given, likewise.
+        given: Box<str>,
+    },
+    /// A data set that nothing can be learned from.
+    #[error("{code} misuse: data set {name}: {what}", code = self.code())]
+    DataSet {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A seed that is to be measured twice: mean and spread would be of fewer seeds than they say.
+    #[error("{code} misuse: seed {seed} is there twice: leave one of them out", code = self.code())]
+    SeedTwice {
+        /// The seed.
+        seed: u64,
     },
     /// Labels that do not belong to the features.
     #[error("{code} internal: {labels} labels below {classes} are needed for {images} images", code = self.code())]
@@ -222,14 +236,16 @@ impl Error {
             Self::Ops(source) => source.code().as_str(),
             Self::Layer(source) => source.code(),
             Self::Core(source) => source.code(),
-            Self::Config { .. } | Self::UnknownData { .. } | Self::DataUnsaid { .. } | Self::OtherData { .. } => {
-                Code::BadConfiguration.as_str()
-            }
+            Self::Config { .. }
+            | Self::UnknownData { .. }
+            | Self::DataUnsaid { .. }
+            | Self::SeedTwice { .. }
+            | Self::OtherData { .. } => Code::BadConfiguration.as_str(),
             Self::ConfigText { unknown_key: true, .. } => Code::UnknownKey.as_str(),
             Self::ConfigText { .. } => Code::BadConfiguration.as_str(),
             Self::RunExists { .. } => "FOLD-E0003",
             Self::NoValidCheckpoint { .. } => Code::NoValidCheckpoint.as_str(),
-            Self::Idx { .. } | Self::Npz { .. } => Code::InputMismatch.as_str(),
+            Self::Idx { .. } | Self::Npz { .. } | Self::DataSet { .. } => Code::InputMismatch.as_str(),
             Self::Archive { source, .. } => source.code().as_str(),
             Self::NoCheckpoint { .. } => "FOLD-E0103",
             Self::DataFile { source, .. } if source.kind() == io::ErrorKind::NotFound => "FOLD-E0103",

@@ -41,10 +41,12 @@ pub fn evaluate(path: &Path, data: impl FnOnce() -> Result<DataSet, Error>) -> R
         seed,
     } = Restored::read(&checkpoint)?;
     let data = data()?;
-    if record.data_digest != data_digest(&data) {
+    let given = data_digest(&data);
+    if record.data_digest != given {
+        let named = |name: &str, digest: &str| format!("{name} with digest {digest}").into();
         return Err(Error::OtherData {
-            trained: record.data.into(),
-            given: data.name,
+            trained: named(&record.data, &record.data_digest),
+            given: named(data.name, &given),
         });
     }
     let asking = &mut Asking::nobody();

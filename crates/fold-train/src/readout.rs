@@ -72,6 +72,9 @@ impl Features {
     }
 }
 
+/// As many classes as labels can tell apart.
+pub(crate) const MOST_CLASSES: usize = 1 << u8::BITS;
+
 /// A fitted linear classifier.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Readout {
@@ -98,10 +101,10 @@ struct Candidate {
 impl Readout {
     /// Fits the readout on training features and labels.
     ///
-    /// - `features`: [N, F].   - `labels`: `[N]`, each below `classes` = C.
+    /// - `features`: [N, F].   - `labels`: `[N]`, each below `classes` = C, at most 256.
     ///
     /// # Errors
-    /// [`Error::Labels`] where they do not fit the features; [`Error::Readout`] where no lambda of the grid makes the system solvable.
+    /// [`Error::Labels`] where they do not fit the features or there are more classes; [`Error::Readout`] where no lambda of the grid makes the system solvable.
     pub fn fit(features: &Features, labels: &[u8], classes: usize) -> Result<Self, Error> {
         Self::fit_asking(features, labels, classes, &mut Asking::nobody())
     }
@@ -114,7 +117,8 @@ impl Readout {
         asking: &mut Asking<'_>,
     ) -> Result<Self, Error> {
         let width = features.width();
-        if features.count() != labels.len() || labels.iter().any(|&label| usize::from(label) >= classes) {
+        let foreign = labels.iter().any(|&label| usize::from(label) >= classes);
+        if features.count() != labels.len() || foreign || classes > MOST_CLASSES {
             return Err(Error::Labels {
                 images: features.count(),
                 labels: labels.len(),
@@ -410,10 +414,10 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// The index of the largest value, the first of several; 0 for none.
+/// The index of the largest of 256 values at most, the first of several; 0 for none.
 pub(crate) fn argmax(values: impl Iterator<Item = f64>) -> u8 {
     let mut best = (0, f64::NEG_INFINITY);
-    for (class, value) in (0u8..).zip(values) {
+    for (class, value) in (0..=u8::MAX).zip(values) {
         if value > best.1 {
             best = (class, value);
         }
@@ -476,6 +480,21 @@ mod tests {
             right += usize::from(argmax(scores.into_iter()) == labels[left_out]);
         }
         (squared, right)
+    }
+
+    #[test]
+    fn as_many_classes_as_labels_can_tell_apart_are_told_apart() {
+        let labels: Vec<u8> = (0..=u8::MAX).chain(0..=u8::MAX).collect();
+        let one_hot = |&label: &u8| (0..=u8::MAX).map(move |class| f32::from(u8::from(class == label)));
+        let values: Vec<f32> = labels.iter().flat_map(one_hot).collect();
+        let features = Features::new(values, 256);
+        let readout = Readout::fit(&features, &labels, 256).unwrap();
+        assert_eq!(readout.accuracy(&features, &labels), 1.0);
+        assert!(matches!(
+            Readout::fit(&features, &labels, 257),
+            Err(Error::Labels { .. })
+        ));
+        assert_eq!(argmax(std::iter::repeat_n(0.0, 300)), 0);
     }
 
     #[test]

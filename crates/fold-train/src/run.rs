@@ -3,6 +3,7 @@
 //! The directory holds the first seed's run, one checkpoint per epoch, epoch 0 (the layer as drawn) among them. Further seeds are
 //! trained from the start in every call, to tell the spread; they leave no files.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ pub struct TrainRequest {
     pub config: TrainConfig,
     /// The first seed; its run is the one that is saved.
     pub seed: u64,
-    /// Further seeds, measured only.
+    /// Further seeds, measured only; none twice, and not `seed`.
     pub more_seeds: Vec<u64>,
     /// Whether to go on.
     pub resume: Resume,
@@ -57,11 +58,16 @@ pub struct TrainRequest {
 /// Trains, measures and saves. Work is done on the caller's rayon pool; its size changes no bit of any file.
 ///
 /// # Errors
-/// Nothing is written on a bad configuration or a directory that holds another run, also where a checkpoint of elsewhere is to be gone
+/// Nothing is written on a bad configuration, a data set that [`DataSet::check`] refuses, a seed that is there twice, or a directory that holds another run, also where a checkpoint of elsewhere is to be gone
 /// on from there. After [`Error::Interrupted`] and after
 /// every fault of the disk, the checkpoints that were reported as saved are whole, and the run can be resumed.
 pub fn train(request: &TrainRequest, observer: &mut dyn Observer) -> Result<TrainOutcome, Error> {
     request.config.check()?;
+    request.data.check()?;
+    let mut seeds = BTreeSet::from([request.seed]);
+    if let Some(&seed) = request.more_seeds.iter().find(|&&seed| !seeds.insert(seed)) {
+        return Err(Error::SeedTwice { seed });
+    }
     let mut run = Run {
         request,
         observer,

@@ -13,7 +13,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fold_format::storage::Storage;
-use fold_format::{Checkpoint, Depth, Disk, OpenOptions, ReadAt, Report, Verdict, VerifyOptions, verify_source};
+use fold_format::{
+    Checkpoint, Depth, Digest, Disk, OpenOptions, ReadAt, Report, Verdict, VerifyOptions, verify_source,
+};
 
 pub use retention::{Fate, PruneItem, PrunePlan, PruneReport, Pruned, Retention};
 pub use writer::StoreWriter;
@@ -133,6 +135,13 @@ impl<S: Storage> CheckpointStore<S> {
         Ok(Latest { chosen, skipped })
     }
 
+    /// The root digest of a step's file as it is now; none where it is not there or cannot be opened.
+    fn root_of(&self, step: u64) -> Option<Digest> {
+        let source = self.storage.open(&self.path_of(step)).ok()?;
+        let checkpoint = Checkpoint::open_source(source, &OpenOptions::new()).ok()?;
+        Some(checkpoint.info().root)
+    }
+
     /// Verifies one step in full and opens it where it can be. None where the file is not there (any more).
     fn examine(&self, step: u64) -> Result<Option<Examined<S::File>>, Error> {
         let path = self.path_of(step);
@@ -188,6 +197,14 @@ struct Examined<F> {
 impl<F> Examined<F> {
     fn verdict(&self) -> Verdict {
         self.report.verdict
+    }
+
+    /// What every byte of it follows from.
+    fn root(&self) -> Option<Digest>
+    where
+        F: ReadAt,
+    {
+        self.checkpoint.as_ref().map(|checkpoint| checkpoint.info().root)
     }
 
     /// The step that its metadata say, where that is another one.

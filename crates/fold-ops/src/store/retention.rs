@@ -6,8 +6,8 @@
 
 use std::path::PathBuf;
 
-use fold_format::Verdict;
 use fold_format::storage::Storage;
+use fold_format::{Digest, Verdict};
 use serde::Serialize;
 
 use super::{CheckpointStore, Examined, SCORE_KEY};
@@ -65,19 +65,31 @@ pub struct PruneItem {
     pub score: Option<f64>,
     /// What happens to it.
     pub fate: Fate,
+    /// What was judged; none where it could not be opened.
+    #[serde(skip)]
+    pub(super) root: Option<Digest>,
 }
 
-/// What a prune would do, one item per checkpoint, oldest first.
+/// What a prune would do, one item per checkpoint, oldest first. Made by [`CheckpointStore::plan`] alone.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct PrunePlan {
-    /// The step that everything removed is superseded by; none where no checkpoint is valid, and nothing is removed then.
-    pub newest_valid: Option<u64>,
-    /// Every checkpoint of the directory.
-    pub items: Vec<PruneItem>,
+    newest_valid: Option<u64>,
+    items: Vec<PruneItem>,
 }
 
 impl PrunePlan {
+    /// The step that everything removed is superseded by; none where no checkpoint is valid, and nothing is removed then.
+    #[must_use]
+    pub fn newest_valid(&self) -> Option<u64> {
+        self.newest_valid
+    }
+
+    /// Every checkpoint of the directory.
+    #[must_use]
+    pub fn items(&self) -> &[PruneItem] {
+        &self.items
+    }
+
     /// The items that would be removed, oldest first.
     pub fn removals(&self) -> impl Iterator<Item = &PruneItem> {
         self.items.iter().filter(|item| item.fate == Fate::Remove)
@@ -169,6 +181,7 @@ impl<S: Storage> CheckpointStore<S> {
                     step,
                     bytes: examined.report.bytes_total,
                     score: score(&examined),
+                    root: examined.root(),
                     fate: match examined.verdict() {
                         _ if examined.other_step(step).is_some() => Fate::KeepMisnamed,
                         Verdict::Ok => Fate::Remove,
@@ -183,6 +196,7 @@ impl<S: Storage> CheckpointStore<S> {
                         path: self.path_of(step),
                         bytes: 0,
                         score: None,
+                        root: None,
                         fate: Fate::KeepUnread,
                     }
                 }
@@ -261,6 +275,7 @@ mod tests {
                 path: PathBuf::new(),
                 bytes: 1,
                 score: scores.get(step).copied().flatten(),
+                root: None,
                 fate: if kind == 'v' { Fate::Remove } else { Fate::KeepDamaged },
             })
             .collect();

@@ -10,7 +10,7 @@ use fold_format::storage::Storage;
 use fold_format::{Content, Disk, Durability, SaveOptions, Saved, is_temporary_name, save};
 
 use super::lock::{self, WriterLock};
-use super::{CheckpointStore, PrunePlan, Pruned};
+use super::{CheckpointStore, PruneItem, PrunePlan, Pruned};
 use crate::error::{DirectoryOperation, Error};
 
 /// A checkpoint directory, locked for writing.
@@ -141,29 +141,37 @@ impl<S: Storage> StoreWriter<S> {
         Ok(target)
     }
 
-    /// Carries out a plan: looks once more whether the newest valid checkpoint still is one, then removes from the oldest
-    /// on, then flushes the directory.
+    /// Carries out a plan of this directory: looks once more whether the newest valid checkpoint still is one, then removes
+    /// from the oldest on, then flushes the directory. What is another file than the one that was judged stays: another
+    /// directory's plan removes nothing.
     ///
     /// # Errors
-    /// `FOLD-E0602`, with nothing removed, where the checkpoint that the plan relies on is not valid any more; the system
-    /// refuses a removal, those before it are done.
+    /// `FOLD-E0602`, with nothing removed, where the checkpoint that the plan relies on is not valid any more, or is
+    /// another one; the system refuses a removal, those before it are done.
     pub fn prune(&self, plan: &PrunePlan) -> Result<Pruned, Error> {
         let mut pruned = Pruned::default();
-        let Some(guard) = plan.newest_valid else {
+        let Some(guard) = plan.newest_valid() else {
             return Ok(pruned);
         };
         if plan.removals().next().is_none() {
             return Ok(pruned);
         }
-        if !self.store.is_valid(guard)? {
+        let unchanged = |item: &PruneItem| item.root.is_some() && item.root == self.store.root_of(item.step);
+        let judged = plan.items().iter().find(|item| item.step == guard);
+        if !(judged.is_some_and(unchanged) && self.store.is_valid(guard)?) {
             return Err(Error::LastValid {
                 path: self.store.path_of(guard),
             });
         }
         for item in plan.removals() {
-            self.store.remove(&item.path)?;
-            log::info!("removed {}: superseded by step {guard}", item.path.display());
-            pruned.removed.push(item.path.clone());
+            let path = self.store.path_of(item.step);
+            if !unchanged(item) {
+                log::warn!("{path:?} stays: it is not the file that was judged");
+                continue;
+            }
+            self.store.remove(&path)?;
+            log::info!("removed {path:?}: superseded by step {guard}");
+            pruned.removed.push(path);
             pruned.bytes_freed = pruned.bytes_freed.saturating_add(item.bytes);
         }
         self.store.sync()?;

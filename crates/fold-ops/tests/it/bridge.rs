@@ -4,11 +4,11 @@ use fold_advanced::homeostasis::HomeostasisParams;
 use fold_advanced::inhibition::{Contenders, InhibitionParams, Winners};
 use fold_advanced::refractory::RefractoryParams;
 use fold_advanced::stdp::StdpParams;
-use fold_advanced::{Layer, LayerConfig, StateData, StateSlice, StepOptions};
+use fold_advanced::{Layer, LayerBuilder, LayerConfig, StateData, StateSlice, StepOptions};
 use fold_core::{Shape, Wiring};
 use fold_format::storage::SimDisk;
 use fold_format::{Checkpoint, Content, TensorSource};
-use fold_ops::bridge::{LayerTensors, restore_layer};
+use fold_ops::bridge::{LayerTensors, restore_built, restore_layer};
 use fold_ops::{Code, StoreWriter};
 use quickcheck::quickcheck;
 
@@ -98,6 +98,29 @@ quickcheck! {
         }
         same && bits(&layer) == bits(&back)
     }
+}
+
+#[test]
+fn state_that_the_configuration_has_no_place_for_is_not_dropped() {
+    let layer = worked(&config(1), 3);
+    let [one, two] = ["net", "net.hidden"].map(|name| LayerTensors::of(name, &layer));
+    let tensors = [one.tensors().unwrap(), two.tensors().unwrap()].concat();
+    let checkpoint = saved(&Content::new().tensors("state", tensors));
+    // The other layer's tensors are its own, though their names begin alike.
+    for name in ["net", "net.hidden"] {
+        assert_eq!(
+            bits(&restore_layer(config(1), &checkpoint, name).unwrap()),
+            bits(&layer)
+        );
+        let wiring = Wiring::shared(config(1).shape).unwrap();
+        let builder = LayerBuilder::new(config(1), wiring).unwrap();
+        assert_eq!(bits(&restore_built(builder, &checkpoint, name).unwrap()), bits(&layer));
+    }
+    let mut fewer = config(1);
+    fewer.refractory = None;
+    let error = restore_layer(fewer, &checkpoint, "net").unwrap_err();
+    assert_eq!(error.code(), Code::ResumeDiffers);
+    assert!(error.to_string().contains("`net.refractory."), "{error}");
 }
 
 #[test]

@@ -122,8 +122,12 @@ fn a_prune_keeps_the_last_the_best_and_whatever_is_damaged() {
             keep_best: 1,
         })
         .unwrap();
-    assert_eq!(plan.newest_valid, Some(6));
-    let fates = plan.items.iter().map(|item| (item.step, item.fate)).collect::<Vec<_>>();
+    assert_eq!(plan.newest_valid(), Some(6));
+    let fates = plan
+        .items()
+        .iter()
+        .map(|item| (item.step, item.fate))
+        .collect::<Vec<_>>();
     use Fate::{KeepBest, KeepDamaged, KeepNewest, Remove};
     assert_eq!(
         fates,
@@ -141,6 +145,28 @@ fn a_prune_keeps_the_last_the_best_and_whatever_is_damaged() {
     assert_eq!(pruned.removed, [store.path_of(1), store.path_of(4)]);
     assert_eq!(pruned.bytes_freed, 2 * len as u64);
     assert_eq!(store.steps().unwrap(), [2, 3, 5, 6]);
+}
+
+#[test]
+fn a_prune_removes_nothing_but_what_was_judged() {
+    let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let [one, other] = [&one, &other].map(|dir| StoreWriter::create(dir.path()).unwrap());
+    for step in 1..=4 {
+        save_step(&one, step, 0.5).unwrap();
+        save_step(&other, step, 0.6).unwrap();
+    }
+    let plan = one.store().plan(&Retention::default()).unwrap();
+    assert_eq!(code(&other.prune(&plan).unwrap_err()), "FOLD-E0602");
+    assert_eq!(other.store().steps().unwrap(), [1, 2, 3, 4]);
+    // A step that is computed anew after the plan was made is another file.
+    one.set_aside(2).unwrap();
+    save_step(&one, 2, 0.7).unwrap();
+    assert_eq!(
+        one.prune(&plan).unwrap().removed,
+        [1, 3].map(|step| one.store().path_of(step))
+    );
+    assert_eq!(one.store().steps().unwrap(), [2, 4]);
+    assert_eq!(other.store().steps().unwrap(), [1, 2, 3, 4]);
 }
 
 #[test]
@@ -162,8 +188,12 @@ fn a_copy_under_another_steps_name_supersedes_nothing() {
     assert!(!store.is_valid(9).unwrap() && store.is_valid(3).unwrap());
 
     let plan = store.plan(&Retention::default()).unwrap();
-    assert_eq!(plan.newest_valid, Some(3));
-    let fates = plan.items.iter().map(|item| (item.step, item.fate)).collect::<Vec<_>>();
+    assert_eq!(plan.newest_valid(), Some(3));
+    let fates = plan
+        .items()
+        .iter()
+        .map(|item| (item.step, item.fate))
+        .collect::<Vec<_>>();
     use Fate::{KeepMisnamed, KeepNewest, Remove};
     assert_eq!(fates, [(1, Remove), (2, Remove), (3, KeepNewest), (9, KeepMisnamed)]);
 }
@@ -186,7 +216,11 @@ fn a_file_that_cannot_be_read_keeps_no_other_from_being_pruned() {
     save_step(&writer, 1, 0.5).unwrap();
     save_step(&writer, 2, 0.5).unwrap();
     let plan = writer.store().plan(&Retention::default()).unwrap();
-    let fates = plan.items.iter().map(|item| (item.step, item.fate)).collect::<Vec<_>>();
+    let fates = plan
+        .items()
+        .iter()
+        .map(|item| (item.step, item.fate))
+        .collect::<Vec<_>>();
     use Fate::{KeepNewest, KeepUnread, Remove};
     assert_eq!(fates, [(0, KeepUnread), (1, Remove), (2, KeepNewest)]);
     let report = PruneReport::new(plan.clone(), Some(writer.prune(&plan).unwrap()));

@@ -155,7 +155,7 @@ fn a_copy_under_another_epochs_name_is_passed_over() {
         notes.lines[..3],
         [
             "skipped step-00000009.fold 0",
-            "aside step-00000009.fold",
+            "aside step-00000009.fold.aside-1",
             "resumed step-00000003.fold at 3"
         ]
     );

@@ -141,3 +141,22 @@ fn a_bad_configuration_leaves_no_trace() {
     assert!(matches!(train(&request, &mut Silent), Err(Error::Config { .. })));
     assert!(!request.out.exists());
 }
+
+#[test]
+fn what_cannot_be_trained_is_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let mut request = TrainRequest {
+        more_seeds: vec![9, 3, 9],
+        ..small(&out)
+    };
+    let refused = train(&request, &mut Silent).unwrap_err();
+    assert!(matches!(refused, Error::SeedTwice { seed: 9 }), "{refused}");
+    request.more_seeds = vec![request.seed];
+    assert!(matches!(train(&request, &mut Silent), Err(Error::SeedTwice { .. })));
+    request.more_seeds.clear();
+    request.data.classes = 3;
+    let refused = train(&request, &mut Silent).unwrap_err();
+    assert_eq!(refused.code(), "FOLD-E0008", "{refused}");
+    assert!(!out.exists());
+}
