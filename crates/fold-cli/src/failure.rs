@@ -14,12 +14,7 @@ pub(crate) enum Failure {
     /// A path that must be a directory is something else, or not there.
     NoDirectory(PathBuf),
     /// An address cannot be listened on.
-    Listen {
-        address: SocketAddr,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Connections cannot be taken any more.
-    Serve(io::Error),
+    Listen { address: SocketAddr, source: io::Error },
     /// A key file holds something else.
     Key { path: PathBuf, what: String },
     /// There is no such code.
@@ -36,7 +31,7 @@ impl Failure {
     /// What the process ends with.
     pub(crate) fn exit(&self) -> ExitCode {
         match self {
-            Self::Output(_) | Self::Listen { .. } | Self::Serve(_) => ExitCode::Io,
+            Self::Output(_) | Self::Listen { .. } => ExitCode::Io,
             Self::NoDirectory(_) => ExitCode::Absent,
             Self::UnknownCode(_) | Self::Key { .. } => ExitCode::Usage,
             Self::Ops(error) => error.exit(),
@@ -50,7 +45,7 @@ impl Failure {
         match self {
             Self::Output(_) | Self::UnknownCode(_) | Self::Key { .. } => None,
             Self::NoDirectory(_) => Some("FOLD-E0103"),
-            Self::Listen { .. } | Self::Serve(_) => Some("FOLD-E0406"),
+            Self::Listen { .. } => Some("FOLD-E0406"),
             Self::Ops(error) => Some(error.code().as_str()),
             Self::Train(error) => Some(error.code()),
             Self::Internal(_) => Some("FOLD-E0901"),
@@ -71,7 +66,6 @@ impl std::fmt::Display for Failure {
                 write!(f, "{} {what}", Escaped(&path.to_string_lossy()))
             }
             Self::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
-            Self::Serve(source) => write!(f, "cannot take connections: {source}"),
             Self::Key { path, what } => write!(f, "{}: {what}", Escaped(&path.to_string_lossy())),
             Self::UnknownCode(text) => write!(
                 f,

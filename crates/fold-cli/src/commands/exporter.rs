@@ -1,35 +1,39 @@
 //! `fold exporter`: the metrics of a store over HTTP, computed anew for each request.
 
-use std::time::Duration;
+mod http;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use fold_ops::scrub::ScrubState;
 use fold_ops::telemetry::StoreSnapshot;
 use fold_ops::{Escaped, ExitCode};
-use tiny_http::{Header, Method, Request, Response, Server};
 
+use self::http::Answer;
 use crate::arguments::{Exporter, Global};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::Output;
 
-/// How often a waiting exporter looks for a signal.
-const LOOK: Duration = Duration::from_millis(200);
 /// The media type of the text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(crate) fn run(arguments: &Exporter, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
+    let dir = arguments.dir.clone();
     let state = arguments
         .state
         .clone()
-        .unwrap_or_else(|| ScrubState::default_path(&arguments.dir));
-    if !arguments.dir.is_dir() {
-        return Err(Failure::NoDirectory(arguments.dir.clone()));
+        .unwrap_or_else(|| ScrubState::default_path(&dir));
+    if !dir.is_dir() {
+        return Err(Failure::NoDirectory(dir));
     }
-    let server = Server::http(arguments.listen).map_err(|source| Failure::Listen {
+    let failed = |source| Failure::Listen {
         address: arguments.listen,
         source,
-    })?;
-    let address = server.server_addr().to_ip().unwrap_or(arguments.listen);
+    };
+    let listener = TcpListener::bind(arguments.listen).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
     if global.json {
         output.json(&serde_json::json!({
             "schema": "fold.exporter/1", "command": "exporter", "listen": address.to_string(),
@@ -38,53 +42,53 @@ pub(crate) fn run(arguments: &Exporter, global: &Global, output: &mut Output) ->
     } else {
         output.text(&format!(
             "metrics of {} at http://{address}/metrics\n",
-            Escaped(&arguments.dir.to_string_lossy())
+            Escaped(&dir.to_string_lossy())
         ))?;
     }
-    while interrupt::requested().is_continue() {
-        match server.recv_timeout(LOOK) {
-            Ok(Some(request)) => {
-                let answer = if asks_for_metrics(&request) {
-                    Some(exposition(arguments, &state))
-                } else {
-                    None
-                };
-                respond(request, answer);
-            }
-            Ok(None) => {}
-            Err(source) => return Err(Failure::Serve(source)),
-        }
-    }
+    let source = Source {
+        dir,
+        state,
+        one_at_a_time: Mutex::new(()),
+    };
+    http::serve(
+        &listener,
+        move |path| source.answer(path),
+        || interrupt::requested().is_break(),
+    )
+    .map_err(failed)?;
     Ok(ExitCode::Interrupted)
 }
 
-fn asks_for_metrics(request: &Request) -> bool {
-    matches!(request.method(), Method::Get | Method::Head)
-        && request.url().split('?').next().is_some_and(|path| path == "/metrics")
+/// Where the metrics come from.
+struct Source {
+    dir: PathBuf,
+    state: PathBuf,
+    /// A long state is held once, however many ask.
+    one_at_a_time: Mutex<()>,
 }
 
-/// The text of the metrics. A state that cannot be read is a failed scrape, which Prometheus tells by `up`.
-fn exposition(arguments: &Exporter, state: &std::path::Path) -> Result<String, fold_ops::Error> {
-    let snapshot = StoreSnapshot::take(&arguments.dir, ScrubState::load(state)?);
-    Ok(snapshot.render_with_run())
-}
-
-fn respond(request: Request, answer: Option<Result<String, fold_ops::Error>>) {
-    let (status, text) = match answer {
-        Some(Ok(text)) => (200, text),
-        Some(Err(error)) => {
-            log::error!("{error}");
-            (500, format!("{error}\n"))
+impl Source {
+    fn answer(&self, path: &str) -> Answer {
+        if path != "/metrics" {
+            return Answer::refusal((404, "Not Found"), "the metrics are at /metrics");
         }
-        None => (404, "the metrics are at /metrics\n".to_owned()),
-    };
-    let response = Response::from_string(text).with_status_code(status);
-    let response = match Header::from_bytes("Content-Type", TEXT_FORMAT) {
-        Ok(header) => response.with_header(header),
-        Err(()) => response,
-    };
-    if let Err(error) = request.respond(response) {
-        // The client went away; the next one asks again.
-        log::debug!("a response was not taken: {error}");
+        match self.exposition() {
+            Ok(text) => Answer {
+                status: (200, "OK"),
+                media: TEXT_FORMAT,
+                text,
+            },
+            Err(error) => {
+                log::error!("{error}");
+                Answer::refusal((500, "Internal Server Error"), &error.to_string())
+            }
+        }
+    }
+
+    /// The text of the metrics. A state that cannot be read is a failed scrape, which Prometheus tells by `up`.
+    fn exposition(&self) -> Result<String, fold_ops::Error> {
+        let _turn = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = StoreSnapshot::take(&self.dir, ScrubState::load(&self.state)?);
+        Ok(snapshot.render_with_run())
     }
 }

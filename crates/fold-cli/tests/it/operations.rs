@@ -166,6 +166,17 @@ fn the_exporter_answers_with_the_metrics_of_the_moment_and_ends_on_sigterm() {
     );
     assert!(get(address, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 404"));
     assert!(!get(address, "rubbish\r\n\r\n").contains(" 200 "));
+    // Each of these took the exporter down or kept it from answering for good, as long as the connection was open.
+    let hostile = ["200000000000", "18446744073709551615", "100000"].map(|length| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+        stream
+    });
+    let idle = TcpStream::connect(address).unwrap();
     assert!(scrape().starts_with("HTTP/1.1 200"), "rubbish does not stop it");
     std::fs::write(out.join(".fold-scrub.json"), "{").unwrap();
     assert!(
@@ -178,6 +189,7 @@ fn the_exporter_answers_with_the_metrics_of_the_moment_and_ends_on_sigterm() {
     assert!(stderr(&again).contains("cannot listen"));
     super::faults::signal(child.0.id(), "TERM");
     assert_eq!(child.0.wait().unwrap().code(), Some(143));
+    drop((hostile, idle));
 }
 
 #[test]
