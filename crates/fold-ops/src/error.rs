@@ -349,7 +349,8 @@ impl Error {
     }
 }
 
-fn shown(path: &Path) -> String {
+/// A path as messages and logs have it: nothing in it acts on a terminal.
+pub(crate) fn shown(path: &Path) -> String {
     Escaped(&path.to_string_lossy()).to_string()
 }
 

@@ -3,7 +3,9 @@
 //! Everything that changes the directory is a method of [`StoreWriter`], which holds the lock. Nothing here overwrites a
 //! file, and only a prune and the removal of a dead writer's temporary files delete one.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fold_format::parity::Level as ParityLevel;
 use fold_format::storage::Storage;
@@ -11,7 +13,10 @@ use fold_format::{Content, Disk, Durability, SaveOptions, Saved, is_temporary_na
 
 use super::lock::{self, WriterLock};
 use super::{CheckpointStore, PruneItem, PrunePlan, Pruned};
-use crate::error::{DirectoryOperation, Error};
+use crate::error::{DirectoryOperation, Error, shown};
+
+/// A process that is at work on a file writes to it at least that often; the number of one that died may be another's by then.
+const WRITES_WITHIN: Duration = Duration::from_secs(6 * 3600);
 
 /// A checkpoint directory, locked for writing.
 ///
@@ -64,9 +69,9 @@ impl<S: Storage> StoreWriter<S> {
     fn locked(store: CheckpointStore<S>, lock: Option<WriterLock>) -> Result<Self, Error> {
         let mut removed_leftovers = Vec::new();
         for path in store.list()? {
-            if path.file_name().is_some_and(is_temporary_name) {
+            if path.file_name().is_some_and(is_temporary_name) && !may_live(&path) {
                 store.remove(&path)?;
-                log::info!("removed {}: left by a writer that died", path.display());
+                log::info!("removed {}: left by a writer that died", shown(&path));
                 removed_leftovers.push(path);
             }
         }
@@ -110,7 +115,7 @@ impl<S: Storage> StoreWriter<S> {
         let options = SaveOptions::new(Durability::Full).uuid(uuid).parity(self.parity);
         let path = self.store.path_of(step);
         let saved = save(&self.store.storage, &path, content, &options)?;
-        log::debug!("saved {} ({} bytes)", path.display(), saved.bytes);
+        log::debug!("saved {} ({} bytes)", shown(&path), saved.bytes);
         Ok(saved)
     }
 
@@ -137,7 +142,7 @@ impl<S: Storage> StoreWriter<S> {
             .rename_new(&path, &target)
             .map_err(|error| self.store.refused(DirectoryOperation::Rename, &path, error))?;
         self.store.sync()?;
-        log::info!("set aside {} as {}", path.display(), target.display());
+        log::info!("set aside {} as {}", shown(&path), shown(&target));
         Ok(target)
     }
 
@@ -166,17 +171,32 @@ impl<S: Storage> StoreWriter<S> {
         for item in plan.removals() {
             let path = self.store.path_of(item.step);
             if !unchanged(item) {
-                log::warn!("{path:?} stays: it is not the file that was judged");
+                log::warn!("{} stays: it is not the file that was judged", shown(&path));
                 continue;
             }
             self.store.remove(&path)?;
-            log::info!("removed {path:?}: superseded by step {guard}");
+            log::info!("removed {}: superseded by step {guard}", shown(&path));
             pruned.removed.push(path);
             pruned.bytes_freed = pruned.bytes_freed.saturating_add(item.bytes);
         }
         self.store.sync()?;
         Ok(pruned)
     }
+}
+
+/// Whether a temporary file may be that of a process at work: commands that write a single file take no lock.
+///
+/// Its name holds the number of its process. One of this process' number is of a dead process, since this one begins nothing
+/// in a store before it holds the lock. Where the system does not tell which processes there are, its age decides alone.
+fn may_live(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let process = name.split('-').find_map(|part| part.parse::<u32>().ok());
+    let lives = process.is_some_and(|process| {
+        let known = cfg!(target_os = "linux");
+        process != std::process::id() && (!known || Path::new("/proc").join(process.to_string()).exists())
+    });
+    let written = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    lives && written.is_ok_and(|written| written.elapsed().unwrap_or_default() < WRITES_WITHIN)
 }
 
 impl<S: Storage> CheckpointStore<S> {

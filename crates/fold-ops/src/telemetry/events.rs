@@ -55,7 +55,10 @@ impl EventLog {
             && !self.complained
         {
             self.complained = true;
-            log::warn!("events are lost: cannot append to {}: {error}", self.path.display());
+            log::warn!(
+                "events are lost: cannot append to {}: {error}",
+                crate::error::shown(&self.path)
+            );
         }
     }
 }

@@ -116,7 +116,7 @@ impl RunState {
             Ok(text) => match serde_json::from_slice(&text) {
                 Ok(state) => Some(state),
                 Err(error) => {
-                    log::warn!("{}: {error}; the run's counters begin anew", path.display());
+                    log::warn!("{}: {error}; the run's counters begin anew", crate::error::shown(&path));
                     None
                 }
             },
