@@ -16,7 +16,7 @@ use crate::code::Code;
 use crate::error::{DirectoryOperation, Error};
 use crate::exit::ExitCode;
 use crate::host::{self, Space};
-use crate::scrub::Identity;
+use crate::scrub::{Identity, ScrubState};
 use crate::store::lock::WriterLock;
 
 /// Below this share of free space the store counts as filling up.
@@ -297,13 +297,22 @@ fn clock(dir: &Path, now: Timestamp) -> Checked {
     if now.as_second() < EARLIEST {
         return Checked::new("clock", Status::Warning, format!("it says {now}: {wrong}"));
     }
-    match newest {
-        Some(newest) if newest.as_second() > now.as_second().saturating_add(60) => Checked::new(
+    let state = ScrubState::load(&ScrubState::default_path(dir)).unwrap_or_default();
+    let verified = state.files.values().map(|record| record.verified);
+    let scrubbed = verified.chain(state.completed).max();
+    let ahead = |time: &Timestamp| time.as_second() > now.as_second().saturating_add(60);
+    match (newest.filter(ahead), scrubbed.filter(ahead)) {
+        (Some(newest), _) => Checked::new(
             "clock",
             Status::Warning,
             format!("it says {now}, a checkpoint is of {newest}: {wrong}"),
         ),
-        _ => Checked::new("clock", Status::Ok, now.to_string()),
+        (None, Some(scrubbed)) => Checked::new(
+            "clock",
+            Status::Warning,
+            format!("it says {now}, a scrub was at {scrubbed}: {wrong}"),
+        ),
+        (None, None) => Checked::new("clock", Status::Ok, now.to_string()),
     }
 }
 

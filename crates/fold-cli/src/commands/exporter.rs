@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use fold_ops::scrub::ScrubState;
 use fold_ops::telemetry::StoreSnapshot;
-use fold_ops::{Escaped, ExitCode};
+use fold_ops::{Clock as _, Escaped, ExitCode, SystemClock};
 
 use self::http::Answer;
 use crate::arguments::{Exporter, Global};
@@ -88,7 +88,9 @@ impl Source {
     /// The text of the metrics. A state that cannot be read is a failed scrape, which Prometheus tells by `up`.
     fn exposition(&self) -> Result<String, fold_ops::Error> {
         let _turn = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = StoreSnapshot::take(&self.dir, ScrubState::load(&self.state)?);
+        let mut state = ScrubState::load(&self.state)?;
+        state.forget_the_future(SystemClock::start().now());
+        let snapshot = StoreSnapshot::take(&self.dir, state);
         Ok(snapshot.render_with_run())
     }
 }

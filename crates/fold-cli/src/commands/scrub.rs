@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use fold_ops::scrub::{self, ScrubEvent, ScrubOptions, ScrubReport};
+use fold_ops::scrub::{self, RepairOutcome, ScrubEvent, ScrubOptions, ScrubReport};
 use fold_ops::{Escaped, ExitCode, SystemClock};
 
 use super::verify::one_file;
@@ -28,15 +28,21 @@ pub(crate) fn run(arguments: &Scrub, global: &Global, output: &mut Output) -> Re
     };
     loop {
         let begun = Instant::now();
-        let report = pass(arguments, &options, global)?;
-        if global.json {
-            output.json(&report)?;
-        } else {
-            output.text(&rendered(&report))?;
+        let ended = pass(arguments, &options, global);
+        if let Ok(report) = &ended {
+            if global.json {
+                output.json(report)?;
+            } else {
+                output.text(&rendered(report))?;
+            }
         }
         let Some(interval) = arguments.interval else {
-            return Ok(report.exit_code);
+            return ended.map(|report| report.exit_code);
         };
+        match ended {
+            Err(Failure::Ops(error)) if passes(&error) => log::error!("{error}; the next turn tries again"),
+            other => drop(other?),
+        }
         // What a call left undone is gone on with at the next turn.
         while begun.elapsed() < interval {
             if interrupt::requested().is_break() {
@@ -45,6 +51,11 @@ pub(crate) fn run(arguments: &Scrub, global: &Global, output: &mut Output) -> Re
             std::thread::sleep(LOOK.min(interval.saturating_sub(begun.elapsed())));
         }
     }
+}
+
+/// Whether what stopped a pass may be over at the next: another scrub, a full disk, a failing one.
+fn passes(error: &fold_ops::Error) -> bool {
+    matches!(error.code().as_str(), "FOLD-E0105" | "FOLD-E0404" | "FOLD-E0406")
 }
 
 fn pass(arguments: &Scrub, options: &ScrubOptions, global: &Global) -> Result<ScrubReport, Failure> {
@@ -72,7 +83,11 @@ fn rendered(report: &ScrubReport) -> String {
     }
     for copy in &report.repairs {
         let output = Escaped(&copy.output.to_string_lossy()).to_string();
-        let _ = writeln!(text, "{output}: {}", copy.outcome.as_str());
+        let next = match copy.outcome {
+            RepairOutcome::Conflict => ", another file is there; move it away, or name another directory",
+            _ => "",
+        };
+        let _ = writeln!(text, "{output}: {}{next}", copy.outcome.as_str());
     }
     for finding in &report.findings {
         let _ = writeln!(text, "{} {}", finding.code, finding.message);

@@ -41,7 +41,8 @@ fn a_scrub_remembers_what_it_has_read_and_writes_metrics() {
     damage(&out.join("step-00000001.fold"));
     let found = scrub(&["--since", "1h", "--bwlimit", "500"]);
     assert_eq!((code(&found), &json(&found)["summary"]["read"]), (1, &1.into()));
-    assert!(stderr(&found).contains("step-00000001.fold"), "{}", stderr(&found));
+    let named = stderr(&found).matches("step-00000001.fold").count();
+    assert_eq!(named, 1, "{}", stderr(&found));
     let text = std::fs::read_to_string(&metrics).unwrap();
     assert!(
         text.contains("kind=\"step-00000001.fold\",code=\"FOLD-E0301\"} 1"),
@@ -54,6 +55,34 @@ fn a_scrub_remembers_what_it_has_read_and_writes_metrics() {
     ] {
         assert_eq!(code(&scrub(wrong)), 2, "{wrong:?}");
     }
+}
+
+/// A state whose directory is missing cannot be locked, one that another scrub holds is locked: both may pass.
+#[cfg(unix)]
+#[test]
+fn a_scrub_at_intervals_goes_on_after_a_turn_that_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    assert_eq!(code(&train(&out, "1").output().unwrap()), 0);
+    let held = std::fs::File::create(out.join(".fold-scrub.json.lock")).unwrap();
+    held.lock().unwrap();
+    let mut command = fold(&["scrub", "--json", "--interval", "1s"]);
+    let piped = command.arg(&out).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Ending(piped.spawn().unwrap());
+    let mut line = String::new();
+    let mut told = std::io::BufReader::new(child.0.stderr.take().unwrap());
+    while !line.contains("FOLD-E0105") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut told, &mut line).unwrap() > 0);
+    }
+    drop(held);
+    let mut output = std::io::BufReader::new(child.0.stdout.take().unwrap());
+    line.clear();
+    std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(report["result"], "clean", "{report}");
+    super::faults::signal(child.0.id(), "TERM");
+    assert_eq!(child.0.wait().unwrap().code(), Some(143));
 }
 
 #[test]

@@ -165,6 +165,22 @@ impl FindingReport {
         }
     }
 
+    /// A file that is listed and cannot be looked at: a link that leads nowhere is there.
+    pub(super) fn of_unseen(path: &Path, error: &io::Error) -> Self {
+        let code = Code::Format(fold_format::Code::Io);
+        let message = format!("cannot look at the file: {error}");
+        Self::placeless(code, message, advice::on_finding(code, false, path))
+    }
+
+    /// What a command found out and could not save to the file `path`.
+    pub(crate) fn of_unsaved(error: &crate::Error, path: &Path) -> Self {
+        let code = error.code();
+        let text = error.to_string();
+        let named = format!("{code} {}: ", error.class());
+        let message = text.strip_prefix(&named).unwrap_or(&text).to_owned();
+        Self::placeless(code, message, advice::on_finding(code, false, path))
+    }
+
     /// A path that must be a directory and is not.
     pub(crate) fn not_a_directory(path: &Path) -> Self {
         let code = Code::Format(fold_format::Code::Absent);

@@ -193,6 +193,11 @@ impl FileReport {
     }
 
     /// A file of which not a byte was read.
+    /// A file that is there and cannot be looked at.
+    pub(crate) fn out_of_sight(path: &Path, error: &std::io::Error) -> Self {
+        Self::out_of_reach(path, Level::Full, FindingReport::of_unseen(path, error))
+    }
+
     fn out_of_reach(path: &Path, level: Level, finding: FindingReport) -> Self {
         Self {
             path: path.into(),

@@ -10,6 +10,8 @@ mod report;
 mod state;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io;
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use fold_format::storage::Storage as _;
 use fold_format::v1::Keys;
-use fold_format::{Disk, Limits, Progress, Verdict};
+use fold_format::{Checkpoint, Disk, Limits, Progress, Verdict};
 use jiff::Timestamp;
 
 pub use report::{RepairOutcome, RepairedCopy, ScrubReport, ScrubSummary};
@@ -26,7 +28,7 @@ pub use state::{FileRecord, Identity, RunResult, STATE_FILE_NAME, ScrubState, To
 use crate::check::{self, FileReport, FindingReport, Level, targets};
 use crate::clock::Clock;
 use crate::code::Code;
-use crate::error::{DirectoryOperation, Error};
+use crate::error::{DirectoryOperation, Error, shown};
 use crate::exit::ExitCode;
 use crate::input_file;
 use crate::json::Int;
@@ -95,11 +97,11 @@ pub type OnScrub<'a> = &'a mut (dyn FnMut(&ScrubEvent<'_>) -> ControlFlow<()> + 
 ///
 /// # Errors
 /// `FOLD-E0007` when `on` breaks off, with the state saved; `FOLD-E0105` while another scrub uses the state file;
-/// `FOLD-E0604` the state file is something else; `FOLD-E0003` the metrics file is; the system refuses to write state or
-/// metrics.
+/// `FOLD-E0604` the state file is something else; `FOLD-E0003` the metrics file is; a repaired copy cannot be written. State
+/// or metrics that cannot be written are findings of the report, which says what was read.
 pub fn scrub(dir: &Path, options: &ScrubOptions, clock: &dyn Clock, on: OnScrub<'_>) -> Result<ScrubReport, Error> {
     if let Some(file) = &options.metrics_file {
-        telemetry::check_textfile(file)?;
+        telemetry::check_textfile_for(file, &telemetry::StoreSnapshot::unseen(dir).render())?;
     }
     let path = options.state.clone().unwrap_or_else(|| ScrubState::default_path(dir));
     // Without a directory there is no state in it either: nothing is locked, counted or written.
@@ -111,17 +113,24 @@ pub fn scrub(dir: &Path, options: &ScrubOptions, clock: &dyn Clock, on: OnScrub<
     {
         return Err(error);
     }
-    let _lock = (!nowhere)
-        .then(|| WriterLock::take_file(&path, lock_path(&path)))
-        .transpose()?;
+    // Without a lock, as on a disk that cannot be written to, the state is not saved, and the store is read all the same.
+    let (_lock, unlocked) = if nowhere {
+        (None, None)
+    } else {
+        match WriterLock::take_file(&path, lock_path(&path)) {
+            Ok(lock) => (Some(lock), None),
+            Err(error @ Error::Locked { .. }) => return Err(error),
+            Err(error) => (None, Some(FindingReport::of_unsaved(&error, &path))),
+        }
+    };
     let mut state = if nowhere {
         ScrubState::default()
     } else {
         ScrubState::load(&path)?
     };
-    state.interval_seconds = options
-        .interval
-        .map_or(state.interval_seconds, |interval| interval.as_secs_f64());
+    state.interval_seconds = options.interval.map_or(0.0, |interval| interval.as_secs_f64());
+    let started = clock.now();
+    state.forget_the_future(started);
     let begun = clock.elapsed();
     let mut run = Run {
         dir,
@@ -134,7 +143,10 @@ pub fn scrub(dir: &Path, options: &ScrubOptions, clock: &dyn Clock, on: OnScrub<
         summary: ScrubSummary::default(),
         reports: Vec::new(),
         repairs: Vec::new(),
-        started: clock.now(),
+        started,
+        unlocked,
+        conflict: false,
+        unsaved: Vec::new(),
     };
     let found = targets::expand(dir);
     let files = match found {
@@ -149,12 +161,12 @@ pub fn scrub(dir: &Path, options: &ScrubOptions, clock: &dyn Clock, on: OnScrub<
                 Ok(result) => *result,
                 Err(_) => RunResult::Interrupted,
             };
-            run.close(result)?;
+            run.close(result);
             ended.map(|result| run.report(result, Vec::new()))
         }
         Err(finding) => {
             if !nowhere {
-                run.close(RunResult::Failed)?;
+                run.close(RunResult::Failed);
             }
             Ok(run.report(RunResult::Failed, vec![finding]))
         }
@@ -167,14 +179,34 @@ fn lock_path(state: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The name under which a file is known in the state.
+/// The name under which a file is known in the state: its own, where a backslash is doubled and a byte that is not UTF-8
+/// stands as `\xff`, so that no two files have one.
 pub(crate) fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    let mut name = String::new();
+    for chunk in path.file_name().unwrap_or_default().as_encoded_bytes().utf8_chunks() {
+        name.push_str(&chunk.valid().replace('\\', "\\\\"));
+        for byte in chunk.invalid() {
+            let _ = write!(name, "\\x{byte:02x}");
+        }
+    }
+    name
 }
 
 /// Where the whole copy of a file goes.
 fn copy_path(to: &Path, path: &Path) -> PathBuf {
     to.join(path.file_name().unwrap_or_default())
+}
+
+/// Whether `copy` is whole, and of what was saved as `source`: a damaged file tells that as long as it can be opened.
+fn is_copy(source: &Path, copy: &Path) -> Result<bool, Error> {
+    let on = &mut |_: &Path, _| ControlFlow::Continue(());
+    let verified = check::file(copy, Level::Full, 1, &Keys::new(), on)?;
+    let saved = |path| {
+        let checkpoint = Checkpoint::open(path).ok()?;
+        let info = checkpoint.info();
+        Some((info.uuid, info.root))
+    };
+    Ok(verified.is_whole() && saved(source).is_some_and(|of| saved(copy) == Some(of)))
 }
 
 /// Whether a recorded verdict is a clean bill.
@@ -195,6 +227,12 @@ struct Run<'a> {
     reports: Vec<FileReport>,
     repairs: Vec<RepairedCopy>,
     started: Timestamp,
+    /// Why the state is not saved, where its lock could not be taken.
+    unlocked: Option<FindingReport>,
+    /// Whether another file has the name of a whole copy.
+    conflict: bool,
+    /// What of the last saving failed.
+    unsaved: Vec<FindingReport>,
 }
 
 impl Run<'_> {
@@ -210,44 +248,48 @@ impl Run<'_> {
         self.summary.files = files.len();
         self.summary.pass = Int(self.state.pass);
         let pending = self.pending(files);
-        self.summary.fresh = files.len() - pending.len();
         let total = pending
             .iter()
-            .map(|(_, identity)| identity.bytes)
+            .filter_map(|(_, identity)| Some(identity.as_ref().ok()?.bytes))
             .fold(0, u64::saturating_add);
         let pace = Pace::new(self.begun, self.options.bytes_per_second, total);
-        for (count, (path, identity)) in pending.iter().enumerate() {
+        let all = pending.len();
+        for (count, (path, identity)) in pending.into_iter().enumerate() {
             let spent = self.clock.elapsed().saturating_sub(self.begun);
             if count > 0 && self.options.max_duration.is_some_and(|limit| spent >= limit) {
-                self.summary.left = pending.len() - count;
+                self.summary.left = all - count;
                 self.name_known(files);
                 return Ok(RunResult::Partial);
             }
-            self.one(path, *identity, &pace, on)?;
+            self.one(&path, identity, &pace, on)?;
         }
         self.name_known(files);
         self.state.pass_done = true;
         self.state.completed = Some(self.clock.now());
-        Ok(match self.state.files.values().all(is_ok) {
+        Ok(match self.state.files.values().all(is_ok) && self.reports.is_empty() {
             true => RunResult::Clean,
             false => RunResult::Damaged,
         })
     }
 
     /// What is to be read, what was never verified first, then what was verified longest ago.
-    fn pending(&mut self, files: &[PathBuf]) -> Vec<(PathBuf, Identity)> {
+    fn pending(&mut self, files: &[PathBuf]) -> Vec<(PathBuf, io::Result<Identity>)> {
         let pass = self.state.pass;
         let mut pending = Vec::new();
         for path in files {
             // A file that vanished since the listing was removed by a writer.
-            let Ok(identity) = Identity::of(path) else { continue };
+            let Some(identity) = Identity::found(path) else {
+                continue;
+            };
             let name = name_of(path);
-            let known = self.state.known(&name, &identity);
+            let known = self.state.known(&name, identity.as_ref().unwrap_or(&Identity::UNKNOWN));
             let fresh = known.is_some_and(|record| {
                 (record.pass == pass && !self.lacks_repair(path, record))
                     || (is_ok(record) && self.options.since.is_some_and(|since| record.verified >= since))
             });
-            if !fresh {
+            if fresh {
+                self.summary.fresh += 1;
+            } else {
                 pending.push((known.map(|record| record.verified), path.clone(), identity));
             }
         }
@@ -286,7 +328,7 @@ impl Run<'_> {
         }
     }
 
-    fn one(&mut self, path: &Path, identity: Identity, pace: &Pace, on: OnScrub<'_>) -> Result<(), Error> {
+    fn one(&mut self, path: &Path, identity: io::Result<Identity>, pace: &Pace, on: OnScrub<'_>) -> Result<(), Error> {
         let (clock, before) = (self.clock, self.summary.bytes_read.0);
         let mut read = 0;
         let mut progress = |path: &Path, so_far: Progress| {
@@ -309,11 +351,18 @@ impl Run<'_> {
                 }
             }
         };
-        let verified = check::file(path, Level::Full, FINDINGS_MAX, &Keys::new(), &mut progress);
+        let (identity, verified) = match identity {
+            Ok(identity) => {
+                let verified = check::file(path, Level::Full, FINDINGS_MAX, &Keys::new(), &mut progress);
+                (identity, verified)
+            }
+            Err(error) => (Identity::UNKNOWN, Ok(FileReport::out_of_sight(path, &error))),
+        };
         let bytes = verified.as_ref().map_or(read, |report| report.bytes_read.0);
         self.summary.bytes_read = Int(before.saturating_add(bytes));
         self.state.totals.bytes = self.state.totals.bytes.saturating_add(bytes);
         let report = verified?;
+        // Gone, or what a link leads to is: looked at again by the next call.
         if report.findings.iter().any(|finding| finding.code == ABSENT) {
             self.state.files.remove(&name_of(path));
             return Ok(());
@@ -322,8 +371,10 @@ impl Run<'_> {
         self.note(path, identity, &report);
         if let (false, Some(to)) = (report.is_whole(), &self.options.repair_to) {
             let outcome = self.repair(path, &copy_path(to, path))?;
+            self.conflict |= outcome == RepairOutcome::Conflict;
             if let Some(record) = self.state.files.get_mut(&name_of(path)) {
-                record.repair = Some(outcome);
+                // A conflict is looked at again until it is solved.
+                record.repair = Some(outcome).filter(|outcome| *outcome != RepairOutcome::Conflict);
             }
         }
         let event = ScrubEvent::Verified { file: &report };
@@ -332,7 +383,7 @@ impl Run<'_> {
             self.reports.push(report);
         }
         if self.clock.elapsed().saturating_sub(self.saved) >= SAVE_EVERY {
-            self.save()?;
+            self.save();
         }
         match stopped {
             true => Err(fold_format::Error::Cancelled.into()),
@@ -357,7 +408,7 @@ impl Run<'_> {
             repair: None,
         };
         if !report.is_whole() {
-            log::warn!("scrub: {} is {verdict}", path.display());
+            log::debug!("scrub: {} is {verdict}", shown(path));
         }
         self.state.files.insert(name_of(path), record);
     }
@@ -368,8 +419,11 @@ impl Run<'_> {
         if let Some(dir) = output.parent() {
             lock::create_dir(dir)?;
         }
-        let (outcome, blocks_repaired, blocks_missing) = if output.exists() {
-            (RepairOutcome::Kept, 0, 0)
+        let (outcome, blocks_repaired, blocks_missing) = if output.symlink_metadata().is_ok() {
+            match is_copy(source, output)? {
+                true => (RepairOutcome::Kept, 0, 0),
+                false => (RepairOutcome::Conflict, 0, 0),
+            }
         } else {
             let file = Disk.open(source).map_err(|error| Error::Directory {
                 operation: DirectoryOperation::Open,
@@ -383,7 +437,7 @@ impl Run<'_> {
                 Err(error) => return Err(failed(error)),
             }
         };
-        log::info!("scrub: {} {}", output.display(), outcome.as_str());
+        log::info!("scrub: {} {}", shown(output), outcome.as_str());
         if outcome != RepairOutcome::Kept {
             *self
                 .state
@@ -404,20 +458,29 @@ impl Run<'_> {
         Ok(outcome)
     }
 
-    fn save(&mut self) -> Result<(), Error> {
-        self.state.save(&self.path)?;
+    /// Saves the state and the metrics, each whatever becomes of the other.
+    fn save(&mut self) {
         self.saved = self.clock.elapsed();
-        match &self.options.metrics_file {
-            Some(file) => {
-                let snapshot = telemetry::StoreSnapshot::take(self.dir, self.state.clone());
-                telemetry::write_textfile(file, &snapshot.render())
+        let state = match &self.unlocked {
+            Some(finding) => Some(finding.clone()),
+            None => {
+                let failed = self.state.save(&self.path).err();
+                failed.map(|error| FindingReport::of_unsaved(&error, &self.path))
             }
-            None => Ok(()),
+        };
+        let metrics = self.options.metrics_file.as_ref().and_then(|file| {
+            let snapshot = telemetry::StoreSnapshot::take(self.dir, self.state.clone());
+            let failed = telemetry::write_textfile(file, &snapshot.render()).err();
+            failed.map(|error| FindingReport::of_unsaved(&error, file))
+        });
+        self.unsaved = state.into_iter().chain(metrics).collect();
+        for finding in &self.unsaved {
+            log::info!("scrub: {} {}", finding.code, finding.message);
         }
     }
 
     /// Counts the call and saves.
-    fn close(&mut self, result: RunResult) -> Result<(), Error> {
+    fn close(&mut self, result: RunResult) {
         let seconds = self.clock.elapsed().saturating_sub(self.begun).as_secs_f64();
         self.summary.seconds = seconds;
         self.summary.bytes_per_second = if seconds > 0.0 {
@@ -425,7 +488,8 @@ impl Run<'_> {
         } else {
             0.0
         };
-        self.summary.damaged = self.state.files.values().filter(|record| !is_ok(record)).count();
+        let damaged = self.state.files.values().filter(|record| !is_ok(record)).count();
+        self.summary.damaged = damaged.max(self.reports.len());
         *self.state.totals.runs.entry(result).or_default() += 1;
         self.state.totals.seconds += seconds;
         self.state.pass_seconds += seconds;
@@ -434,22 +498,26 @@ impl Run<'_> {
         }
         log::info!(
             "scrub of {}: {}, {} files read, {} not whole, {} left",
-            self.dir.display(),
+            shown(self.dir),
             result.as_str(),
             self.summary.read,
             self.summary.damaged,
             self.summary.left
         );
-        self.save()
+        self.save();
     }
 
-    fn report(self, result: RunResult, findings: Vec<FindingReport>) -> ScrubReport {
+    fn report(self, result: RunResult, mut findings: Vec<FindingReport>) -> ScrubReport {
         let exit_code = match result {
             RunResult::Failed => check::worst(findings.iter().map(|finding| finding.code.exit())),
+            _ if self.conflict => Code::Format(fold_format::Code::TargetExists).exit(),
             _ if self.summary.damaged > 0 => ExitCode::No,
+            // What is left, or was found whole, is read again where it could not be remembered.
+            _ if !self.unsaved.is_empty() => check::worst(self.unsaved.iter().map(|finding| finding.code.exit())),
             RunResult::Partial => ExitCode::Partial,
             _ => ExitCode::Done,
         };
+        findings.extend(self.unsaved);
         ScrubReport {
             schema: "fold.scrub/1",
             command: "scrub",

@@ -22,7 +22,9 @@ pub struct ScrubReport {
     pub command: &'static str,
     /// The release that scrubbed.
     pub tool_version: &'static str,
-    /// What the command ends with: 1 where any file of the store is not whole, 3 where files are left for the next call.
+    /// What the command ends with: 21 where a whole copy's name is taken by another file, 1
+    /// where any file of the store is not whole, 74 where state or
+    /// metrics could not be saved, 3 where files are left for the next call.
     pub exit_code: ExitCode,
     /// The directory.
     #[serde(serialize_with = "lossy")]
@@ -43,7 +45,7 @@ pub struct ScrubReport {
     pub files: Vec<FileReport>,
     /// What came of repairing them, where that was asked for.
     pub repairs: Vec<RepairedCopy>,
-    /// Why the directory could not be scrubbed; empty otherwise.
+    /// Why the directory could not be scrubbed, or state or metrics not be saved; empty otherwise.
     pub findings: Vec<FindingReport>,
 }
 
@@ -82,7 +84,7 @@ pub struct RepairedCopy {
     #[serde(serialize_with = "lossy")]
     pub output: PathBuf,
     /// `repaired`: the copy is there, byte for byte as it was saved; `kept`: it was there before; `refused`: no exact copy
-    /// can be made, and there is none.
+    /// can be made, and there is none; `conflict`: another file has its name, which is left alone.
     pub outcome: RepairOutcome,
     /// Blocks that were restored from parity.
     pub blocks_repaired: Int,
@@ -97,19 +99,22 @@ pub struct RepairedCopy {
 pub enum RepairOutcome {
     /// A whole copy was written.
     Repaired,
-    /// A file of that name was there before; it was left alone.
+    /// The whole copy was there before.
     Kept,
+    /// A file of that name is there which is not whole, or not of the checkpoint that the damaged one is.
+    Conflict,
     /// No exact copy can be made.
     Refused,
 }
 
 impl RepairOutcome {
-    /// `repaired`, `kept` or `refused`.
+    /// `repaired`, `kept`, `conflict` or `refused`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Repaired => "repaired",
             Self::Kept => "kept",
+            Self::Conflict => "conflict",
             Self::Refused => "refused",
         }
     }

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::RepairOutcome;
+use super::{RepairOutcome, is_ok};
 use crate::error::Error;
 use crate::input_file;
 
@@ -19,6 +20,9 @@ const SCHEMA: &str = "fold.scrub-state/1";
 
 /// The longest state that is read: some hundred bytes per checkpoint.
 const BYTES_MAX: u64 = 1 << 28;
+
+/// How far a clock that is set may go back.
+const SLACK: Duration = Duration::from_secs(60);
 
 /// The name of the state file, where none is said.
 pub const STATE_FILE_NAME: &str = ".fold-scrub.json";
@@ -74,6 +78,20 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Of a file that cannot be looked at.
+    pub(crate) const UNKNOWN: Self = Self {
+        bytes: 0,
+        modified: Timestamp::MIN,
+    };
+
+    /// Of the file at `path`, or why it cannot be looked at; none where there is no such name any more.
+    pub(crate) fn found(path: &Path) -> Option<io::Result<Self>> {
+        match (Self::of(path), path.symlink_metadata()) {
+            (Err(_), Err(error)) if error.kind() == io::ErrorKind::NotFound => None,
+            (found, _) => Some(found),
+        }
+    }
+
     /// Of the file at `path`.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(path)?;
@@ -114,7 +132,7 @@ pub struct Totals {
     pub files: BTreeMap<String, u64>,
     /// Findings, by code.
     pub findings: BTreeMap<String, u64>,
-    /// Repaired copies written, by `repaired` or `refused`.
+    /// Repaired copies written, by `repaired`, `conflict` or `refused`.
     pub repairs: BTreeMap<String, u64>,
     /// Bytes read.
     pub bytes: u64,
@@ -208,6 +226,18 @@ impl ScrubState {
             source,
         })?;
         crate::new_file::replace(path, &text)
+    }
+
+    /// Forgets that files were found whole, and that a pass was done, at times that are still to come by more than a
+    /// minute: a clock was wrong. What is damaged stays known.
+    pub fn forget_the_future(&mut self, now: Timestamp) {
+        let latest = now.saturating_add(SLACK).unwrap_or(now);
+        self.files
+            .retain(|_, record| !is_ok(record) || record.verified <= latest);
+        if self.completed.is_some_and(|completed| completed > latest) {
+            self.completed = None;
+            self.completed_seconds = 0.0;
+        }
     }
 
     /// What is known about a file as it is now; none where it was not verified since it changed.

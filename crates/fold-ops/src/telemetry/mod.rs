@@ -80,7 +80,7 @@ metrics_table! {
     FILES "fold_checkpoint_files" Gauge ["store" "result"] "Checkpoints of the store, by what the last full verification found; unverified: none since they changed";
     BYTES "fold_checkpoint_bytes" Gauge ["store"] "Bytes of the store's checkpoints";
     DAMAGED "fold_checkpoint_damaged" Gauge ["store" "result" "kind" "code"] "1 for each checkpoint that is not whole; kind is its file name, code the first finding; at most 100 files";
-    LATEST_DAMAGED "fold_checkpoint_latest_damaged" Gauge ["store"] "1 where the newest checkpoint was verified and is not whole";
+    LATEST_DAMAGED "fold_checkpoint_latest_damaged" Gauge ["store"] "1 where the newest checkpoint was verified and is damaged or unreadable; corrected: 0";
     LATEST_STEP "fold_checkpoint_latest_step" Gauge ["store"] "Step of the newest checkpoint";
     LATEST_TIME "fold_checkpoint_latest_timestamp_seconds" Gauge ["store"] "When the newest checkpoint was written; 0: there is none";
     VERIFIED_TIME "fold_checkpoint_verified_timestamp_seconds" Gauge ["store"] "When a checkpoint was last found whole; 0: never";
@@ -176,11 +176,44 @@ fn rendered(record: impl FnOnce()) -> String {
 /// How a metrics file of this program begins.
 const BEGINNINGS: [&[u8]; 2] = [b"# HELP fold_", b"# TYPE fold_"];
 
+/// Bytes of a metrics file in which its first series is: they are behind two lines.
+const START_MAX: u64 = 1 << 16;
+
 /// Whether `path` may become a metrics file: there is nothing of that name, or a metrics file of this program.
 ///
 /// # Errors
 /// `FOLD-E0003` the name is something else's, a symbolic link's too; the system refuses to look.
 pub fn check_textfile(path: &Path) -> Result<(), Error> {
+    check_owner(path, None)
+}
+
+/// As [`check_textfile`], for what begins as `text` does: a metrics file must be of the same store or run, as that is named
+/// in its labels.
+///
+/// # Errors
+/// As [`check_textfile`]; `FOLD-E0003` the file is of another store or run.
+pub fn check_textfile_for(path: &Path, text: &str) -> Result<(), Error> {
+    check_owner(path, owner(text))
+}
+
+/// The label of a store or a run in the first series of an exposition, for example `store="runs/a"`.
+fn owner(text: &str) -> Option<&str> {
+    let series = text.lines().find(|line| !line.starts_with('#') && !line.is_empty())?;
+    let label = ["{store=\"", ",store=\"", "{run=\"", ",run=\""]
+        .into_iter()
+        .find_map(|label| Some((series.find(label)? + 1, label.len() - 1)));
+    let (start, begun) = label?;
+    let label = series.get(start..)?;
+    let mut escaped = false;
+    let end = label.get(begun..)?.find(|c| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    })?;
+    label.get(..begun + end)
+}
+
+fn check_owner(path: &Path, expected: Option<&str>) -> Result<(), Error> {
     let foreign = |what| Error::NotMetrics {
         path: path.into(),
         what,
@@ -203,21 +236,25 @@ pub fn check_textfile(path: &Path) -> Result<(), Error> {
     let file = fold_format::Disk
         .open(path)
         .map_err(refused(DirectoryOperation::Open))?;
-    file.take(BEGINNINGS[0].len() as u64)
+    file.take(START_MAX)
         .read_to_end(&mut start)
         .map_err(refused(DirectoryOperation::Open))?;
-    match BEGINNINGS.contains(&&*start) {
-        true => Ok(()),
-        false => Err(foreign("no metrics file of this program")),
+    if !BEGINNINGS.iter().any(|beginning| start.starts_with(beginning)) {
+        return Err(foreign("no metrics file of this program"));
+    }
+    let start = String::from_utf8_lossy(&start);
+    match (owner(&start), expected) {
+        (Some(found), Some(expected)) if found != expected => Err(foreign("the metrics file of another store or run")),
+        _ => Ok(()),
     }
 }
 
 /// Replaces the metrics file `path` at once, for node_exporter's textfile collector.
 ///
 /// # Errors
-/// As [`check_textfile`]; the system refuses to write. The file is then as before.
+/// As [`check_textfile_for`]; the system refuses to write. The file is then as before.
 pub fn write_textfile(path: &Path, text: &str) -> Result<(), Error> {
-    check_textfile(path)?;
+    check_textfile_for(path, text)?;
     crate::new_file::replace(path, text.as_bytes())
 }
 
@@ -288,11 +325,23 @@ mod tests {
         let text = RunState::default().render(dir.path());
         write_textfile(&path, &text).unwrap();
         write_textfile(&path, &text).unwrap();
-        let refused = |path: &Path| {
-            let error = write_textfile(path, &text).unwrap_err();
+        let refused_for = |path: &Path, text: &str| {
+            let error = write_textfile(path, text).unwrap_err();
             assert_eq!((error.code().as_str(), error.exit().number()), ("FOLD-E0003", 21));
             error.to_string()
         };
+        let refused = |path: &Path| refused_for(path, &text);
+        let others = ["another", "a\"b\\", "a\"b"].map(|name| RunState::default().render(Path::new(name)));
+        for text in &others {
+            assert!(refused_for(&path, text).contains("another store or run"), "{text}");
+        }
+        for (at, other) in others.iter().enumerate() {
+            let path = dir.path().join(format!("{at}.prom"));
+            write_textfile(&path, other).unwrap();
+            write_textfile(&path, other).unwrap();
+        }
+        let store = StoreSnapshot::unseen(dir.path()).render();
+        assert!(refused_for(&path, &store).contains("another store or run"));
         for other in [
             &b""[..],
             b"# HELP",

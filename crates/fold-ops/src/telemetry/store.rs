@@ -23,7 +23,7 @@ pub const DAMAGED_MAX: usize = 100;
 /// The verdicts of a full verification, as the label `result` has them.
 const VERDICTS: [Verdict; 4] = [Verdict::Ok, Verdict::Corrected, Verdict::Damaged, Verdict::Unreadable];
 const UNVERIFIED: &str = "unverified";
-const REPAIRS: [&str; 2] = ["repaired", "refused"];
+const REPAIRS: [&str; 3] = ["repaired", "conflict", "refused"];
 
 /// A store at one moment.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ impl StoreSnapshot {
         let files = listed.map(|files| {
             let known = files
                 .into_iter()
-                .filter_map(|path| Some((path.clone(), Identity::of(&path).ok()?)));
+                .filter_map(|path| Some((path.clone(), Identity::found(&path)?.unwrap_or(Identity::UNKNOWN))));
             known.collect()
         });
         Self {
@@ -60,6 +60,16 @@ impl StoreSnapshot {
             files,
             space: Space::of(dir).ok(),
             state,
+        }
+    }
+
+    /// Of `dir` before anything in it is looked at.
+    pub(crate) fn unseen(dir: &Path) -> Self {
+        Self {
+            dir: dir.into(),
+            files: None,
+            space: None,
+            state: ScrubState::default(),
         }
     }
 
@@ -115,9 +125,11 @@ impl StoreSnapshot {
         let labels = [("store", store)];
         let mut by_verdict = BTreeMap::<&str, usize>::new();
         for (path, identity) in files {
-            let verdict = self
-                .known(path, identity)
-                .map_or(UNVERIFIED, |record| record.verdict.as_str());
+            let verdict = match self.known(path, identity) {
+                Some(record) => record.verdict.as_str(),
+                None if *identity == Identity::UNKNOWN => Verdict::Unreadable.as_str(),
+                None => UNVERIFIED,
+            };
             *by_verdict.entry(verdict).or_default() += 1;
         }
         for result in VERDICTS.map(Verdict::as_str).into_iter().chain([UNVERIFIED]) {
@@ -152,7 +164,7 @@ impl StoreSnapshot {
             .max_by_key(|(step, ..)| *step);
         let damaged = newest
             .and_then(|(_, path, identity)| self.known(path, identity))
-            .is_some_and(|record| !is_ok(record));
+            .is_some_and(|record| !is_ok(record) && record.verdict != Verdict::Corrected.as_str());
         gauge(&LATEST_DAMAGED, &labels, if damaged { 1.0 } else { 0.0 });
         let written = newest.map(|(.., identity)| identity.modified);
         gauge(
@@ -169,8 +181,10 @@ impl StoreSnapshot {
         let labels = [("store", store)];
         let totals = &self.state.totals;
         for code in Code::all() {
-            // What a verification of a file can find: the families of recognising, structure and digests.
-            if matches!(code.as_str().get(6..8), Some("01" | "02" | "03")) {
+            // What a verification of a file can find: the families of recognising, structure, digests and other formats, and
+            // that it cannot be read.
+            let found = matches!(code.as_str().get(6..8), Some("01" | "02" | "03" | "08"));
+            if found || code == Code::Format(fold_format::Code::Io) {
                 let number = totals.findings.get(code.as_str()).copied().unwrap_or(0);
                 counter(&FINDINGS, &[("store", store), ("code", code.as_str())], number);
             }

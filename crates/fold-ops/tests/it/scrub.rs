@@ -490,3 +490,190 @@ fn a_repair_that_is_asked_for_later_in_a_pass_is_done_in_it_and_the_pass_ends() 
         RepairOutcome::Repaired
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_listed_and_cannot_be_looked_at_is_unreadable() {
+    use std::os::unix::fs::symlink;
+    let (_dir, writer) = run_of(1);
+    let dir = writer.store().dir();
+    symlink("nowhere", dir.join("dangling.fold")).unwrap();
+    symlink("loop.fold", dir.join("loop.fold")).unwrap();
+    for fresh in [0, 2] {
+        let since = (fresh > 0).then_some(Timestamp::UNIX_EPOCH);
+        let options = ScrubOptions {
+            since,
+            ..ScrubOptions::default()
+        };
+        let report = scrubbed(dir, &options);
+        assert_eq!((report.exit_code, report.result), (ExitCode::No, RunResult::Damaged));
+        assert_eq!((report.summary.damaged, report.files.len()), (2, 2));
+        assert_eq!(report.summary.fresh, usize::from(fresh > 0), "the whole one");
+        for file in &report.files {
+            assert_eq!(file.verdict.as_str(), "unreadable");
+            assert_eq!(file.findings[0].code.as_str(), "FOLD-E0406");
+        }
+    }
+    let unreadable = format!(
+        "fold_checkpoint_files{{store=\"{}\",result=\"unreadable\"}}",
+        dir.display()
+    );
+    for known in [state(dir), ScrubState::default()] {
+        let text = StoreSnapshot::take(dir, known).render();
+        assert_eq!(series(&text)[&unreadable], 2.0, "{text}");
+        assert!(text.contains("code=\"FOLD-E0406\"}") && text.contains("code=\"FOLD-E0806\"}"));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn two_names_that_are_no_text_are_two_files() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let (_dir, writer) = run_of(1);
+    let dir = writer.store().dir();
+    let whole = fs::read(writer.store().path_of(1)).unwrap();
+    let at = |name: &[u8]| dir.join(OsStr::from_bytes(name));
+    for name in [&b"m-\xfe.fold"[..], b"m-\xff.fold", b"m-\\xfe.fold"] {
+        fs::write(at(name), &whole).unwrap();
+    }
+    flip(&at(b"m-\xfe.fold"), whole.len() / 2, 0);
+    let report = scrubbed(dir, &ScrubOptions::default());
+    assert_eq!((report.exit_code, report.result), (ExitCode::No, RunResult::Damaged));
+    let state = state(dir);
+    let verdict = |name: &str| state.files[name].verdict.as_str();
+    assert_eq!(verdict("m-\\xfe.fold"), "damaged");
+    assert_eq!((verdict("m-\\xff.fold"), verdict("m-\\\\xfe.fold")), ("ok", "ok"));
+}
+
+#[test]
+fn times_that_are_still_to_come_are_not_believed() {
+    let (_dir, writer) = run_of(2);
+    let dir = writer.store().dir();
+    scrubbed(dir, &ScrubOptions::default());
+    let mut ahead = state(dir);
+    let later = Timestamp::from_second(1_900_000_000).unwrap();
+    ahead.completed = Some(later);
+    for record in ahead.files.values_mut() {
+        record.verified = later;
+    }
+    ahead.save(&ScrubState::default_path(dir)).unwrap();
+    let checks = fold_ops::doctor::doctor(dir, Timestamp::from_second(1_899_000_000).unwrap()).checks;
+    assert!(
+        checks.iter().any(|checked| checked.message.contains("a scrub was at")),
+        "{checks:?}"
+    );
+    let options = ScrubOptions {
+        since: Some(Timestamp::UNIX_EPOCH),
+        max_duration: Some(Duration::ZERO),
+        ..ScrubOptions::default()
+    };
+    let report = scrubbed(dir, &options);
+    assert_eq!((report.summary.read, report.summary.fresh), (1, 0));
+    assert_eq!(state(dir).completed, None);
+}
+
+#[test]
+fn what_was_found_is_reported_where_it_cannot_be_saved() {
+    let (away, writer) = run_of(1);
+    let dir = writer.store().dir();
+    let metrics = away.path().join("scrub.prom");
+    let state_file = away.path().join("state/scrub.json");
+    let options = ScrubOptions {
+        state: Some(state_file.clone()),
+        metrics_file: Some(metrics.clone()),
+        ..ScrubOptions::default()
+    };
+    // There is no directory for lock and state.
+    let report = scrubbed(dir, &options);
+    assert_eq!((report.exit_code, report.result), (ExitCode::Io, RunResult::Clean));
+    assert_eq!(report.findings.len(), 1);
+    assert!(report.findings[0].message.contains("scrub.json"));
+    assert!(fs::read_to_string(&metrics).unwrap().contains("result=\"clean\"} 1"));
+
+    // And none for the metrics, while the state is kept.
+    let options = ScrubOptions {
+        metrics_file: Some(state_file),
+        ..ScrubOptions::default()
+    };
+    flip(&writer.store().path_of(1), 5000, 0);
+    let report = scrubbed(dir, &options);
+    assert_eq!((report.exit_code, report.result), (ExitCode::No, RunResult::Damaged));
+    assert_eq!((report.files.len(), report.findings.len()), (1, 1));
+    assert_eq!(state(dir).totals.runs[&RunResult::Damaged], 1);
+}
+
+#[test]
+fn an_interval_that_is_not_said_any_more_is_forgotten() {
+    let (_dir, writer) = run_of(1);
+    let dir = writer.store().dir();
+    let options = ScrubOptions {
+        interval: Some(Duration::from_secs(60)),
+        ..ScrubOptions::default()
+    };
+    scrubbed(dir, &options);
+    assert_eq!(state(dir).interval_seconds.to_bits(), 60.0_f64.to_bits());
+    scrubbed(dir, &ScrubOptions::default());
+    assert_eq!(state(dir).interval_seconds.to_bits(), 0);
+}
+
+#[test]
+fn a_newest_checkpoint_that_parity_restores_is_not_called_damaged() {
+    let (_dir, writer) = run_of(2);
+    let dir = writer.store().dir();
+    flip(&writer.store().path_of(2), 100, 0);
+    scrubbed(dir, &ScrubOptions::default());
+    assert_eq!(state(dir).files["step-00000002.fold"].verdict, "corrected");
+    let text = StoreSnapshot::take(dir, state(dir)).render();
+    let latest = format!("fold_checkpoint_latest_damaged{{store=\"{}\"}}", dir.display());
+    assert_eq!(series(&text)[&latest].to_bits(), 0, "{text}");
+}
+
+#[test]
+fn a_file_that_has_a_copys_name_is_kept_only_where_it_is_that_copy() {
+    let (dir, writer) = run_of(2);
+    let store = writer.store();
+    let whole = fs::read(store.path_of(1)).unwrap();
+    let other = fs::read(store.path_of(2)).unwrap();
+    flip(&store.path_of(1), 100, 0);
+    let to = dir.path().join("to");
+    fs::create_dir(&to).unwrap();
+    let copy = to.join("step-00000001.fold");
+    let options = ScrubOptions {
+        repair_to: Some(to),
+        ..ScrubOptions::default()
+    };
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    for taken in [&b"rubbish"[..], &other, &damaged] {
+        fs::write(&copy, taken).unwrap();
+        let report = scrubbed(store.dir(), &options);
+        assert_eq!(
+            (report.exit_code, report.repairs[0].outcome),
+            (ExitCode::Refused, RepairOutcome::Conflict)
+        );
+        assert!(fs::read(&copy).unwrap() == taken, "it was changed");
+        assert_eq!(state(store.dir()).files["step-00000001.fold"].repair, None);
+    }
+    fs::write(&copy, whole).unwrap();
+    let report = scrubbed(store.dir(), &options);
+    assert_eq!(
+        (report.exit_code, report.repairs[0].outcome),
+        (ExitCode::No, RepairOutcome::Kept)
+    );
+}
+
+#[test]
+fn the_metrics_of_another_store_are_not_replaced() {
+    let (one, first) = run_of(1);
+    let (_two, second) = run_of(1);
+    let options = ScrubOptions {
+        metrics_file: Some(one.path().join("scrub.prom")),
+        ..ScrubOptions::default()
+    };
+    scrubbed(first.store().dir(), &options);
+    scrubbed(first.store().dir(), &options);
+    let clock = Stopped::new(Duration::ZERO);
+    let error = scrub(second.store().dir(), &options, &clock, &mut |_| panic!("begun")).unwrap_err();
+    assert_eq!((error.code().as_str(), error.exit()), ("FOLD-E0003", ExitCode::Refused));
+}
