@@ -57,7 +57,7 @@ fn a_scrub_remembers_what_it_has_read_and_writes_metrics() {
     }
 }
 
-/// A state whose directory is missing cannot be locked, one that another scrub holds is locked: both may pass.
+/// Another scrub has the state for a while.
 #[cfg(unix)]
 #[test]
 fn a_scrub_at_intervals_goes_on_after_a_turn_that_failed() {
