@@ -36,20 +36,20 @@ impl<'a, O: Observer> Recorder<'a, O> {
     /// Of the seeds of `request` the first is reported; further ones are measured only.
     ///
     /// # Errors
-    /// `FOLD-E0003` the name of the metrics file is something else's.
+    /// `FOLD-E0003` the name of the metrics file is something else's, or another run's.
     pub fn new(
         inner: &'a mut O,
         request: &TrainRequest,
         data: &str,
         metrics_file: Option<PathBuf>,
     ) -> Result<Self, Error> {
-        if let Some(file) = &metrics_file {
-            check_textfile(file)?;
-        }
         let dir = request.out.clone();
         let mut state = RunState::load(&dir).unwrap_or_default();
         state.data = Some(data.to_owned());
         state.epochs_wanted = Some(request.config.epochs);
+        if let Some(file) = &metrics_file {
+            check_textfile(file, &state.render(&dir))?;
+        }
         Ok(Self {
             inner,
             state,

@@ -101,7 +101,7 @@ pub type OnScrub<'a> = &'a mut (dyn FnMut(&ScrubEvent<'_>) -> ControlFlow<()> + 
 /// or metrics that cannot be written are findings of the report, which says what was read.
 pub fn scrub(dir: &Path, options: &ScrubOptions, clock: &dyn Clock, on: OnScrub<'_>) -> Result<ScrubReport, Error> {
     if let Some(file) = &options.metrics_file {
-        telemetry::check_textfile_for(file, &telemetry::StoreSnapshot::unseen(dir).render())?;
+        telemetry::check_textfile(file, &telemetry::StoreSnapshot::unseen(dir).render())?;
     }
     let path = options.state.clone().unwrap_or_else(|| ScrubState::default_path(dir));
     // Without a directory there is no state in it either: nothing is locked, counted or written.

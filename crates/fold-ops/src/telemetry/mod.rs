@@ -179,20 +179,12 @@ const BEGINNINGS: [&[u8]; 2] = [b"# HELP fold_", b"# TYPE fold_"];
 /// Bytes of a metrics file in which its first series is: they are behind two lines.
 const START_MAX: u64 = 1 << 16;
 
-/// Whether `path` may become a metrics file: there is nothing of that name, or a metrics file of this program.
+/// Whether `path` may become a metrics file that begins as `text` does: there is nothing of that name, or a metrics file of this
+/// program and of the same store or run, as that is named in its labels.
 ///
 /// # Errors
-/// `FOLD-E0003` the name is something else's, a symbolic link's too; the system refuses to look.
-pub fn check_textfile(path: &Path) -> Result<(), Error> {
-    check_owner(path, None)
-}
-
-/// As [`check_textfile`], for what begins as `text` does: a metrics file must be of the same store or run, as that is named
-/// in its labels.
-///
-/// # Errors
-/// As [`check_textfile`]; `FOLD-E0003` the file is of another store or run.
-pub fn check_textfile_for(path: &Path, text: &str) -> Result<(), Error> {
+/// `FOLD-E0003` the name is something else's, a symbolic link's too, or another store's or run's; the system refuses to look.
+pub fn check_textfile(path: &Path, text: &str) -> Result<(), Error> {
     check_owner(path, owner(text))
 }
 
@@ -252,9 +244,9 @@ fn check_owner(path: &Path, expected: Option<&str>) -> Result<(), Error> {
 /// Replaces the metrics file `path` at once, for node_exporter's textfile collector.
 ///
 /// # Errors
-/// As [`check_textfile_for`]; the system refuses to write. The file is then as before.
+/// As [`check_textfile`]; the system refuses to write. The file is then as before.
 pub fn write_textfile(path: &Path, text: &str) -> Result<(), Error> {
-    check_textfile_for(path, text)?;
+    check_textfile(path, text)?;
     crate::new_file::replace(path, text.as_bytes())
 }
 

@@ -132,7 +132,7 @@ fn a_checkpoint_that_is_right_by_its_second_copy_is_written_anew() {
     assert_eq!(
         notes.lines[..3],
         [
-            format!("aside {newest}"),
+            format!("aside {newest}.aside-1"),
             format!("resumed {newest} at 3"),
             "saved 3".to_owned()
         ],
