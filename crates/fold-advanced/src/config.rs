@@ -1,10 +1,10 @@
 //! What a layer is made of: the one configuration struct, and the rules that tie its parts together.
 
-use fold_core::Shape;
 use fold_core::dendrite::Dendrite;
 use fold_core::health::HealthParams;
 use fold_core::params::{DendriteParams, FilamentParams, Parameter, Range, SpikeParams, Violations, weight_max};
 use fold_core::three_factor::ThreeFactorParams;
+use fold_core::{Shape, math};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -126,16 +126,63 @@ impl LayerConfig {
         }
     }
 
-    /// sup u = D a(S W(n_max)): the largest potential, when every line is active and every synapse has n_max filaments.
+    /// sup u = D a(S W(n_max) r): the largest potential, when every line is active and every synapse has n_max filaments; r is what
+    /// short-term plasticity transmits at most, 1 without it.
     #[must_use]
     pub fn potential_max(&self) -> f64 {
         let open = Dendrite::new(&self.dendrite).activation(self.drive_max() as f32);
         f64::from(self.shape.dendrites) * f64::from(open)
     }
 
-    /// sup v_d = S W(n_max): the largest drive of a dendrite.
+    /// sup v_d = S W(n_max) r: the largest drive of a dendrite.
     fn drive_max(&self) -> f64 {
-        f64::from(self.shape.synapses) * weight_max(&self.filaments)
+        let transmitted = self.short_term.map_or(1.0, |p| p.transmitted_max(self.dt_ms));
+        f64::from(self.shape.synapses) * weight_max(&self.filaments) * transmitted
+    }
+
+    /// Every time constant of a decay from step to step.
+    pub(crate) fn time_constants(&mut self) -> Vec<(&'static str, &mut f32)> {
+        let mut all = Vec::new();
+        all.extend(self.refractory.as_mut().map(|p| ("refractory.tau_ms", &mut p.tau_ms)));
+        if let Some(p) = &mut self.stdp {
+            all.push(("stdp.tau_plus_ms", &mut p.tau_plus_ms));
+            all.push(("stdp.tau_minus_ms", &mut p.tau_minus_ms));
+        }
+        all.extend(
+            self.three_factor
+                .as_mut()
+                .map(|p| ("three_factor.tau_e_ms", &mut p.tau_e_ms)),
+        );
+        all.extend(
+            self.homeostasis
+                .as_mut()
+                .map(|p| ("homeostasis.tau_rate_ms", &mut p.tau_rate_ms)),
+        );
+        if let Some(p) = &mut self.short_term {
+            all.push(("short_term.tau_facilitation_ms", &mut p.tau_facilitation_ms));
+            all.push(("short_term.tau_recovery_ms", &mut p.tau_recovery_ms));
+        }
+        all.extend(
+            self.bap
+                .as_mut()
+                .map(|p| ("bap.tau_recovery_ms", &mut p.tau_recovery_ms)),
+        );
+        all.extend(
+            self.neuromodulation
+                .as_mut()
+                .map(|p| ("neuromodulation.tau_ms", &mut p.tau_ms)),
+        );
+        all.extend(self.adaptation.as_mut().map(|p| ("adaptation.tau_ms", &mut p.tau_ms)));
+        if let Some(p) = &mut self.feedback {
+            all.push(("feedback.tau_excitation_ms", &mut p.tau_excitation_ms));
+            all.push(("feedback.tau_inhibition_ms", &mut p.tau_inhibition_ms));
+        }
+        all
+    }
+
+    /// The longest time constant that a step leaves possible, ms.
+    pub(crate) fn tau_max(&self) -> f64 {
+        math::TAU_STEPS_MAX * f64::from(self.dt_ms)
     }
 
     /// The largest mean firing rate that inhibition and refractoriness leave possible, in spikes per step. With noise, or where
@@ -179,7 +226,15 @@ impl LayerConfig {
             params.check(self.dt_ms, v);
         }
         if let Some(params) = &self.stdp {
-            params.check(&self.filaments, v);
+            params.check(self.dt_ms, &self.filaments, v);
+        }
+        let longest = self.tau_max();
+        for (name, tau) in self.clone().time_constants() {
+            let (tau, rule) = (
+                f64::from(*tau),
+                "must be at most 2^20 dt, or its decay over one step is lost in rounding",
+            );
+            v.joint(tau <= longest, name, tau, rule, longest);
         }
         if let Some(params) = &self.three_factor {
             params.check(

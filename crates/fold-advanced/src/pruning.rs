@@ -18,9 +18,9 @@ use fold_core::Shape;
 use fold_core::invariants::{Breach, Invariant, Part, Place};
 use fold_core::params::{FilamentParams, Range, Violations};
 
-use crate::Result;
 use crate::mechanism::{Drive, Mechanism, Phase, StepContext};
 use crate::stateful::{StateSlice, Stored};
+use crate::{Error, Result};
 
 fold_core::parameters! {
     /// Pruning of synapses.
@@ -72,6 +72,7 @@ pub struct Pruning {
     params: PruningParams,
     interval_steps: u64,
     shape: Shape,
+    n_min: u8,
     age: Vec<u8>,
     /// Synapses that one count found due: no dynamic state.
     due: Vec<usize>,
@@ -83,9 +84,10 @@ impl Pruning {
 
     /// Every synapse new.
     #[must_use]
-    pub fn new(params: &PruningParams, dt_ms: f32, shape: Shape) -> Self {
+    pub fn new(params: &PruningParams, filaments: &FilamentParams, dt_ms: f32, shape: Shape) -> Self {
         Self {
             params: *params,
+            n_min: filaments.n_min,
             interval_steps: params.interval_steps(dt_ms),
             shape,
             age: vec![0; shape.synapse_count()],
@@ -187,7 +189,20 @@ impl Mechanism for Pruning {
 
     fn restore(&mut self, _samples: usize, stored: &mut Stored<'_>) -> Result<()> {
         self.age = stored.u8s("pruning.age", &self.shape.dims())?;
-        Ok(())
+        // What is pruned has nothing to transmit with, and gets nothing any more.
+        let filaments = stored.u8s("filaments", &self.shape.dims())?;
+        let mut synapses = self.age.iter().zip(&filaments);
+        match synapses.position(|(&age, &n)| age == PRUNED && n != self.n_min) {
+            None => Ok(()),
+            Some(synapse) => Err(Error::StateInvalid {
+                breach: Breach {
+                    invariant: Invariant::Count,
+                    array: "pruning.age",
+                    place: Place::synapse(self.shape, synapse),
+                    value: PRUNED.into(),
+                },
+            }),
+        }
     }
 }
 

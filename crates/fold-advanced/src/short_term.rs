@@ -60,6 +60,19 @@ impl ShortTermParams {
     }
 }
 
+impl ShortTermParams {
+    /// A bound on u+ R-, the share of an event that is transmitted: the utilisation under events in every step, and full resources.
+    #[must_use]
+    pub fn transmitted_max(&self, dt_ms: f32) -> f64 {
+        let [u_rest, u_step] = [self.u_rest, self.u_step].map(f64::from);
+        let keep = f64::from(math::decay(dt_ms, self.tau_facilitation_ms));
+        let risen = u_step * (1.0 - u_rest);
+        let lost = 1.0 - keep * (1.0 - u_step);
+        // Without facilitation nothing rises.
+        (u_rest + if risen > 0.0 { risen / lost } else { 0.0 }).min(1.0)
+    }
+}
+
 /// Facilitation and depletion of each line in each sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShortTerm {

@@ -150,6 +150,10 @@ pub fn at_edges(config: &LayerConfig, seed: u64) -> LayerConfig {
         for _ in 0..DRAWS {
             let mut candidate = edged.clone();
             set(&mut candidate, &mut word);
+            let longest = candidate.tau_max() as f32;
+            for (_, tau) in candidate.time_constants() {
+                *tau = tau.min(longest);
+            }
             if candidate.check().is_ok() {
                 edged = candidate;
                 break;

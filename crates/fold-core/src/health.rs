@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::LayerState;
 use crate::input::InputPolicy;
-use crate::invariants::{Breach, Part};
+use crate::invariants::{Breach, Invariant, Part, Place};
 use crate::params::{Range, Violations};
 
 /// Breaches that a report locates one by one; further ones are only counted.
@@ -148,6 +148,9 @@ impl Report {
         ]
     }
 }
+
+/// The most that a layer's clock and a count of samples begin at: nobody counts on to 2^64 from there.
+pub const COUNT_MAX: u64 = 1 << 63;
 
 /// What the running sweep has counted: dynamic state, stored with a checkpoint so that a resumed run reports alike.
 #[derive(Debug, Clone, PartialEq)]
@@ -290,11 +293,13 @@ impl Monitor {
         &self.tally
     }
 
-    /// Takes up a stored sweep.
+    /// Takes up a stored sweep of a layer of `synapses` synapses.
     ///
     /// # Errors
-    /// [`crate::Error::Length`] when `tally.spikes` is not \[n\].
-    pub fn restore(&mut self, tally: Tally) -> crate::Result<()> {
+    /// [`crate::Error::Length`] when `tally.spikes` is not \[n\]; [`crate::Error::Invariant`] when a count is more than there can have
+    /// been: samples beyond [`COUNT_MAX`], more spikes of a neuron or more samples silenced than samples, more synapses at a bound than
+    /// synapses.
+    pub fn restore(&mut self, tally: Tally, synapses: usize) -> crate::Result<()> {
         let (expected, given) = (self.tally.spikes.len(), tally.spikes.len());
         if expected != given {
             return Err(crate::Error::Length {
@@ -302,6 +307,27 @@ impl Monitor {
                 expected,
                 given,
             });
+        }
+        let more = |array, place, value: u64, most: u64| {
+            (value > most).then_some(Breach {
+                invariant: Invariant::Count,
+                array,
+                place,
+                value: value as f64,
+            })
+        };
+        let (samples, synapses) = (tally.samples, synapses as u64);
+        let spikes = (0..).zip(&tally.spikes);
+        let bad = [
+            more("health.counters", Place::Layer, samples, COUNT_MAX),
+            more("health.counters", Place::Layer, tally.at_n_min, synapses),
+            more("health.counters", Place::Layer, tally.at_n_max, synapses),
+            more("health.silenced", Place::Layer, tally.silenced, samples),
+        ]
+        .into_iter()
+        .chain(spikes.map(|(neuron, &count)| more("health.spikes", Place::Neuron { neuron }, count.into(), samples)));
+        if let Some(breach) = bad.flatten().next() {
+            return Err(crate::Error::Invariant { breach });
         }
         self.tally = tally;
         Ok(())

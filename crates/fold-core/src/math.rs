@@ -93,6 +93,10 @@ pub fn logit(p: f32) -> f32 {
     libm::logf(p / (1.0 - p))
 }
 
+/// Steps that a time constant may have: tau <= 2^20 dt. [`decay`] is a number below 1 with a spacing of 2^-24, so that from there on the
+/// rate of a decay, 1 - exp(-dt/tau), is off by more than 3 %, and from tau = 2^25 dt on nothing decays at all.
+pub const TAU_STEPS_MAX: f64 = 1_048_576.0;
+
 /// exp(-dt / tau): what an exponential trace keeps over one step. `tau_ms` = 0 keeps nothing.
 ///
 /// - `dt_ms`: milliseconds, > 0.   - `tau_ms`: milliseconds, >= 0.

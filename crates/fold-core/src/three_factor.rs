@@ -25,8 +25,8 @@ crate::parameters! {
     }
 }
 
-/// The least that a maximal drive must move in a step, in filaments: below it the residual could no longer resolve it.
-const EVENT_MIN: f64 = 1.0 / 65_536.0;
+/// Steps within which a maximal drive must move one filament: over more of them the residual could not resolve it.
+const EVENTS_MAX: f64 = 65_536.0;
 
 impl ThreeFactorParams {
     /// Notes every violation, single and joint.
@@ -34,8 +34,11 @@ impl ThreeFactorParams {
     /// - `amplitude`: the largest |hebb| of one step, filaments.
     pub fn check(&self, dt_ms: f32, amplitude: f64, violations: &mut Violations) {
         self.check_ranges(violations);
-        let lost = 1.0 - math::exp(-f64::from(dt_ms) / f64::from(self.tau_e_ms));
-        let least = EVENT_MIN * lost / amplitude;
+        // Sum over so many steps of e, which is hebb (1 - keep^t) / (1 - keep) after t of them.
+        let rate = f64::from(dt_ms) / f64::from(self.tau_e_ms);
+        let (keep, lost) = (math::exp(-rate), 1.0 - math::exp(-rate));
+        let ramp = keep * (1.0 - math::exp(-rate * EVENTS_MAX)) / lost;
+        let least = lost / (amplitude * (EVENTS_MAX - ramp));
         let eta = f64::from(self.eta);
         let rule = "must be large enough that a maximal drive, fully rewarded, promotes within 65536 steps";
         violations.joint(eta >= least, "three_factor.eta", eta, rule, least);

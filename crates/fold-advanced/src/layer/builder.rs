@@ -174,7 +174,7 @@ fn configured(config: &LayerConfig) -> Result<Vec<Box<dyn Mechanism>>> {
         list.push(Box::new(Consolidation::new(params, filaments, shape)));
     }
     if let Some(params) = &config.pruning {
-        list.push(Box::new(Pruning::new(params, dt_ms, shape)));
+        list.push(Box::new(Pruning::new(params, &config.filaments, dt_ms, shape)));
     }
     if let Some(params) = &config.adaptation {
         list.push(Box::new(Adaptation::new(params, dt_ms, shape)));

@@ -13,7 +13,7 @@ use fold_core::input;
 use fold_core::invariants::{Breach, Part};
 use fold_core::lanes::{LANES, Lane, Lanes};
 use fold_core::spike::EscapeNoise;
-use fold_core::{LayerState, Shape, Wiring, threads};
+use fold_core::{LayerState, Shape, Wiring, math, threads};
 
 use crate::config::LayerConfig;
 use crate::consolidation::Consolidation;
@@ -261,15 +261,19 @@ impl Layer {
     /// sample comes to rest. The clock, which counts steps, stands still. Returns how many synapses changed their filaments.
     ///
     /// # Errors
-    /// [`Error::Missing`] without consolidation; [`Error::OptionRange`] unless 0 < `duration_ms` <= 10^9. Nothing has changed then.
+    /// [`Error::Missing`] without consolidation; [`Error::OptionRange`] unless 2^-20 tau <= `duration_ms` <= 10^9, tau the larger of
+    /// `consolidation.tau_sleep_ms` and `three_factor.tau_e_ms`: less moves what a single-precision number cannot hold. Nothing has
+    /// changed then.
     pub fn sleep(&mut self, duration_ms: f32) -> Result<usize> {
-        if self.config.consolidation.is_none() {
+        let Some(consolidation) = &self.config.consolidation else {
             return Err(Error::Missing {
                 mechanism: "sleep",
                 requires: Consolidation::NAME,
             });
-        }
-        check_option("duration_ms", duration_ms, f32::MIN_POSITIVE, 1e9)?;
+        };
+        let eligibility = self.config.three_factor.map_or(0.0, |p| p.tau_e_ms);
+        let least = consolidation.tau_sleep_ms.max(eligibility) / math::TAU_STEPS_MAX as f32;
+        check_option("duration_ms", duration_ms, least.max(f32::MIN_POSITIVE), 1e9)?;
         let helpers = self.helpers(1);
         for mechanism in &mut self.mechanisms {
             mechanism.sleep(duration_ms, &mut self.work.drive);
@@ -299,8 +303,11 @@ impl Layer {
             Policy::Report => None,
             Policy::Stop => Some(first),
             Policy::Quarantine => {
-                for neuron in self.work.found.iter().filter_map(|b| b.place.neuron()) {
-                    log::warn!("neuron {neuron} is quarantined at step {}: {first}", self.clock);
+                for breach in &self.work.found {
+                    let Some(neuron) = breach.place.neuron() else { continue };
+                    if self.state.quarantined()[neuron] == 0 {
+                        log::warn!("neuron {neuron} is quarantined at step {}: {breach}", self.clock);
+                    }
                     self.state.quarantine(neuron);
                     for mechanism in &mut self.mechanisms {
                         mechanism.reset_neuron(neuron);

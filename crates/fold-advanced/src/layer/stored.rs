@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use fold_core::health::Tally;
+use fold_core::health::{COUNT_MAX, Tally};
 use fold_core::input::InputPolicy;
-use fold_core::invariants::Part;
+use fold_core::invariants::{Breach, Invariant, Part, Place};
 use fold_core::state::StoredState;
 use fold_core::{LayerState, Wiring};
 
@@ -118,6 +118,15 @@ impl LayerBuilder {
                 configured: config.seed,
             });
         }
+        if clock > COUNT_MAX {
+            let breach = Breach {
+                invariant: Invariant::Count,
+                array: "clock",
+                place: Place::Layer,
+                value: clock as f64,
+            };
+            return Err(Error::StateInvalid { breach });
+        }
         let arrays = StoredState {
             filaments: stored.u8s("filaments", &shape.dims())?,
             internal: stored.f32s("internal", &shape.dims())?,
@@ -137,13 +146,15 @@ impl LayerBuilder {
             InputPolicy::Silence => one(stored.u64s("health.silenced", &[1])?),
             InputPolicy::Reject => 0,
         };
-        layer.monitor.restore(Tally {
+        let tally = Tally {
             spikes,
             samples: samples_seen,
             at_n_min,
             at_n_max,
             silenced,
-        })?;
+        };
+        let restored = layer.monitor.restore(tally, shape.synapse_count());
+        restored.map_err(invalid)?;
         let mut found = Vec::new();
         for mechanism in &layer.mechanisms {
             mechanism.check(Part::WHOLE, &mut found);

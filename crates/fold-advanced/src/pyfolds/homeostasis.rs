@@ -60,6 +60,6 @@ impl Homeostasis {
         self.theta = clip(self.theta, single(p.theta_min), single(p.theta_max));
         let alpha = p.homeostasis_alpha;
         self.r_hat = self.r_hat * single(1.0 - alpha) + single(alpha) * single(rate);
-        self.step_count += 1;
+        self.step_count = self.step_count.wrapping_add(1);
     }
 }

@@ -239,7 +239,7 @@ impl Neuron {
     /// Changes the neuron's mode; entering sleep forgets what BATCH has gathered.
     pub fn set_mode(&mut self, mode: Mode) {
         if mode != self.mode {
-            self.state.mode_switches += 1;
+            self.state.mode_switches = self.state.mode_switches.wrapping_add(1);
             if mode == Mode::Sleep {
                 self.state.accumulator.clear();
             }
@@ -298,7 +298,7 @@ impl Neuron {
             };
             Rule::new(&self.p, factors).apply(&mut self.state.synapses, &self.pre)?;
         }
-        self.state.step_id += 1;
+        self.state.step_id = self.state.step_id.wrapping_add(1);
         self.step.theta = self.state.homeostasis.theta;
         self.step.r_hat = r_hat;
         self.step.spike_rate = rate;
@@ -397,7 +397,7 @@ impl Neuron {
     /// # Errors
     /// [`Error::Consolidation`]; nothing has changed then but the count of sleeps.
     pub fn sleep(&mut self, duration: f64) -> std::result::Result<(), Error> {
-        self.state.sleep_count += 1;
+        self.state.sleep_count = self.state.sleep_count.wrapping_add(1);
         consolidate(&self.p, &mut self.state.synapses, duration)
     }
 }

@@ -34,9 +34,9 @@ mod trace;
 
 use std::fmt;
 
-use fold_core::Shape;
 use fold_core::invariants::{Breach, Part, Place};
 use fold_core::params::{FilamentParams, Range, Violations};
+use fold_core::{Shape, math};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -86,7 +86,9 @@ pub const AMPLITUDE_MIN: f64 = 1.0 / 65_536.0;
 
 impl StdpParams {
     /// Notes every violation, single and joint.
-    pub fn check(&self, filaments: &FilamentParams, violations: &mut Violations) {
+    ///
+    /// - `dt_ms`: duration of a step.
+    pub fn check(&self, dt_ms: f32, filaments: &FilamentParams, violations: &mut Violations) {
         self.check_ranges(violations);
         let span = f64::from(filaments.n_max) - f64::from(filaments.n_min);
         let amplitudes = [
@@ -97,15 +99,18 @@ impl StdpParams {
         for (name, amplitude) in amplitudes.map(|(name, a)| (name, f64::from(a))) {
             let rule = "must not exceed n_max - n_min, or soft bounds overshoot";
             violations.joint(amplitude <= span, name, amplitude, rule, span);
-            let rule = "must be 0, or large enough that a maximal drive promotes within 65536 events";
-            violations.joint(
-                amplitude == 0.0 || amplitude >= AMPLITUDE_MIN,
-                name,
-                amplitude,
-                rule,
-                AMPLITUDE_MIN,
-            );
+            // A pre event finds a trace of the step before at most.
+            let found = match name {
+                "stdp.a_minus" => f64::from(math::decay(dt_ms, self.tau_minus_ms)),
+                _ => 1.0,
+            };
+            let rule = "must be 0, or large enough that a maximal drive moves a filament within 65536 events (of a-: times exp(-dt/tau-))";
+            let acts = amplitude * found >= AMPLITUDE_MIN;
+            violations.joint(amplitude == 0.0 || acts, name, amplitude, rule, AMPLITUDE_MIN / found);
         }
+        let rule = "with stdp.a_het must not exceed n_max - n_min: one step may apply both";
+        let (both, het) = (f64::from(self.a_minus) + f64::from(self.a_het), f64::from(self.a_het));
+        violations.joint(both <= span, "stdp.a_minus", self.a_minus.into(), rule, span - het);
         let largest = amplitudes.iter().map(|(_, a)| f64::from(*a)).fold(0.0, f64::max);
         violations.joint(
             largest > 0.0,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use fold_advanced::soak::{at_edges, fingerprint, soak};
 use fold_advanced::{Error, LayerConfig, MAX_SAMPLES, StateData, StepOptions};
 use fold_core::input::InputPolicy;
+use fold_core::math;
 
 use super::{build, everything, input};
 
@@ -166,8 +167,12 @@ fn every_parameter_gets_to_both_ends_of_its_range() {
             };
             let close = |end: f64| (value - end).abs() <= 1e-6 * end.abs();
             let ends = seen.entry(parameter.name).or_default();
+            // A time constant goes to its end, or to that which the step leaves it; sleep has no steps.
+            let of_steps = parameter.name.contains(".tau_") && parameter.name != "consolidation.tau_sleep_ms";
+            let longest = math::TAU_STEPS_MAX * json["dt_ms"].as_f64().unwrap();
+            let last = parameter.range.at(1.0);
             ends[0] |= close(parameter.range.at(0.0));
-            ends[1] |= close(parameter.range.at(1.0));
+            ends[1] |= close(if of_steps { last.min(longest) } else { last });
         }
     }
     assert!(seen.len() > 40, "{seen:?}");

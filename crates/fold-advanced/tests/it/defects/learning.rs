@@ -51,7 +51,7 @@ fn a1_sound_refuses_a_drive_that_could_never_promote_and_the_weakest_allowed_one
             a_plus,
             ..StdpParams::default()
         }
-        .check(&FilamentParams::default(), &mut violations);
+        .check(1.0, &FilamentParams::default(), &mut violations);
         violations.as_slice().len()
     };
     let weakest = 1.0 / 65_536.0;
