@@ -29,7 +29,7 @@ use crate::stateful::{StateSlice, Stored};
 fold_core::parameters! {
     /// Spike-frequency adaptation.
     pub struct AdaptationParams in "adaptation" {
-        /// Rise of the threshold of a neuron that fires in every step.
+        /// Rise of the threshold of a neuron that fires in every step, times exp(-dt/tau).
         strength: f32 = 1.0, Range::closed(0.0, 65536.0), "1";
         /// Time constant tau of the neuron's recent rate.
         tau_ms: f32 = 100.0, Range::above(0.0, 10000000.0), "ms";

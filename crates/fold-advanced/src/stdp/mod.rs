@@ -19,8 +19,8 @@
 //!
 //! # Properties
 //! A_het = 0: a silent input line changes nothing. The drive does not decrease with the pre event when post fires. One
-//! isolated pair gives A exp(-|dt| / tau) (1 - exp(-dt/tau)) (ADR 0030). w stays in [0, 1] without a clamp while
-//! A <= n_max - n_min and the drive goes straight to the filaments; [`crate::credit`] releases many steps' drive at once, and
+//! isolated pair gives A exp(-|dt| / tau) (1 - exp(-dt/tau)) (ADR 0030). With mu = 1, w stays in [0, 1] without a clamp while
+//! A+ and A- + A_het are at most n_max - n_min and the drive goes straight to the filaments; [`crate::credit`] releases many steps' drive at once, and
 //! there the bounds of N clamp it. B identical samples give the bits of one; the order of the samples changes no bit, since
 //! traces live on a grid of 2^-40 on which sums over a batch are exact.
 //!

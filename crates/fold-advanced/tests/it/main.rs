@@ -7,6 +7,7 @@ mod determinism;
 mod docs;
 mod figures;
 mod hostile;
+mod limits;
 mod mechanisms;
 mod reference;
 mod regulation;
