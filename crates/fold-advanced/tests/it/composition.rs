@@ -8,9 +8,9 @@ use fold_advanced::mechanism::{Mechanism, Phase, StepContext};
 use fold_advanced::refractory::{Refractory, RefractoryParams};
 use fold_advanced::stateful::{StateSlice, Stored};
 use fold_advanced::stdp::StdpParams;
-use fold_advanced::{Error, Layer, LayerBuilder, LayerConfig, Response, Result, Scratch, StepOptions};
+use fold_advanced::{Error, Layer, LayerBuilder, LayerConfig, Response, Result, Scratch, StateData, StepOptions};
 use fold_core::health::{HealthParams, Policy};
-use fold_core::invariants::{Breach, Part};
+use fold_core::invariants::{Breach, Invariant, Part, Place};
 use fold_core::three_factor::ThreeFactorParams;
 use fold_core::{Shape, Wiring};
 
@@ -310,6 +310,165 @@ fn each_health_policy_does_what_it_says() {
     let mut stop = corrupted(Policy::Stop);
     let ok = run(&mut stop);
     assert!(ok[..4].iter().all(|ok| *ok) && !ok[4..].iter().all(|ok| *ok), "{ok:?}");
+}
+
+/// A quarantined neuron is as if it were not there, whatever the mechanisms: nothing of it moves, and nobody else waits for it.
+#[test]
+fn a_quarantined_neuron_rests_and_takes_nobodys_place() {
+    const SICK: usize = 3;
+    let mut config = everything(4);
+    // Without noise and competition for two places, which the sick neuron would win: it has the lowest threshold.
+    config.spike.width = 0.0;
+    config.health = HealthParams {
+        sweep_steps: 1,
+        policy: Policy::Quarantine,
+        ..HealthParams::default()
+    };
+    config.inhibition = Some(InhibitionParams {
+        winners: Winners::Count(2),
+        contenders: Contenders::Driven,
+    });
+    config.homeostasis.as_mut().unwrap().rate_target = 0.4;
+    config.refractory = None;
+    let mut layer = builder(config)
+        .with(foreign(Phase::Regulate, |context| {
+            if context.clock == 30 {
+                context.state.theta_mut()[SICK] = f32::NAN;
+            }
+        }))
+        .build()
+        .unwrap();
+    let samples = 3;
+    layer.set_samples(samples).unwrap();
+    let go = |layer: &mut Layer, steps: std::ops::Range<u64>| -> Vec<Vec<u8>> {
+        steps
+            .map(|t| {
+                let step = layer.step(&input(samples, 6, t), samples, StepOptions::default());
+                step.unwrap().spikes.to_vec()
+            })
+            .collect()
+    };
+    let fired = go(&mut layer, 0..30);
+    let of_sick = |step: &Vec<u8>| step.iter().skip(SICK).step_by(5).any(|&s| s != 0);
+    assert!(fired.iter().any(of_sick), "it has had traces to leave");
+    go(&mut layer, 30..31);
+    assert_eq!(layer.state().quarantined(), [0, 0, 0, 1, 0]);
+
+    // Its part of every array of the state: those with n at an axis, the others are of lines or of the layer.
+    let own = |layer: &Layer| {
+        let mut parts = Vec::new();
+        for (name, array) in layer.state_arrays() {
+            let StateData::F32(values) = &array.data else { continue };
+            let axis = match (
+                array.shape.as_slice(),
+                name.starts_with("short_term."),
+                name.starts_with("feedback."),
+            ) {
+                ([5, ..], false, false) => 0,
+                ([_, 5, ..], false, false) => 1,
+                _ => continue,
+            };
+            let inner: usize = array.shape[axis + 1..].iter().product();
+            let rows = values
+                .chunks_exact(inner)
+                .enumerate()
+                .filter(|(row, _)| row % 5 == SICK);
+            parts.push((
+                name.clone(),
+                rows.flat_map(|(_, row)| row.to_vec()).collect::<Vec<f32>>(),
+            ));
+        }
+        parts
+    };
+    let before = own(&layer);
+    assert!(before.len() >= 8, "{before:?}");
+    for (name, values) in &before {
+        let rests = values.iter().all(|v| *v == 0.0);
+        assert!(rests || name == "theta", "{name} of the quarantined neuron: {values:?}");
+    }
+    let filaments = |layer: &Layer| layer.state().filaments()[SICK * 6..(SICK + 1) * 6].to_vec();
+    let (n, others) = (filaments(&layer), layer.state().filaments().to_vec());
+    let after = go(&mut layer, 31..120);
+    assert_eq!(own(&layer), before);
+    assert_eq!(filaments(&layer), n);
+    assert_ne!(layer.state().filaments(), others, "the others go on learning");
+    assert!(!after.iter().any(of_sick));
+    for step in after.iter().flat_map(|step| step.chunks(5)) {
+        assert_eq!(step.iter().map(|&s| u32::from(s)).sum::<u32>(), 2, "two others fire");
+    }
+    let mut answers = vec![0.0; 5];
+    for response in [Response::Potential, Response::Probability { width: 0.5 }] {
+        let x = [1.0; 6];
+        layer
+            .respond(&x, 1, response, &mut Scratch::default(), &mut answers)
+            .unwrap();
+        assert_eq!(answers[SICK], 0.0);
+        assert!(
+            answers
+                .iter()
+                .enumerate()
+                .all(|(at, answer)| at == SICK || *answer > 0.0),
+            "{answers:?}"
+        );
+    }
+}
+
+/// What is wrong in no neuron cannot be quarantined.
+#[test]
+fn a_breach_outside_of_every_neuron_stops_under_quarantine() {
+    let mut config = everything(4);
+    config.health = HealthParams {
+        sweep_steps: 1,
+        policy: Policy::Quarantine,
+        ..HealthParams::default()
+    };
+    let mut arrays = build(config.clone(), 1).state_arrays();
+    let expected = arrays.get_mut("neuromodulation.expected").unwrap();
+    let len = expected.shape.iter().product();
+    expected.data = StateData::F32(vec![f32::NAN; len]);
+    let refused = Layer::restore(config.clone(), |name| arrays.get(name).cloned());
+    assert!(matches!(refused, Err(Error::StateInvalid { .. })));
+    let mut layer = builder(config).with(Unwell).build().unwrap();
+    let stopped = layer.step(&[0.5; 6], 1, StepOptions::default()).map(drop);
+    assert!(
+        matches!(stopped, Err(Error::Stopped { breach }) if breach.array == "unwell.level"),
+        "{stopped:?}"
+    );
+    assert_eq!((layer.clock(), layer.state().quarantined()), (1, &[0; 5][..]));
+}
+
+/// A mechanism whose one value, for the whole layer, is never in its range.
+#[derive(Debug, Clone)]
+struct Unwell;
+
+impl Mechanism for Unwell {
+    fn name(&self) -> &'static str {
+        "unwell"
+    }
+    fn boxed(&self) -> Box<dyn Mechanism> {
+        Box::new(self.clone())
+    }
+    fn phase(&self) -> Phase {
+        Phase::Regulate
+    }
+    fn parameters(&self) -> &dyn fmt::Debug {
+        self
+    }
+    fn act(&mut self, _context: &mut StepContext<'_>) {}
+    fn rest(&mut self, _samples: usize) {}
+    fn reset_neuron(&mut self, _neuron: usize) {}
+    fn check(&self, _part: Part, found: &mut Vec<Breach>) {
+        found.push(Breach {
+            invariant: Invariant::Range,
+            array: "unwell.level",
+            place: Place::Layer,
+            value: f64::NAN,
+        });
+    }
+    fn visit_state(&self, _visit: &mut dyn FnMut(&'static str, &[usize], StateSlice<'_>)) {}
+    fn restore(&mut self, _samples: usize, _stored: &mut Stored<'_>) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[test]
