@@ -256,7 +256,7 @@ pub enum Misuse {
         rank: usize,
     },
     /// A tensor whose bytes are not what its shape and dtype say.
-    #[error("tensor {} has {actual} bytes, its shape and dtype say {expected:?}", Escaped(.name))]
+    #[error("tensor {} has {actual} bytes, its shape and dtype say {}", Escaped(.name), or_too_many(*.expected))]
     ByteLength {
         /// The tensor's name.
         name: Box<str>,
@@ -282,6 +282,24 @@ pub enum Misuse {
     BlockSize {
         /// The power of two.
         log2: u8,
+    },
+    /// Bytes of a source that are not there.
+    #[error("{} is to be made of bytes {start}..{end} of a source of {len} bytes", Escaped(.name))]
+    SourceRange {
+        /// The tensor's or chunk's name.
+        name: Box<str>,
+        /// Where the range begins.
+        start: u64,
+        /// Where it ends.
+        end: u64,
+        /// The source's length.
+        len: u64,
+    },
+    /// A compression level that zstd does not have.
+    #[error("a compression level of {level} is not allowed: 1 to 22")]
+    CompressionLevel {
+        /// The level.
+        level: i32,
     },
     /// A frame size outside 2^12 to 2^20.
     #[error("a frame size of 2^{log2} is not allowed: 2^12 to 2^20")]
@@ -340,6 +358,11 @@ pub enum Misuse {
     },
 }
 
+/// A number of bytes, of which a u64 may not be enough.
+fn or_too_many(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "more than 2^64".to_owned(), |bytes| bytes.to_string())
+}
+
 impl Misuse {
     /// The stable code.
     #[must_use]
@@ -355,6 +378,8 @@ impl Misuse {
             | Self::InvalidJson { .. }
             | Self::BlockSize { .. }
             | Self::FrameSize { .. }
+            | Self::SourceRange { .. }
+            | Self::CompressionLevel { .. }
             | Self::Parity(_)
             | Self::TooLarge => Code::InvalidContent,
             Self::NoSuchTensor { .. } | Self::NoSuchChunk { .. } => Code::NoSuchEntry,

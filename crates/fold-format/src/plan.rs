@@ -120,6 +120,23 @@ pub(crate) struct Plan<'a> {
     pub(crate) most: Geometry,
 }
 
+/// What is wrong with bytes of a source that are not there.
+fn misfit(name: &str, span: &Span<'_>) -> Option<Misuse> {
+    let (range, len) = span.misfit()?;
+    Some(Misuse::SourceRange {
+        name: name.into(),
+        start: range.start,
+        end: range.end,
+        len,
+    })
+}
+
+/// Refuses a range that ends before it begins.
+fn check_span(name: &str, span: &Span<'_>) -> Result<(), Misuse> {
+    let wrong = if span.is_reversed() { misfit(name, span) } else { None };
+    wrong.map_or(Ok(()), Err)
+}
+
 const TOO_LARGE: Misuse = Misuse::TooLarge;
 
 fn checked_name(name: &str) -> Result<&str, Misuse> {
@@ -175,6 +192,16 @@ impl<'a> Plan<'a> {
         (0_u32..).zip(&self.chunks).map(place).collect()
     }
 
+    /// The chunk with bytes of a source that are not there, and which: why writing them failed.
+    pub(crate) fn misfit(&self) -> Option<Misuse> {
+        self.chunks.iter().find_map(|chunk| {
+            chunk.segments.iter().find_map(|segment| match &segment.bytes {
+                SegmentBytes::Caller(span) => misfit(chunk.name, span),
+                SegmentBytes::Own(_) => None,
+            })
+        })
+    }
+
     /// Checks `content` and puts it in order.
     ///
     /// # Errors
@@ -187,6 +214,10 @@ impl<'a> Plan<'a> {
         let log2 = options.frame_log2;
         if !FRAME_LOG2_RANGE.contains(&log2) {
             return Err(Misuse::FrameSize { log2 }.into());
+        }
+        let level = options.compression_level;
+        if !(1..=22).contains(&level) {
+            return Err(Misuse::CompressionLevel { level }.into());
         }
         let metadata = content.metadata.unwrap_or("{}");
         check_json("metadata", metadata, true)?;
@@ -214,7 +245,10 @@ impl<'a> Plan<'a> {
                     check_json(name, text, false)?;
                     (ChunkKind::Json, 1, vec![Segment::of(0, text.as_bytes().into())])
                 }
-                Payload::Bytes(bytes) => (ChunkKind::Bytes, 1, vec![Segment::of(0, *bytes)]),
+                Payload::Bytes(bytes) => {
+                    check_span(name, bytes)?;
+                    (ChunkKind::Bytes, 1, vec![Segment::of(0, *bytes)])
+                }
             };
             let tensor_count = if kind == ChunkKind::Tensors {
                 len_u64(segments.len())
@@ -469,6 +503,7 @@ fn place_tensors<'a>(
     let mut segments = Vec::with_capacity(sorted.len());
     for source in sorted {
         checked_name(&source.name)?;
+        check_span(&source.name, &source.bytes)?;
         let offset = align_up(end, TENSOR_ALIGN).ok_or(TOO_LARGE)?;
         end = offset.checked_add(source.bytes.len()).ok_or(TOO_LARGE)?;
         segments.push(Segment::of(offset, source.bytes));

@@ -62,7 +62,9 @@ pub fn save<S: Storage>(
         };
         prepared.map_err(|error| Failure::Io(Operation::SetLength, error))?;
         write_plan(&plan, options, file).map_err(|error| Failure::Io(Operation::Write, error))
-    })?;
+    });
+    // A source that is too short is not the target's fault.
+    let written = written.map_err(|error| plan.misfit().map_or(error, Into::into))?;
     let Written { root, file_len, blocks } = written;
     log::debug!("saved {file_len} bytes, {blocks} blocks, root {root}");
     Ok(Saved {

@@ -21,7 +21,7 @@ enum Place<'a> {
     Source {
         source: &'a dyn ReadAt,
         start: u64,
-        len: u64,
+        end: u64,
     },
 }
 
@@ -38,13 +38,30 @@ impl<'a> From<&'a [u8]> for Span<'a> {
 }
 
 impl<'a> Span<'a> {
-    /// A range of a source. Where the source has less when it is read, reading fails.
+    /// A range of a source. A save refuses one that ends before it begins or behind the source; where the source has less when
+    /// it is read, reading fails.
     pub fn within(source: &'a dyn ReadAt, range: Range<u64>) -> Self {
         Self(Place::Source {
             source,
             start: range.start,
-            len: range.end.saturating_sub(range.start),
+            end: range.end,
         })
+    }
+
+    /// Whether it ends before it begins.
+    pub(crate) fn is_reversed(&self) -> bool {
+        matches!(self.0, Place::Source { start, end, .. } if start > end)
+    }
+
+    /// The range of the source and the source's length, where it has not all of that; none where it has, or does not say.
+    pub(crate) fn misfit(&self) -> Option<(Range<u64>, u64)> {
+        match self.0 {
+            Place::Slice(_) => None,
+            Place::Source { source, start, end } => {
+                let len = source.len().ok()?;
+                (start > end || end > len).then_some((start..end, len))
+            }
+        }
     }
 
     /// How many bytes it has.
@@ -52,7 +69,7 @@ impl<'a> Span<'a> {
     pub fn len(&self) -> u64 {
         match self.0 {
             Place::Slice(bytes) => len_u64(bytes.len()),
-            Place::Source { len, .. } => len,
+            Place::Source { start, end, .. } => end.saturating_sub(start),
         }
     }
 

@@ -286,6 +286,10 @@ pub fn header(tensors: &[(&str, Dtype, Shape)], metadata: &[(&str, &str)]) -> io
     if names.len() != listed.len() || names.contains(METADATA) {
         return Err(invalid("a tensor's name is there twice, or is __metadata__"));
     }
+    let keys: std::collections::HashSet<_> = metadata.iter().map(|(key, _)| key).collect();
+    if keys.len() != metadata.len() {
+        return Err(invalid("a key of the metadata is there twice"));
+    }
     let metadata: HashMap<String, String> = metadata
         .iter()
         .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
@@ -489,5 +493,8 @@ mod tests {
     fn a_name_twice_is_not_written() {
         let twice = [array("a", Dtype::U8, &[1], 0), array("a", Dtype::U8, &[1], 1)];
         assert!(write(&mut Vec::new(), &twice, &[]).is_err());
+        let keys = [("k", "1"), ("k", "2")];
+        assert!(write(&mut Vec::new(), &twice[..1], &keys).is_err());
+        assert!(write(&mut Vec::new(), &twice[..1], &keys[..1]).is_ok());
     }
 }

@@ -247,6 +247,9 @@ fn options_out_of_range_are_refused() {
         options().frame_log2(11),
         options().frame_log2(21),
         options().block_log2(21),
+        options().compression_level(0),
+        options().compression_level(-5),
+        options().encoding(Encoding::Zstd).compression_level(23),
         options().parity(Some(Level::Blocks(1))),
         options().parity(Some(Level::Blocks(40_000))),
     ] {

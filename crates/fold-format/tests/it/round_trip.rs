@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fold_format::storage::SimDisk;
 use fold_format::{
-    Checkpoint, ChunkKind, Code, Content, Depth, Disk, Dtype, Durability, Error, Existing, Misuse, SaveOptions,
+    Checkpoint, ChunkKind, Code, Content, Depth, Disk, Dtype, Durability, Error, Existing, Misuse, SaveOptions, Span,
     TensorSource, Verdict, VerifyOptions, save, verify, verify_source,
 };
 use quickcheck::{Arbitrary, Gen, QuickCheck};
@@ -279,11 +279,16 @@ fn content_that_breaks_a_rule_is_refused_before_anything_is_written() {
             ..
         })
     ));
+    assert!(
+        wrong.to_string().ends_with("has 23 bytes, its shape and dtype say 24"),
+        "{wrong}"
+    );
     let wrong = TensorSource::new("t", Dtype::F32, &[u64::MAX, 2], &[]).unwrap_err();
     assert!(matches!(
         wrong,
         Error::Misuse(Misuse::ByteLength { expected: None, .. })
     ));
+    assert!(wrong.to_string().ends_with("more than 2^64"), "{wrong}");
     let wrong = TensorSource::new("t", Dtype::U8, &[1; 9], &[0]).unwrap_err();
     assert!(matches!(wrong, Error::Misuse(Misuse::RankTooHigh { rank: 9, .. })));
     let disk = SimDisk::new();
@@ -294,6 +299,36 @@ fn content_that_breaks_a_rule_is_refused_before_anything_is_written() {
     }
     let error = save(&disk, Path::new("/"), &Content::new(), &options()).unwrap_err();
     assert!(matches!(error, Error::Misuse(Misuse::NoFileName { .. })));
+}
+
+#[test]
+fn bytes_that_the_source_does_not_have_are_refused_by_its_numbers() {
+    let disk = SimDisk::new();
+    let source = b"abc".as_slice();
+    let path = Path::new("/d/a");
+    #[expect(clippy::reversed_empty_ranges, reason = "what is refused")]
+    for range in [3..1, 1..10] {
+        let span = Span::within(&source, range.clone());
+        let tensor = (range.start < range.end).then(|| TensorSource::of_span("t", Dtype::U8, &[9], span).unwrap());
+        let content = match tensor {
+            Some(tensor) => Content::new().tensors("c", [tensor]),
+            None => Content::new().span("c", span),
+        };
+        for options in [options(), options().encoding(fold_format::Encoding::Zstd)] {
+            let error = save(&disk, path, &content, &options).unwrap_err();
+            let Error::Misuse(Misuse::SourceRange {
+                name,
+                start,
+                end,
+                len: 3,
+            }) = &error
+            else {
+                panic!("{range:?}: {error}")
+            };
+            assert_eq!((&**name, *start, *end), ("c", range.start, range.end));
+            assert!(disk.read(path).is_err(), "nothing is left");
+        }
+    }
 }
 
 #[test]
