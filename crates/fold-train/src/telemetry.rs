@@ -113,7 +113,8 @@ impl<'a, O: Observer> Recorder<'a, O> {
     fn note(&mut self, event: &Event<'_>) {
         match event {
             Event::SkippedDamaged { skipped } => {
-                self.passed_over = true;
+                // A copy of another step that was in the way costs nothing.
+                self.passed_over |= skipped.other_step.is_none();
                 let fields = json!({"path": shown(&skipped.path), "why": skipped.why()});
                 self.event("passed_over", &fields);
             }
