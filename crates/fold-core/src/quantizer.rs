@@ -169,6 +169,20 @@ mod tests {
     }
 
     #[test]
+    fn one_drive_goes_from_one_end_of_a_byte_to_the_other() {
+        let q = Quantizer {
+            threshold: 0.5,
+            n_min: 0,
+            n_max: 255,
+        };
+        let (mut n, mut i) = (0u8, 0.0f32);
+        assert!(q.absorb(&mut n, &mut i, 255.5 * 0.5));
+        assert_eq!((n, i), (255, 0.25));
+        assert!(q.absorb(&mut n, &mut i, -255.5 * 0.5));
+        assert_eq!((n, i), (0, 0.0));
+    }
+
+    #[test]
     fn a_huge_drive_saturates_without_wrapping() {
         let (mut n, mut i) = (10u8, 0.0f32);
         quantizer(0.5).absorb(&mut n, &mut i, f32::MAX);

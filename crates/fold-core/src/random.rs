@@ -132,6 +132,9 @@ mod tests {
         assert_ne!(base, Random::new(1, Stream(2)).block(2, 3));
         assert_ne!(base, Random::new(1, Stream(1)).block(2 << 32, 3));
         assert_ne!(base, Random::new(1, Stream(1)).block(2, 3 << 32));
+        // Neither half of a number stands for the whole of it: nothing repeats after 2^32 steps or units.
+        assert_ne!(base, Random::new(1, Stream(1)).block(2, 3 | 1 << 32));
+        assert_ne!(base, Random::new(1, Stream(1)).block(2 | 1 << 32, 3));
     }
 
     /// Value stability: these bits change only with an ADR and a changelog entry.

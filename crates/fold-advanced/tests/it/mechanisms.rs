@@ -326,8 +326,9 @@ fn a_cell_that_is_late_fails_the_property() {
     assert!(!fires_in_time(slower, &stated) && !fires_in_time(harder, &stated));
 }
 
+/// The mutant: whatever raises the threshold for good. (A recent rate that fades more slowly does not: it rises as slowly.)
 #[test]
-fn an_adaptation_that_never_fades_fails_the_property() {
+fn a_neuron_that_falls_silent_for_good_fails_the_property() {
     let wiring = Wiring::shared(plain(1).shape).unwrap();
     let never_fades = foreign(Phase::Compete, |context| {
         if context.clock > 50 {
