@@ -206,6 +206,60 @@ fn tensor_records() {
 }
 
 #[test]
+fn a_tensor_directory_that_says_something_else_is_noticed_and_located() {
+    let forged = sample();
+    for chunk in [1, 2] {
+        let record = forged.chunk_record(chunk);
+        let (stored, directory) = (forged.u64(record + 16), forged.u64(record + 104));
+        assert!(directory > 0, "a chunk of tensors has one");
+        let end = forged.u64(record + 8) as usize + 4096 + stored as usize;
+        // The first byte is of a record, the last of a name.
+        for at in [end - directory as usize, end - 1] {
+            let other = forged.bytes[at] ^ 1;
+            let bytes = forged.clone().put(at, &[other]).seal_content().seal().bytes;
+            let report = check(&bytes);
+            let [finding] = report.findings.as_slice() else {
+                panic!("{:?}", report.findings)
+            };
+            assert_eq!(
+                (finding.code(), report.verdict),
+                (Code::TensorDirectory, Verdict::Damaged)
+            );
+            assert_eq!(finding.byte_range, at as u64..at as u64 + 1);
+            // What the index says is what is read.
+            assert!(open(&bytes).unwrap().tensors().is_ok());
+        }
+    }
+}
+
+/// Frames that decode to content with something between its tensors, by a writer that makes every digest right.
+#[test]
+fn something_between_tensors_is_noticed_inside_frames_too() {
+    let data = noise(5, 200);
+    let tensor = |name: &'static str, len: u64| {
+        TensorSource::new(name, fold_format::Dtype::U8, &[len], &data[..len as usize]).unwrap()
+    };
+    let content = Content::new().tensors("c", [tensor("a", 100), tensor("b", 64)]);
+    let options = options().block_log2(12).encoding(fold_format::Encoding::Zstd);
+    let forged = Forged::new(&file(&content, &options));
+    // The first is said to be one byte shorter than it is, in the index and in the chunk's directory: what was its last byte then
+    // lies between it and the next.
+    let record = forged.tensor_record(0);
+    let mut shorter = forged.bytes[record..record + 128].to_vec();
+    for field in [24, 32] {
+        assert_eq!(shorter[field..field + 8], 100_u64.to_le_bytes(), "length and shape");
+        shorter[field..field + 8].copy_from_slice(&99_u64.to_le_bytes());
+    }
+    let chunk = forged.chunk_record(0);
+    let stored_end = forged.u64(chunk + 8) as usize + 4096 + forged.u64(chunk + 16) as usize;
+    let directory = stored_end - forged.u64(chunk + 104) as usize;
+    let forged = forged.put(record, &shorter).put(directory, &shorter);
+    let report = check(&forged.seal_content().seal().bytes);
+    let codes: Vec<Code> = report.findings.iter().map(|finding| finding.code()).collect();
+    assert_eq!(codes, [Code::NonZeroPadding], "{:?}", report.findings);
+}
+
+#[test]
 fn a_lookup_in_a_hostile_index_is_an_error_not_another_tensor() {
     let forged = sample();
     let record = forged.tensor_record(1);
