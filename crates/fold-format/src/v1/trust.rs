@@ -190,3 +190,132 @@ fn whole_chain(chain: &Value) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer as _, SigningKey};
+
+    use super::super::layout::FileHeader;
+    use super::*;
+
+    fn signer() -> SigningKey {
+        SigningKey::from_bytes(&[7; 32])
+    }
+
+    fn public() -> PublicKey {
+        PublicKey::from_bytes(&signer().verifying_key().to_bytes()).unwrap()
+    }
+
+    fn index(metadata: Value, more: impl IntoIterator<Item = (&'static str, Value)>) -> Index {
+        let own = [
+            ("format", "fold".into()),
+            ("version", "1.2.0".into()),
+            ("chunks", Value::Array(Box::default())),
+            ("metadata", metadata),
+        ];
+        let text = Value::object(own.into_iter().chain(more)).print(Form::SortedAscii);
+        let header = FileHeader {
+            index_offset: 64,
+            index_len: crate::wire::len_u64(text.len()),
+        };
+        Index::parse(text.as_bytes(), header, 10).unwrap()
+    }
+
+    fn model(name: &str) -> Value {
+        Value::object([("model_type", Value::from(name))])
+    }
+
+    /// A trust block over the index that `of` is, signed.
+    fn block(of: &Index) -> Value {
+        let digest = |value: &Value| Value::from(&*sha256_hex(value.print(Form::SortedAscii).as_bytes()));
+        let metadata = of.metadata().unwrap();
+        let rest = of.value.without("metadata").without("trust_block");
+        let fields = [
+            ("index_hash", digest(&rest)),
+            ("metadata_hash", digest(metadata)),
+            ("signature_algo", "ed25519".into()),
+        ];
+        let message = Value::object(fields.clone()).print(Form::SortedAscii);
+        let signature = hex(&signer().sign(message.as_bytes()).to_bytes());
+        let block = Value::object(fields.into_iter().chain([("signature", Value::from(&*signature))]));
+        Value::from(&*block.print(Form::SortedAscii))
+    }
+
+    #[test]
+    fn a_trust_block_is_of_one_index_and_its_metadata() {
+        let check = |index: &Index| trust_block(index, &public(), &Keys::new());
+        let blocked = |metadata, more: Option<(&'static str, Value)>, block: &Value| {
+            index(metadata, more.into_iter().chain([("trust_block", block.clone())]))
+        };
+        let own = block(&index(model("a"), None));
+        assert_eq!(check(&blocked(model("a"), None, &own)), None);
+        // The signature is right, and what it is of is another index, or another file's metadata.
+        let other_index = blocked(model("a"), Some(("merkle_root", "00".into())), &own);
+        assert_eq!(check(&other_index), Some(Kind::TrustBlockMismatch));
+        assert_eq!(check(&blocked(model("b"), None, &own)), Some(Kind::TrustBlockMismatch));
+        let mut altered = own.as_str().unwrap().to_owned();
+        altered = altered.replace("\"index_hash\":\"", "\"index_hash\":\"0");
+        let altered = blocked(model("a"), None, &Value::from(&*altered));
+        assert_eq!(check(&altered), Some(Kind::TrustBlockInvalid));
+    }
+
+    #[test]
+    fn a_signature_states_what_it_is_of() {
+        let signed = |stated: Option<&str>| {
+            let payload = Value::object([
+                ("model_type", Value::from("a")),
+                ("protection", Value::Null),
+                ("reproducibility", Value::Object(Vec::new())),
+                ("tags", Value::Object(Vec::new())),
+            ]);
+            let payload = payload.print(Form::Sorted);
+            let digest = sha256_hex(payload.as_bytes());
+            let own = Value::object([
+                ("algorithm", Value::from("ed25519")),
+                ("payload_sha256", Value::from(stated.unwrap_or(&digest))),
+                (
+                    "value",
+                    Value::from(&*hex(&signer().sign(payload.as_bytes()).to_bytes())),
+                ),
+            ]);
+            let metadata = Value::object([("model_type", Value::from("a")), ("signature", own)]);
+            signature(&index(metadata, None), &public(), &Keys::new())
+        };
+        assert_eq!(signed(None), None);
+        assert_eq!(signed(Some(&sha256_hex(b"another"))), Some(Kind::SignatureInvalid));
+    }
+
+    /// A chain of entries with these actions, each over the one before.
+    fn chain(actions: &[&str]) -> Vec<Value> {
+        let mut previous = "GENESIS".to_owned();
+        let entries = actions.iter().map(|action| {
+            let fields = [("action", Value::from(*action)), ("prev_hash", Value::from(&*previous))];
+            previous = sha256_hex(Value::object(fields.clone()).print(Form::SortedAscii).as_bytes());
+            Value::object(fields.into_iter().chain([("entry_hash", Value::from(&*previous))]))
+        });
+        entries.collect()
+    }
+
+    #[test]
+    fn a_chain_of_provenance_has_every_entry_in_its_place() {
+        let whole = |entries: &[Value], most: u64| {
+            let chain = Value::object([
+                ("entries", Value::Array(entries.into())),
+                ("max_entries", Value::from(most)),
+            ]);
+            provenance(&index(Value::object([("provenance", chain)]), None)).is_none()
+        };
+        let [first, second, third] = <[Value; 3]>::try_from(chain(&["made", "trained", "saved"])).unwrap();
+        assert!(whole(&[first.clone(), second.clone(), third.clone()], 100));
+        for broken in [
+            vec![first.clone(), third.clone()],
+            vec![second.clone(), third.clone()],
+            vec![first.clone(), third.clone(), second.clone()],
+        ] {
+            assert!(!whole(&broken, 100), "{broken:?}");
+        }
+        // Where older ones were dropped, the chain begins somewhere; it must still be one.
+        assert!(whole(&[second.clone(), third.clone()], 2));
+        assert!(!whole(&[first, third], 2));
+    }
+}
