@@ -75,7 +75,7 @@ mod sealed {
 
 /// A Rust type that can view a tensor's elements without a copy. Sealed.
 ///
-/// `u8` also views `bool` (each byte 0 or 1 in a file of this crate's writer; see `as_bools` for the checked view) and
+/// `u8` also views `bool` (a writer keeps the bytes that it is given, which should each be 0 or 1; see `as_bools` for the checked view) and
 /// `u16` also views `f16` and `bf16`, whose bits Rust has no stable type for.
 pub trait Element: bytemuck::Pod + sealed::Sealed {
     /// The dtype that a tensor made from a slice of this type gets.

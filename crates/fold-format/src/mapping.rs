@@ -199,7 +199,8 @@ impl Checkpoint<Mapping> {
     /// The tensor as a view into the mapping; the blocks it lies on are verified unless they were before.
     ///
     /// # Errors
-    /// As [`Checkpoint::tensor`]; [`Misuse::Compressed`]: it is not stored as it is, [`Checkpoint::tensor`] reads it.
+    /// As [`Checkpoint::tensor`], but that a view shows what lies in the file: damage that [`Checkpoint::tensor`] reads through
+    /// parity is an error here. [`Misuse::Compressed`]: it is not stored as it is, [`Checkpoint::tensor`] reads it.
     pub fn tensor_view(&self, name: &str) -> Result<TensorView<'_>, Error> {
         let entry = self.directory.tensor(name)?;
         let (reading, range) = self.locate(&entry)?;
