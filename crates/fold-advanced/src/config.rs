@@ -140,42 +140,26 @@ impl LayerConfig {
         f64::from(self.shape.synapses) * weight_max(&self.filaments) * transmitted
     }
 
-    /// Every time constant of a decay from step to step.
+    /// Every time constant of a decay from step to step, with its parameter's name.
     pub(crate) fn time_constants(&mut self) -> Vec<(&'static str, &mut f32)> {
         let mut all = Vec::new();
-        all.extend(self.refractory.as_mut().map(|p| ("refractory.tau_ms", &mut p.tau_ms)));
-        if let Some(p) = &mut self.stdp {
-            all.push(("stdp.tau_plus_ms", &mut p.tau_plus_ms));
-            all.push(("stdp.tau_minus_ms", &mut p.tau_minus_ms));
+        macro_rules! push {
+            ($($section:ident: $($tau:ident),+;)+) => { $(
+                if let Some(params) = &mut self.$section {
+                    $( all.push((concat!(stringify!($section), ".", stringify!($tau)), &mut params.$tau)); )+
+                }
+            )+ };
         }
-        all.extend(
-            self.three_factor
-                .as_mut()
-                .map(|p| ("three_factor.tau_e_ms", &mut p.tau_e_ms)),
-        );
-        all.extend(
-            self.homeostasis
-                .as_mut()
-                .map(|p| ("homeostasis.tau_rate_ms", &mut p.tau_rate_ms)),
-        );
-        if let Some(p) = &mut self.short_term {
-            all.push(("short_term.tau_facilitation_ms", &mut p.tau_facilitation_ms));
-            all.push(("short_term.tau_recovery_ms", &mut p.tau_recovery_ms));
-        }
-        all.extend(
-            self.bap
-                .as_mut()
-                .map(|p| ("bap.tau_recovery_ms", &mut p.tau_recovery_ms)),
-        );
-        all.extend(
-            self.neuromodulation
-                .as_mut()
-                .map(|p| ("neuromodulation.tau_ms", &mut p.tau_ms)),
-        );
-        all.extend(self.adaptation.as_mut().map(|p| ("adaptation.tau_ms", &mut p.tau_ms)));
-        if let Some(p) = &mut self.feedback {
-            all.push(("feedback.tau_excitation_ms", &mut p.tau_excitation_ms));
-            all.push(("feedback.tau_inhibition_ms", &mut p.tau_inhibition_ms));
+        push! {
+            refractory: tau_ms;
+            stdp: tau_plus_ms, tau_minus_ms;
+            three_factor: tau_e_ms;
+            homeostasis: tau_rate_ms;
+            short_term: tau_facilitation_ms, tau_recovery_ms;
+            bap: tau_recovery_ms;
+            neuromodulation: tau_ms;
+            adaptation: tau_ms;
+            feedback: tau_excitation_ms, tau_inhibition_ms;
         }
         all
     }

@@ -58,9 +58,7 @@ impl ShortTermParams {
     pub fn release_at_rest(&self) -> f32 {
         self.u_rest + self.u_step * (1.0 - self.u_rest)
     }
-}
 
-impl ShortTermParams {
     /// A bound on u+ R-, the share of an event that is transmitted: the utilisation under events in every step, and full resources.
     #[must_use]
     pub fn transmitted_max(&self, dt_ms: f32) -> f64 {

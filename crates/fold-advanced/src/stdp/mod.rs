@@ -91,19 +91,15 @@ impl StdpParams {
     pub fn check(&self, dt_ms: f32, filaments: &FilamentParams, violations: &mut Violations) {
         self.check_ranges(violations);
         let span = f64::from(filaments.n_max) - f64::from(filaments.n_min);
+        // With each the share of a trace that its event finds at most: a pre event one of the step before.
         let amplitudes = [
-            ("stdp.a_plus", self.a_plus),
-            ("stdp.a_minus", self.a_minus),
-            ("stdp.a_het", self.a_het),
+            ("stdp.a_plus", self.a_plus, 1.0),
+            ("stdp.a_minus", self.a_minus, math::decay(dt_ms, self.tau_minus_ms)),
+            ("stdp.a_het", self.a_het, 1.0),
         ];
-        for (name, amplitude) in amplitudes.map(|(name, a)| (name, f64::from(a))) {
+        for (name, amplitude, found) in amplitudes.map(|(name, a, found)| (name, f64::from(a), f64::from(found))) {
             let rule = "must not exceed n_max - n_min, or soft bounds overshoot";
             violations.joint(amplitude <= span, name, amplitude, rule, span);
-            // A pre event finds a trace of the step before at most.
-            let found = match name {
-                "stdp.a_minus" => f64::from(math::decay(dt_ms, self.tau_minus_ms)),
-                _ => 1.0,
-            };
             let rule = "must be 0, or large enough that a maximal drive moves a filament within 65536 events (of a-: times exp(-dt/tau-))";
             let acts = amplitude * found >= AMPLITUDE_MIN;
             violations.joint(amplitude == 0.0 || acts, name, amplitude, rule, AMPLITUDE_MIN / found);
@@ -111,7 +107,7 @@ impl StdpParams {
         let rule = "with stdp.a_het must not exceed n_max - n_min: one step may apply both";
         let (both, het) = (f64::from(self.a_minus) + f64::from(self.a_het), f64::from(self.a_het));
         violations.joint(both <= span, "stdp.a_minus", self.a_minus.into(), rule, span - het);
-        let largest = amplitudes.iter().map(|(_, a)| f64::from(*a)).fold(0.0, f64::max);
+        let largest = amplitudes.iter().map(|(_, a, _)| f64::from(*a)).fold(0.0, f64::max);
         violations.joint(
             largest > 0.0,
             "stdp.a_plus",

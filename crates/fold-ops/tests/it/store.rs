@@ -3,7 +3,7 @@
 use std::fs;
 
 use fold_format::Content;
-use fold_ops::{CheckpointStore, Code, Error, ExitCode, Fate, PruneReport, Retention, StoreWriter};
+use fold_ops::{CheckpointStore, Code, Error, ExitCode, Fate, PrunePlan, PruneReport, Retention, StoreWriter};
 
 use crate::written::{flip, save_step};
 
@@ -122,6 +122,11 @@ fn a_file_with_one_damaged_copy_of_its_metadata_serves_when_nothing_better_is_th
     assert!(chosen.checkpoint.tensor("layer0.weights").is_ok());
 }
 
+/// What happens to each step.
+fn fates(plan: &PrunePlan) -> Vec<(u64, Fate)> {
+    plan.items().iter().map(|item| (item.step, item.fate)).collect()
+}
+
 #[test]
 fn a_prune_keeps_the_last_the_best_and_whatever_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
@@ -140,14 +145,9 @@ fn a_prune_keeps_the_last_the_best_and_whatever_is_damaged() {
         })
         .unwrap();
     assert_eq!(plan.newest_valid(), Some(6));
-    let fates = plan
-        .items()
-        .iter()
-        .map(|item| (item.step, item.fate))
-        .collect::<Vec<_>>();
     use Fate::{KeepBest, KeepDamaged, KeepNewest, Remove};
     assert_eq!(
-        fates,
+        fates(&plan),
         [
             (1, Remove),
             (2, KeepBest),
@@ -206,13 +206,11 @@ fn a_copy_under_another_steps_name_supersedes_nothing() {
 
     let plan = store.plan(&Retention::default()).unwrap();
     assert_eq!(plan.newest_valid(), Some(3));
-    let fates = plan
-        .items()
-        .iter()
-        .map(|item| (item.step, item.fate))
-        .collect::<Vec<_>>();
     use Fate::{KeepMisnamed, KeepNewest, Remove};
-    assert_eq!(fates, [(1, Remove), (2, Remove), (3, KeepNewest), (9, KeepMisnamed)]);
+    assert_eq!(
+        fates(&plan),
+        [(1, Remove), (2, Remove), (3, KeepNewest), (9, KeepMisnamed)]
+    );
 }
 
 /// A pipe cannot be opened as a checkpoint, whoever runs the test.
@@ -233,13 +231,8 @@ fn a_file_that_cannot_be_read_keeps_no_other_from_being_pruned() {
     save_step(&writer, 1, 0.5).unwrap();
     save_step(&writer, 2, 0.5).unwrap();
     let plan = writer.store().plan(&Retention::default()).unwrap();
-    let fates = plan
-        .items()
-        .iter()
-        .map(|item| (item.step, item.fate))
-        .collect::<Vec<_>>();
     use Fate::{KeepNewest, KeepUnread, Remove};
-    assert_eq!(fates, [(0, KeepUnread), (1, Remove), (2, KeepNewest)]);
+    assert_eq!(fates(&plan), [(0, KeepUnread), (1, Remove), (2, KeepNewest)]);
     let report = PruneReport::new(plan.clone(), Some(writer.prune(&plan).unwrap()));
     assert_eq!((report.pruned.removed.len(), report.exit_code), (1, ExitCode::Done));
     assert_eq!(writer.store().steps().unwrap(), [0, 2]);
