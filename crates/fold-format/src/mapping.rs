@@ -38,7 +38,7 @@ const PARALLEL_VIEW_LEN: u64 = 8 << 20;
 const BLOCKS_MIN: usize = 16;
 
 /// How far ahead of what is being hashed memory is fetched: as much as arrives while one cache line is waited for.
-const FETCH_AHEAD: usize = 4096;
+const FETCH_AHEAD: usize = 6144;
 
 /// Blocks per word of the bitmap.
 const BITS: u64 = u64::BITS as u64;
