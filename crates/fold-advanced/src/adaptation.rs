@@ -1,15 +1,17 @@
 //! Spike-frequency adaptation: a neuron that has fired lately needs more to fire again.
 //!
 //! ```text
-//! a <- a exp(-dt/tau) + (1 - exp(-dt/tau)) spike          theta_effective = theta + strength a
+//! a- = a exp(-dt/tau)        theta_effective = theta + strength a-        a <- a- + (1 - exp(-dt/tau)) spike
 //! ```
 //!
 //! a is the neuron's recent rate in each sample, in [0, 1], of *emitted* spikes. A silent neuron loses its adaptation, so none
-//! is silenced for good; strength < sup u - theta_min is demanded, so that even full adaptation leaves a threshold that input can
-//! reach once homeostasis has lowered theta (G1).
+//! is silenced for good; strength exp(-dt/tau) < sup u - theta_min is demanded, so that even full adaptation leaves a threshold that
+//! input can reach once homeostasis has lowered theta (G1).
 //!
 //! # Properties
-//! 0 <= a <= 1; the threshold moves by at most `strength`; a neuron driven above theta fires again within a computable number of steps.
+//! 0 <= a <= 1; the threshold moves by at most strength exp(-dt/tau); a neuron that fires at the mean rate r finds it raised, on average
+//! over its spikes, by at least strength (r (1 + c) - (1 - c)) / 2 with c = exp(-dt/tau), because the spectrum of c^|j| is
+//! nowhere negative; a neuron driven above theta fires again within a computable number of steps.
 //!
 //! # Source
 //! Benda and Herz 2003, doi:10.1162/089976603322385063; adaptation as a moving threshold: Treves 1993,
@@ -18,7 +20,7 @@
 use std::fmt;
 
 use fold_core::invariants::{Breach, Part};
-use fold_core::params::{Range, SpikeParams, Violations};
+use fold_core::params::{Range, Violations};
 use fold_core::{Shape, math};
 
 use crate::Result;
@@ -29,7 +31,7 @@ use crate::stateful::{StateSlice, Stored};
 fold_core::parameters! {
     /// Spike-frequency adaptation.
     pub struct AdaptationParams in "adaptation" {
-        /// Rise of the threshold of a neuron that fires in every step, times exp(-dt/tau).
+        /// Rise of the threshold per recent rate; a neuron that fires in every step is held back by exp(-dt/tau) times this.
         strength: f32 = 1.0, Range::closed(0.0, 65536.0), "1";
         /// Time constant tau of the neuron's recent rate.
         tau_ms: f32 = 100.0, Range::above(0.0, 10000000.0), "ms";
@@ -37,13 +39,25 @@ fold_core::parameters! {
 }
 
 impl AdaptationParams {
+    /// What the threshold of a neuron that fires at the mean rate `rate` is raised by at least, on average over its spikes, whenever they
+    /// come. (A layer that is put to rest in between has forgotten them.)
+    #[must_use]
+    pub fn rise_at(&self, dt_ms: f32, rate: f64) -> f64 {
+        let keep = f64::from(math::decay(dt_ms, self.tau_ms));
+        let read = 0.5 * (rate * (1.0 + keep) - (1.0 - keep)) - math::rounding_of_a_trace(keep);
+        f64::from(self.strength) * read.max(0.0)
+    }
+
     /// Notes every violation.
     ///
-    /// - `potential_max`: sup u, see [`LayerConfig::potential_max`](crate::LayerConfig::potential_max).
-    pub fn check(&self, spike: &SpikeParams, potential_max: f64, violations: &mut Violations) {
+    /// - `room`: sup u - theta_min, see [`LayerConfig::potential_max`](crate::LayerConfig::potential_max).
+    pub fn check(&self, dt_ms: f32, room: f64, violations: &mut Violations) {
         self.check_ranges(violations);
-        let (strength, limit) = (f64::from(self.strength), potential_max - f64::from(spike.theta_min));
-        let rule = "must be below sup u - theta_min, or adaptation could hold any input down";
+        let (strength, limit) = (
+            f64::from(self.strength),
+            room / f64::from(math::decay(dt_ms, self.tau_ms)),
+        );
+        let rule = "must be below (sup u - theta_min) / exp(-dt/tau), or adaptation could hold any input down";
         violations.joint(strength < limit, "adaptation.strength", strength, rule, limit);
     }
 }

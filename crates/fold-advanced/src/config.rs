@@ -126,8 +126,8 @@ impl LayerConfig {
         }
     }
 
-    /// sup u = D a(S W(n_max) r): the largest potential, when every line is active and every synapse has n_max filaments; r is what
-    /// short-term plasticity transmits at most, 1 without it.
+    /// sup u = D a(S W(n_max) r): the largest potential, when every line is active and every synapse has n_max filaments, whether
+    /// it has learned them or its state was stored with them; r is what short-term plasticity transmits at most, 1 without it.
     #[must_use]
     pub fn potential_max(&self) -> f64 {
         let open = Dendrite::new(&self.dendrite).activation(self.drive_max() as f32);
@@ -138,6 +138,27 @@ impl LayerConfig {
     fn drive_max(&self) -> f64 {
         let transmitted = self.short_term.map_or(1.0, |p| p.transmitted_max(self.dt_ms));
         f64::from(self.shape.synapses) * weight_max(&self.filaments) * transmitted
+    }
+
+    /// What adaptation and feedback together add to the threshold at least, on average over the spikes of neurons that fire at `rate`.
+    fn rise_at(&self, rate: f64) -> f64 {
+        let neurons = self.shape.neurons;
+        let winners = self.inhibition.map_or(neurons, |p| p.winner_count(neurons));
+        let adaptation = self.adaptation.map_or(0.0, |p| p.rise_at(self.dt_ms, rate));
+        let feedback = self
+            .feedback
+            .map_or(0.0, |p| p.rise_at(self.dt_ms, neurons, winners, rate));
+        adaptation + feedback
+    }
+
+    /// The largest rise of a threshold that an input overcomes.
+    fn room(&self) -> f64 {
+        self.potential_max() - f64::from(self.spike.theta_min)
+    }
+
+    /// Whether a neuron may fire whatever its threshold is: noise has no bound, and of those that are driven most, `winners` fire.
+    fn fires_anyhow(&self) -> bool {
+        self.spike.width > 0.0 || self.is_driven()
     }
 
     /// Every time constant of a decay from step to step, with its parameter's name.
@@ -179,12 +200,10 @@ impl LayerConfig {
         let Some(refractory) = &self.refractory else {
             return winners;
         };
-        let free = self.spike.width > 0.0 || self.is_driven();
-        let room = self.potential_max() - f64::from(self.spike.theta_min);
-        let boosted = if free {
+        let boosted = if self.fires_anyhow() {
             1.0
         } else {
-            refractory.boosted_steps(self.dt_ms, room)
+            refractory.boosted_steps(self.dt_ms, self.room())
         };
         winners.min(1.0 / boosted.max(f64::from(refractory.blocked_steps(self.dt_ms)) + 1.0))
     }
@@ -239,6 +258,14 @@ impl LayerConfig {
                 rule,
                 max,
             );
+            if !self.fires_anyhow() {
+                let (rise, room) = (self.rise_at(target), self.room());
+                let rule =
+                    "what adaptation and feedback add to the threshold at the target must be at most sup u - theta_min";
+                // Sums in single precision may be that much above sup u.
+                let within = rise <= room + 1e-5 * self.potential_max();
+                v.joint(within, "homeostasis.rate_target", rise, rule, room);
+            }
             if self.is_driven() {
                 // Exactly k spikes per sample fall whatever theta is: any other target moves all thresholds together for ever.
                 let rule = "with contenders `driven` the target must be the fraction of winners";
@@ -256,6 +283,7 @@ impl LayerConfig {
 
     /// The mechanisms whose parameters are tied to nothing but the spike and the competition.
     fn check_more(&self, v: &mut Violations) {
+        let room = self.room();
         if let Some(params) = &self.short_term {
             params.check(v);
         }
@@ -272,16 +300,16 @@ impl LayerConfig {
             params.check(&self.filaments, v);
         }
         if let Some(params) = &self.adaptation {
-            params.check(&self.spike, self.potential_max(), v);
+            params.check(self.dt_ms, room, v);
         }
         if let Some(params) = &self.feedback {
             let neurons = self.shape.neurons;
             let winners = self.inhibition.map_or(neurons, |p| p.winner_count(neurons));
             let blocked = self.refractory.map_or(0, |p| p.blocked_steps(self.dt_ms));
             let reachable = params.potential_max(self.dt_ms, neurons, winners, blocked);
-            params.check(neurons, reachable, &self.spike, self.potential_max(), v);
+            params.check(self.dt_ms, neurons, reachable, room, v);
         }
-        let fires_at_all = self.homeostasis.is_some() || self.spike.width > 0.0 || self.is_driven();
+        let fires_at_all = self.homeostasis.is_some() || self.fires_anyhow();
         let (theta, limit) = (f64::from(self.spike.theta_init), self.potential_max());
         let rule = "without homeostasis and noise it must be below sup u, or the neuron can never fire";
         v.joint(fires_at_all || theta < limit, "spike.theta_init", theta, rule, limit);

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! v <- v exp(-dt/tau_e) + (1 - exp(-dt/tau_e)) f        the cell fires and v <- 0 where v >= threshold
-//! y <- y exp(-dt/tau_i) + (1 - exp(-dt/tau_i)) spike_I  theta_effective = theta + strength mean over the cells of y
+//! y- = y exp(-dt/tau_i)                                 theta_effective = theta + strength mean over the cells of y-
+//! y <- y- + (1 - exp(-dt/tau_i)) spike_I
 //! ```
 //!
 //! Inhibition arrives one step later at the earliest, at every neuron alike. (Competition within a step is [`crate::inhibition`].)
@@ -22,7 +23,7 @@
 use std::fmt;
 
 use fold_core::invariants::{Breach, Part, Place};
-use fold_core::params::{Range, SpikeParams, Violations};
+use fold_core::params::{Range, Violations};
 use fold_core::{Shape, math};
 
 use crate::Result;
@@ -41,7 +42,7 @@ fold_core::parameters! {
         tau_excitation_ms: f32 = 5.0, Range::above(0.0, 10000000.0), "ms";
         /// Time constant tau_i of the inhibition.
         tau_inhibition_ms: f32 = 10.0, Range::above(0.0, 10000000.0), "ms";
-        /// Rise of the threshold when every inhibitory cell fires in every step, times exp(-dt/tau_i).
+        /// Rise of the threshold per mean inhibition; cells that fire in every step hold back by exp(-dt/tau_i) times this.
         strength: f32 = 1.0, Range::closed(0.0, 65536.0), "1";
     }
 }
@@ -67,17 +68,29 @@ impl FeedbackParams {
         of_group((neurons / cells).max(1)).max(of_group(neurons.div_ceil(cells).max(1)))
     }
 
+    /// What the threshold of neurons that all fire at the mean rate `rate` is raised by at least, on average over the spikes of each of
+    /// them, whenever they come.
+    ///
+    /// What a cell takes up and does not lose by its decay it loses by firing, of which each time takes at most all it can have then; that is
+    /// how often it fires. The steps in which a neuron is silent can have at most all of the inhibition.
+    ///
+    /// - `neurons`: n.   - `winners`: the most spikes of one step.
+    #[must_use]
+    pub fn rise_at(&self, dt_ms: f32, neurons: u32, winners: u32, rate: f64) -> f64 {
+        let [taken, read] =
+            [self.tau_excitation_ms, self.tau_inhibition_ms].map(|tau| f64::from(math::decay(dt_ms, tau)));
+        let threshold = f64::from(self.threshold);
+        let group = (neurons / self.cells.clamp(1, neurons.max(1))).max(1);
+        let share = f64::from(winners.min(group)) / f64::from(group);
+        let lost = (1.0 - taken) * (rate - threshold - math::rounding_of_a_trace(taken));
+        let fires = lost / (taken * threshold + (1.0 - taken) * share) - math::rounding_of_a_trace(read);
+        f64::from(self.strength) * read * ((fires - (1.0 - rate)) / rate).max(0.0)
+    }
+
     /// Notes every violation.
     ///
-    /// - `reachable`: what [`FeedbackParams::potential_max`] says.   - `potential_max`: sup u, see [`LayerConfig::potential_max`](crate::LayerConfig::potential_max).
-    pub fn check(
-        &self,
-        neurons: u32,
-        reachable: f64,
-        spike: &SpikeParams,
-        potential_max: f64,
-        violations: &mut Violations,
-    ) {
+    /// - `reachable`: what [`FeedbackParams::potential_max`] says.   - `room`: sup u - theta_min, see [`LayerConfig::potential_max`](crate::LayerConfig::potential_max).
+    pub fn check(&self, dt_ms: f32, neurons: u32, reachable: f64, room: f64, violations: &mut Violations) {
         self.check_ranges(violations);
         let f = f64::from;
         violations.joint(
@@ -95,8 +108,8 @@ impl FeedbackParams {
             rule,
             reachable,
         );
-        let limit = potential_max - f(spike.theta_min);
-        let rule = "must be below sup u - theta_min, or inhibition could hold any input down";
+        let limit = room / f(math::decay(dt_ms, self.tau_inhibition_ms));
+        let rule = "must be below (sup u - theta_min) / exp(-dt/tau_i), or inhibition could hold any input down";
         violations.joint(
             f(self.strength) < limit,
             "feedback.strength",

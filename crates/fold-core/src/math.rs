@@ -97,6 +97,13 @@ pub fn logit(p: f32) -> f32 {
 /// rate of a decay, 1 - exp(-dt/tau), is off by more than 3 %, and from tau = 2^25 dt on nothing decays at all.
 pub const TAU_STEPS_MAX: f64 = 1_048_576.0;
 
+/// How far roundings take a trace x <- x keep + (1 - keep) s in [0, 1] from its law at most: two of 2^-25 in each step, over 1 / (1 - keep)
+/// of them.
+#[must_use]
+pub fn rounding_of_a_trace(keep: f64) -> f64 {
+    1.0 / 16_777_216.0 / (1.0 - keep)
+}
+
 /// exp(-dt / tau): what an exponential trace keeps over one step. `tau_ms` = 0 keeps nothing.
 ///
 /// - `dt_ms`: milliseconds, > 0.   - `tau_ms`: milliseconds, >= 0.

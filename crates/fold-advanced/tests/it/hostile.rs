@@ -137,12 +137,10 @@ fn a_soak_at_the_edges_of_the_ranges_keeps_every_invariant() {
 }
 
 /// The ends that no layer with every mechanism can have: the rules that tie parameters together forbid them. (Winners are not drawn.)
-const FORBIDDEN: [(&str, [bool; 2]); 14] = [
-    ("adaptation.strength", [false, true]),
+const FORBIDDEN: [(&str, [bool; 2]); 12] = [
     ("dendrite.gain", [true, false]),
     ("dendrite.threshold", [false, true]),
     ("feedback.cells", [false, true]),
-    ("feedback.strength", [false, true]),
     ("feedback.threshold", [false, true]),
     ("filaments.n_max", [true, false]),
     ("filaments.n_min", [false, true]),

@@ -12,7 +12,7 @@ use quickcheck::quickcheck;
 use super::{build, everything};
 
 /// What `config` is refused for: parameters by name.
-fn refused(config: &LayerConfig) -> Vec<&'static str> {
+pub(super) fn refused(config: &LayerConfig) -> Vec<&'static str> {
     match config.check() {
         Ok(()) => Vec::new(),
         Err(Error::Core(fold_core::Error::Parameters { violations })) => violations

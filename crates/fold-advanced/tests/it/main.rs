@@ -9,6 +9,7 @@ mod figures;
 mod hostile;
 mod limits;
 mod mechanisms;
+mod reach;
 mod reference;
 mod regulation;
 mod stdp;
