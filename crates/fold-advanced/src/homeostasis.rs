@@ -278,6 +278,18 @@ mod tests {
         }
     }
 
+    /// The filter at the longest time constant that a step allows: it comes to the error as near as f32 resolves its steps.
+    #[test]
+    fn the_slowest_filter_comes_to_its_error() {
+        let steps = math::TAU_STEPS_MAX;
+        let law = law(0.02, 0.0, 1.0 - math::exp(-1.0 / steps));
+        let (mut error, mut theta) = (0.0, 4.0);
+        for _ in 0..8 * steps as u32 {
+            (error, theta) = law.regulate(law.ki_dt, 1.0, error, theta);
+        }
+        assert!((error - 0.5).abs() < 1.0 / 32.0, "{error}");
+    }
+
     /// The mutant of P4: an integrator that does not know of the clamp.
     #[test]
     fn an_integrator_beside_theta_winds_up_and_fails_the_bound() {

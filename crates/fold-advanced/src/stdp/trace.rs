@@ -181,7 +181,17 @@ mod tests {
         }
     }
 
-    /// The longest time constant and a weak rate: each step adds less than the finest trace of f32 that is on the grid by itself.
+    /// The longest time constant that a step of one millisecond allows.
+    #[test]
+    fn the_slowest_trace_comes_to_its_rate() {
+        let mut trace = one(math::TAU_STEPS_MAX as f32);
+        for _ in 0..8 * math::TAU_STEPS_MAX as u32 {
+            trace.decay_and_add(&[1.0]);
+        }
+        assert!((trace.values()[0] - 1.0).abs() < 1.0 / 32.0, "{:?}", trace.values());
+    }
+
+    /// A long time constant and a weak rate: each step adds less than the finest trace of f32 that is on the grid by itself.
     #[test]
     fn a_slow_trace_of_a_weak_rate_comes_to_the_rate() {
         let mut trace = one(100_000.0);

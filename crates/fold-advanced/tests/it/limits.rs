@@ -28,22 +28,31 @@ pub(super) fn refused(config: &LayerConfig) -> Vec<&'static str> {
     }
 }
 
+/// Every time constant of a decay from step to step.
+const TIME_CONSTANTS: [&str; 12] = [
+    "refractory.tau_ms",
+    "stdp.tau_plus_ms",
+    "stdp.tau_minus_ms",
+    "three_factor.tau_e_ms",
+    "homeostasis.tau_rate_ms",
+    "short_term.tau_facilitation_ms",
+    "short_term.tau_recovery_ms",
+    "bap.tau_recovery_ms",
+    "neuromodulation.tau_ms",
+    "adaptation.tau_ms",
+    "feedback.tau_excitation_ms",
+    "feedback.tau_inhibition_ms",
+];
+
+/// `config` with another time constant.
+fn with_tau(config: &LayerConfig, name: &str, tau_ms: f32) -> LayerConfig {
+    let mut json = serde_json::to_value(config).unwrap();
+    *json.pointer_mut(&format!("/{}", name.replace('.', "/"))).unwrap() = tau_ms.into();
+    serde_json::from_value(json).unwrap()
+}
+
 #[test]
 fn a_time_constant_whose_decay_is_lost_in_rounding_is_refused() {
-    let all = [
-        "refractory.tau_ms",
-        "stdp.tau_plus_ms",
-        "stdp.tau_minus_ms",
-        "three_factor.tau_e_ms",
-        "homeostasis.tau_rate_ms",
-        "short_term.tau_facilitation_ms",
-        "short_term.tau_recovery_ms",
-        "bap.tau_recovery_ms",
-        "neuromodulation.tau_ms",
-        "adaptation.tau_ms",
-        "feedback.tau_excitation_ms",
-        "feedback.tau_inhibition_ms",
-    ];
     // So short a step that the limit is within every range.
     let dt_ms = 1.0 / 128.0;
     let short = LayerConfig {
@@ -57,11 +66,9 @@ fn a_time_constant_whose_decay_is_lost_in_rounding_is_refused() {
     };
     let longest = (TAU_STEPS_MAX / 128.0) as f32;
     assert_eq!(refused(&short), [""; 0]);
-    for name in all {
+    for name in TIME_CONSTANTS {
         for (factor, is_refused) in [(1.0, false), (1.001, true)] {
-            let mut json = serde_json::to_value(&short).unwrap();
-            *json.pointer_mut(&format!("/{}", name.replace('.', "/"))).unwrap() = (longest * factor).into();
-            let config: LayerConfig = serde_json::from_value(json).unwrap();
+            let config = with_tau(&short, name, longest * factor);
             assert_eq!(
                 refused(&config).contains(&name),
                 is_refused,
@@ -81,6 +88,40 @@ fn what_decays_as_slowly_as_is_allowed_still_decays() {
     assert!((f64::from(left) / (-1.0_f64).exp() - 1.0).abs() < 0.04, "{left}");
     // The mutant: 32 times as slow, and nothing decays for ever.
     assert_eq!(math::decay(1.0, 32.0 * TAU_STEPS_MAX as f32), 1.0);
+    for rate in [1.0_f32, 0.3] {
+        let risen = (0..8 * steps).fold(0.0_f32, |x, _| x * keep + (1.0 - keep) * rate);
+        let off = f64::from(risen - rate).abs();
+        assert!(off <= math::rounding_of_a_trace(keep.into()), "{rate}: {risen}");
+    }
+}
+
+/// That law in a layer: over an eighth of the longest time constant every array loses what it is to lose, within a tenth.
+#[test]
+fn every_mechanism_decays_at_the_longest_time_constant() {
+    const DT_MS: f32 = 1.0 / 128.0;
+    const TAU_MS: f32 = TAU_STEPS_MAX as f32 * DT_MS;
+    let faded = |duration_ms| {
+        super::mechanisms::fade(duration_ms, DT_MS, |c| {
+            // A cell so slow comes to its threshold only if its neurons may fire often.
+            c.refractory.as_mut().unwrap().absolute_ms = DT_MS;
+            for name in TIME_CONSTANTS {
+                *c = with_tau(c, name, TAU_MS);
+            }
+        })
+    };
+    let (fresh, late) = (faded(0.0), faded(TAU_MS / 8.0));
+    for (name, fresh) in fresh {
+        let mut values = fresh
+            .iter()
+            .zip(&late[&name])
+            .filter(|(fresh, _)| **fresh != 0.0)
+            .peekable();
+        assert!(values.peek().is_some(), "{name} has nothing to decay");
+        for (fresh, late) in values {
+            let lost = -(f64::from(*late) / f64::from(*fresh)).ln();
+            assert!((lost - 0.125).abs() < 0.0125, "{name}: {fresh} {late}");
+        }
+    }
 }
 
 quickcheck! {

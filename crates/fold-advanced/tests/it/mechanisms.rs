@@ -114,8 +114,9 @@ fn silence_is_a_fixed_point_of_every_mechanism() {
     assert!(!silence_changes_nothing(&mut mutant.build().unwrap()));
 }
 
-/// Lets a used state go on in silence for 10 ms in steps of `dt_ms`, with time constants as `edit` leaves them, and returns the arrays that decay.
-fn fade(dt_ms: f32, edit: fn(&mut LayerConfig)) -> HashMap<String, Vec<f32>> {
+/// Lets a used state go on in silence for so many milliseconds in steps of `dt_ms`, with time constants as `edit` leaves them, and returns the
+/// arrays that decay.
+pub(super) fn fade(duration_ms: f32, dt_ms: f32, edit: fn(&mut LayerConfig)) -> HashMap<String, Vec<f32>> {
     let mut config = everything(6);
     (config.spike.width, config.spike.theta_init) = (0.0, 0.2);
     // So high that a cell seldom fires: its potential must be there to decay.
@@ -133,7 +134,7 @@ fn fade(dt_ms: f32, edit: fn(&mut LayerConfig)) -> HashMap<String, Vec<f32>> {
         thresholds: Thresholds::Hold,
         ..StepOptions::default()
     };
-    for _ in 0..(10.0 / dt_ms) as usize {
+    for _ in 0..(duration_ms / dt_ms) as usize {
         layer.step(&[0.0; 18], 3, hold).unwrap();
     }
     let decaying = [
@@ -160,8 +161,8 @@ fn fade(dt_ms: f32, edit: fn(&mut LayerConfig)) -> HashMap<String, Vec<f32>> {
 #[test]
 fn every_decay_is_consistent_in_dt() {
     let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5 * a.abs().max(0.1));
-    let (whole, half) = (fade(1.0, |_| ()), fade(0.5, |_| ()));
-    let ignorant = fade(0.5, |config| {
+    let (whole, half) = (fade(10.0, 1.0, |_| ()), fade(10.0, 0.5, |_| ()));
+    let ignorant = fade(10.0, 0.5, |config| {
         let halve = |taus: &mut [&mut f32]| taus.iter_mut().for_each(|tau| **tau /= 2.0);
         let c = config;
         c.stdp

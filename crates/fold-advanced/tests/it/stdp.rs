@@ -1,7 +1,7 @@
 //! STDP against a slow reference in double precision, and its properties.
 
 use fold_advanced::stdp::{Pairing, StdpParams};
-use fold_advanced::{Layer, LayerConfig, StepOptions};
+use fold_advanced::{Layer, LayerConfig, StateData, StepOptions};
 use fold_core::params::{FilamentParams, SpikeParams};
 use fold_core::random::{Random, Stream, uniform};
 use fold_core::{Shape, Wiring};
@@ -82,6 +82,68 @@ fn one_pair_gives_the_exponential_window_and_a_tie_counts_as_pre_before_post() {
             "post before pre by {dt}"
         );
     }
+}
+
+/// The change of the synapse under test, in filaments, by one step of a neuron that fires: from `start` filaments, with traces x and y of
+/// what came before and an event of weight `s`; and what the equations ask for.
+fn moved(params: StdpParams, start: u8, [x, y, s]: [f32; 3]) -> [f64; 2] {
+    let layer = pair_layer(params, start);
+    let mut arrays = layer.state_arrays();
+    for (name, value) in [("stdp.trace_pre", x), ("stdp.trace_post", y)] {
+        let array = arrays.get_mut(name).unwrap();
+        array.data = StateData::F32(vec![value; array.shape.iter().product()]);
+    }
+    // The others have enough to fire with, whatever the one under test has.
+    let filaments = arrays.get_mut("filaments").unwrap();
+    filaments.data = StateData::U8([&[start][..], &[16; 79]].concat());
+    let mut layer = Layer::restore(layer.config().clone(), |name| arrays.get(name).cloned()).unwrap();
+    let fired = layer.step(&[s, 1.0], 1, StepOptions::default()).unwrap().spikes[0];
+    assert_eq!(fired, 1);
+    let f = |value: f32| f64::from(value);
+    let keep = |tau_ms: f32| (-1.0 / f(tau_ms)).exp();
+    let (x, y) = (
+        f(x) * keep(params.tau_plus_ms) + (1.0 - keep(params.tau_plus_ms)) * f(s),
+        f(y) * keep(params.tau_minus_ms),
+    );
+    let [w, mu] = [f64::from(start) / 31.0, f(params.mu)];
+    let asked = f(params.a_plus) * (1.0 - w).powf(mu) * x
+        - (f(params.a_het) * (1.0 - x) + f(params.a_minus) * y * f(s)) * w.powf(mu);
+    [level(&layer) - f64::from(start), asked]
+}
+
+/// The rule at the largest amplitudes that are accepted, and a smaller mu.
+fn at_the_limit(mu: f32, het: u8) -> StdpParams {
+    let a_het = 31.0 * f32::from(het) / 256.0;
+    StdpParams {
+        a_plus: 31.0,
+        a_minus: 31.0 - a_het,
+        a_het,
+        mu,
+        tau_plus_ms: 2.0,
+        tau_minus_ms: 1000.0,
+        ..PAIR
+    }
+}
+
+quickcheck! {
+    /// With mu = 1 and at every N the filaments and the residual take up all of the drive: nothing is clamped.
+    fn the_soft_bounds_leave_nothing_to_clamp(traces: (u8, u8, u8), het: u8) -> bool {
+        let traces = [traces.0, traces.1, traces.2].map(|k| f32::from(k) / 255.0);
+        (0..=31).all(|start| {
+            let [moved, asked] = moved(at_the_limit(1.0, het), start, traces);
+            (moved - asked).abs() < 1e-4
+        })
+    }
+}
+
+/// A smaller mu asks for more than there is.
+#[test]
+fn other_bounds_than_those_of_mu_1_are_clamped() {
+    let clamped = |mu| {
+        let [moved, asked] = moved(at_the_limit(mu, 0), 30, [1.0, 0.0, 1.0]);
+        (moved - asked).abs() > 1.0
+    };
+    assert!(!clamped(1.0) && clamped(0.5) && clamped(0.0));
 }
 
 /// What a train of spikes at given milliseconds teaches in steps of `dt` ms, filaments.
