@@ -656,6 +656,34 @@ fn awake_only_the_share_that_does_not_wait_moves_and_a_sleep_conserves_the_rest(
     }
 }
 
+/// The store saturates, on either side, at what would take a synapse from one of its bounds to the other. (One that does not holds 48.)
+#[test]
+fn a_store_holds_no_more_than_a_synapse_could_use() {
+    let config = LayerConfig {
+        stdp: Some(StdpParams {
+            a_plus: 1.0,
+            a_het: 1.0,
+            tau_plus_ms: 0.0,
+            ..StdpParams::default()
+        }),
+        consolidation: Some(ConsolidationParams::default()),
+        ..plain(2)
+    };
+    let mut layer = build(config, 1);
+    let x = [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
+    for _ in 0..100 {
+        assert_eq!(step(&mut layer, &x), [1, 1]);
+    }
+    let [mut labile, mut filaments] = [[31.0; 16], [31.0; 16]];
+    // Line 0 is silent whenever the neurons fire: its synapses are depressed.
+    for k in [0, 8] {
+        (labile[k], filaments[k]) = (-31.0, 0.0);
+    }
+    assert_eq!(floats(&layer, "consolidation.labile"), labile);
+    layer.sleep(1e9).unwrap();
+    assert_eq!(levels(&layer), filaments.map(f64::from));
+}
+
 #[test]
 fn two_sleeps_are_one_of_their_length() {
     let mut whole = sleeper(1.0);
