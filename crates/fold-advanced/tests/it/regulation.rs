@@ -33,28 +33,26 @@ fn regulated(target: f32, ki: f32, width: f32, samples_shape: u32) -> LayerConfi
 }
 
 quickcheck! {
-    /// P1 and P3: whatever the input, theta stays in its bounds and the mean rate is near the target unless clamped.
+    /// P1 and P3: whatever the input, theta stays between its bounds and the mean rate is near a target within reach. (Without any
+    /// potential the noise alone fires at a rate of 0.46 where theta is theta_min.)
     fn theta_is_bounded_and_the_rate_tracks_its_target(seed: u64, target: u8) -> bool {
-        let target = f32::from(target % 80 + 10) / 100.0;
-        let config = regulated(target, 0.05, 0.3, 3);
+        let target = f32::from(target % 20 + 10) / 100.0;
+        let mut config = regulated(target, 0.02, 0.3, 3);
+        config.spike.theta_max = 2.5;
         let (low, high) = (config.spike.theta_min, config.spike.theta_max);
         let mut layer = build(config, 2);
-        let (steps, mut fired, mut clamped) = (3000u64, [0u32; 3], [false; 3]);
+        let (steps, mut fired) = (3000u64, [0u32; 3]);
         for t in 0..steps {
-            let counts = layer.step(&input(2, 6, seed.wrapping_add(t)), 2, StepOptions::default()).unwrap().counts.to_vec();
-            for i in 0..3 {
-                fired[i] += counts[i];
-                let theta = layer.state().theta()[i];
-                if !(low..=high).contains(&theta) {
-                    return false;
-                }
-                clamped[i] |= theta == low || theta == high;
+            let counts = layer.step(&input(2, 6, seed.wrapping_add(t)), 2, StepOptions::default()).unwrap().counts;
+            (0..3).for_each(|i| fired[i] += counts[i]);
+            if !layer.state().theta().iter().all(|&theta| low < theta && theta < high) {
+                return false;
             }
         }
-        let bound = f64::from(high - low) / (f64::from(0.05f32) * steps as f64);
-        (0..3).all(|i| {
-            let rate = f64::from(fired[i]) / (2 * steps) as f64;
-            clamped[i] || (rate - f64::from(target)).abs() <= bound + 1e-4
+        let bound = f64::from(high - low) / (f64::from(0.02f32) * steps as f64);
+        fired.iter().all(|&fired| {
+            let rate = f64::from(fired) / (2 * steps) as f64;
+            (rate - f64::from(target)).abs() <= bound + 1e-4
         })
     }
 
@@ -81,7 +79,23 @@ quickcheck! {
     }
 }
 
-/// P4: 500 or 50,000 saturated steps are left behind in one (a = 1).
+/// P1 and P3 where the target is out of reach: theta comes to the lower bound and stays, and the rate is below the target.
+#[test]
+fn a_target_out_of_reach_leaves_theta_at_the_bound_and_the_rate_below() {
+    let mut layer = build(regulated(0.9, 0.02, 0.3, 3), 2);
+    let (mut fired, mut at_bound) = (0, 0);
+    for t in 0..2000 {
+        let counts = layer.step(&input(2, 6, t), 2, StepOptions::default()).unwrap().counts;
+        fired += counts.iter().sum::<u32>();
+        let (low, theta) = (layer.config().spike.theta_min, layer.state().theta());
+        assert!(theta.iter().all(|theta| *theta >= low), "{theta:?}");
+        at_bound += theta.iter().filter(|theta| **theta == low).count();
+    }
+    let rate = f64::from(fired) / 12_000.0;
+    assert!((0.4..0.7).contains(&rate) && at_bound > 3000, "{rate} {at_bound}");
+}
+
+/// P4: 500 or 20,000 saturated steps are left behind in one (a = 1).
 #[test]
 fn nothing_winds_up_while_theta_is_clamped() {
     for saturated in [500, 20_000] {
