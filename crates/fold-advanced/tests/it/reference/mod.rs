@@ -186,7 +186,13 @@ fn numbers(data: &StateData) -> Vec<f32> {
 }
 
 fn near(name: &str, found: &[f32], expected: &[f64], bound: f64) -> Result<(), String> {
-    assert_eq!(found.len(), expected.len(), "{name}");
+    if found.len() != expected.len() {
+        return Err(format!(
+            "{name} has {} values, the reference {}",
+            found.len(),
+            expected.len()
+        ));
+    }
     let apart = |(f, e): (&f32, &f64)| (f64::from(*f) - e).abs() > tolerance(bound);
     match found.iter().zip(expected).position(apart) {
         Some(k) => Err(format!(

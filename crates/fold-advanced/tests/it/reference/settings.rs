@@ -128,7 +128,8 @@ fn config(draw: &mut Draw, seed: u64) -> LayerConfig {
         spike: SpikeParams {
             theta_init: draw.between(0.1, 0.6) * shape.dendrites as f32,
             theta_min: 0.05,
-            theta_max: shape.dendrites as f32 + 0.5,
+            // As low as it may be, so that theta comes there.
+            theta_max: shape.dendrites as f32 + 0.01,
             width: draw.maybe(|draw| draw.between(0.05, 0.5)).unwrap_or(0.0),
         },
         inhibition: draw.maybe(|draw| InhibitionParams {
@@ -144,7 +145,7 @@ fn config(draw: &mut Draw, seed: u64) -> LayerConfig {
         three_factor,
         homeostasis: draw.maybe(|draw| HomeostasisParams {
             rate_target: draw.between(0.02, 0.2),
-            ki: draw.between(0.001, 0.05),
+            ki: draw.between(0.001, 0.2),
             kp: draw.between(0.0, 0.1),
             tau_rate_ms: draw.maybe(Draw::tau_ms).unwrap_or(0.0),
         }),
@@ -259,10 +260,12 @@ macro_rules! mutants {
             }), )+
             $( (concat!(stringify!($core), ".", stringify!($core_field)), |c| c.$core.$core_field *= 1.1), )+
             ("dt_ms", |c| c.dt_ms *= 1.1),
+            ("filaments.n_min", |c| c.filaments.n_min += 1),
             ("filaments.n_max", |c| c.filaments.n_max = c.filaments.n_max.saturating_sub(2)),
             ("pruning.below", |c| if let Some(p) = c.pruning.as_mut() { p.below += 1; }),
             ("pruning.patience", |c| if let Some(p) = c.pruning.as_mut() { p.patience += 1; }),
             ("pruning.keep", |c| if let Some(p) = c.pruning.as_mut() { p.keep += 1; }),
+            ("feedback.cells", |c| if let Some(p) = c.feedback.as_mut() { p.cells = (p.cells - 1).max(1); }),
             ("inhibition.winners", |c| if let Some(p) = c.inhibition.as_mut() {
                 p.winners = Winners::Count(p.winner_count(c.shape.neurons) % c.shape.neurons + 1);
             }),
@@ -283,5 +286,5 @@ pub(super) const MUTANTS: &[Mutant] = mutants![
     adaptation.strength, adaptation.tau_ms,
     feedback.threshold, feedback.tau_excitation_ms, feedback.tau_inhibition_ms, feedback.strength;
     dendrite.gain, dendrite.threshold, dendrite.shunting, dendrite.sharpness,
-    spike.width, filaments.threshold, filaments.w_scale,
+    spike.theta_init, spike.theta_min, spike.theta_max, spike.width, filaments.threshold, filaments.w_scale,
 ];
