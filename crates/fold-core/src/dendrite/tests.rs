@@ -138,20 +138,63 @@ quickcheck! {
         })
     }
 
-    fn shunting_answers_to_its_own_input_and_against_that_of_the_others(seed: u64, n: u8, own: u8) -> bool {
-        // Every neuron has a line of its own.
-        let neurons = u32::from(n % 12) + 2;
-        let shape = Shape { neurons, dendrites: 2, synapses: 1 };
-        let wiring = Wiring::new(shape, neurons, (0..neurons).flat_map(|i| [i, i]).collect()).unwrap();
-        let params = DendriteParams { threshold: 0.3, integration: Integration::NmdaShunting, ..DendriteParams::default() };
-        let mut x = numbers(seed, neurons as usize, 0.9);
-        let weights = vec![1.0; shape.synapse_count()];
-        let before = potential(&params, &wiring, &weights, &x, 1);
-        let own = usize::from(own) % neurons as usize;
-        x[own] += 0.05;
-        let after = potential(&params, &wiring, &weights, &x, 1);
-        (0..neurons as usize).all(|i| if i == own { after[i] > before[i] } else { after[i] <= before[i] })
+    /// Several neurons, of which every dendrite has lines of its own.
+    fn neurons_answer_to_their_own_input_and_under_shunting_against_that_of_the_others(seed: u64, shape: (u8, u8, u8), line: u16) -> bool {
+        let shape = Shape { neurons: u32::from(shape.0 % 12) + 2, dendrites: u32::from(shape.1 % 4) + 1, synapses: u32::from(shape.2 % 5) + 1 };
+        let lines = shape.synapse_count();
+        let wiring = Wiring::new(shape, lines as u32, (0..lines as u32).collect()).unwrap();
+        let x = numbers(seed, lines, 0.9);
+        MODES.into_iter().all(|integration| {
+            let params = DendriteParams { threshold: 0.3, integration, ..DendriteParams::default() };
+            let u = |x: &[f32]| potential(&params, &wiring, &vec![1.0; lines], x, 1).into_iter().map(f64::from).collect();
+            let falls = integration == Integration::NmdaShunting;
+            sound_among_others(u, shape, &x, usize::from(line) % lines, falls)
+        })
     }
+}
+
+/// Whether potentials are 0 at rest and within [0, D], and when one line is driven harder the neuron that listens to it answers no less and
+/// the others as before; where `they_fall` it answers more and they less. Each neuron has as many lines of its own, in order.
+fn sound_among_others(u: impl Fn(&[f32]) -> Vec<f64>, shape: Shape, x: &[f32], line: usize, they_fall: bool) -> bool {
+    let mut more = x.to_vec();
+    more[line] = 1.0;
+    let (before, after) = (u(x), u(&more));
+    let own = line / shape.row_len();
+    u(&vec![0.0; x.len()]).iter().all(|&u| u == 0.0)
+        && before.iter().all(|u| (0.0..=f64::from(shape.dendrites)).contains(u))
+        && before
+            .iter()
+            .zip(&after)
+            .enumerate()
+            .all(|(i, (before, after))| match (i == own, they_fall) {
+                (true, true) => after > before,
+                (true, false) => after >= before,
+                (false, true) => after < before,
+                (false, false) => after == before,
+            })
+}
+
+/// The mutants: no pool, one that holds the square of the neuron itself, and one that amplifies where it is small.
+#[test]
+fn unsound_shunting_fails_the_property() {
+    let shape = Shape {
+        neurons: 3,
+        dendrites: 2,
+        synapses: 1,
+    };
+    let x = [0.9, 0.8, 0.1, 0.2, 0.2, 0.1];
+    let shunted = |by: fn(f64, f64) -> f64| {
+        move |x: &[f32]| -> Vec<f64> {
+            let sums: Vec<f64> = x.chunks(2).map(|x| x.iter().map(|&x| f64::from(x)).sum()).collect();
+            let total: f64 = sums.iter().sum();
+            sums.iter().map(|&own| by(own, (total - own) / 2.0)).collect()
+        }
+    };
+    let sound = |by| (0..6).all(|line| sound_among_others(shunted(by), shape, &x, line, true));
+    assert!(sound(|own, others| own / (1.0 + others)));
+    assert!(!sound(|own, _| own));
+    assert!(!sound(|own, others| own / (1.0 + others + own * own)));
+    assert!(!sound(|own, others| own / (0.1 + others)));
 }
 
 /// The property above must be able to fail: the division that E1 found in PyFolds, whose pool holds the divided itself and
