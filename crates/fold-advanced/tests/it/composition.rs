@@ -330,6 +330,7 @@ fn a_quarantined_neuron_rests_and_takes_nobodys_place() {
     });
     config.homeostasis.as_mut().unwrap().rate_target = 0.4;
     config.refractory = None;
+    let mut healthy = builder(config.clone()).build().unwrap();
     let mut layer = builder(config)
         .with(foreign(Phase::Regulate, |context| {
             if context.clock == 30 {
@@ -340,6 +341,7 @@ fn a_quarantined_neuron_rests_and_takes_nobodys_place() {
         .unwrap();
     let samples = 3;
     layer.set_samples(samples).unwrap();
+    healthy.set_samples(samples).unwrap();
     let go = |layer: &mut Layer, steps: std::ops::Range<u64>| -> Vec<Vec<u8>> {
         steps
             .map(|t| {
@@ -354,8 +356,8 @@ fn a_quarantined_neuron_rests_and_takes_nobodys_place() {
     go(&mut layer, 30..31);
     assert_eq!(layer.state().quarantined(), [0, 0, 0, 1, 0]);
 
-    // Its part of every array of the state: those with n at an axis, the others are of lines or of the layer.
-    let own = |layer: &Layer| {
+    // The part of some neurons of every array of the state: those with n at an axis, the others are of lines or of the layer.
+    let parts = |layer: &Layer, wanted: fn(usize) -> bool| {
         let mut parts = Vec::new();
         for (name, array) in layer.state_arrays() {
             let StateData::F32(values) = &array.data else { continue };
@@ -372,7 +374,7 @@ fn a_quarantined_neuron_rests_and_takes_nobodys_place() {
             let rows = values
                 .chunks_exact(inner)
                 .enumerate()
-                .filter(|(row, _)| row % 5 == SICK);
+                .filter(|(row, _)| wanted(row % 5));
             parts.push((
                 name.clone(),
                 rows.flat_map(|(_, row)| row.to_vec()).collect::<Vec<f32>>(),
@@ -380,6 +382,10 @@ fn a_quarantined_neuron_rests_and_takes_nobodys_place() {
         }
         parts
     };
+    let own = |layer: &Layer| parts(layer, |neuron| neuron == SICK);
+    let others = |layer: &Layer| parts(layer, |neuron| neuron != SICK);
+    go(&mut healthy, 0..31);
+    assert_eq!(others(&layer), others(&healthy), "only its own state is put to rest");
     let before = own(&layer);
     assert!(before.len() >= 8, "{before:?}");
     for (name, values) in &before {
@@ -387,11 +393,11 @@ fn a_quarantined_neuron_rests_and_takes_nobodys_place() {
         assert!(rests || name == "theta", "{name} of the quarantined neuron: {values:?}");
     }
     let filaments = |layer: &Layer| layer.state().filaments()[SICK * 6..(SICK + 1) * 6].to_vec();
-    let (n, others) = (filaments(&layer), layer.state().filaments().to_vec());
+    let (n, all) = (filaments(&layer), layer.state().filaments().to_vec());
     let after = go(&mut layer, 31..120);
     assert_eq!(own(&layer), before);
     assert_eq!(filaments(&layer), n);
-    assert_ne!(layer.state().filaments(), others, "the others go on learning");
+    assert_ne!(layer.state().filaments(), all, "the others go on learning");
     assert!(!after.iter().any(of_sick));
     for step in after.iter().flat_map(|step| step.chunks(5)) {
         assert_eq!(step.iter().map(|&s| u32::from(s)).sum::<u32>(), 2, "two others fire");
