@@ -14,7 +14,7 @@ use crate::durations;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the answer is no (damage found), 2 usage, 3 done in part, 10 absent or not a \
 container, 11 locked, 12 needs a newer release, 20 damaged and cannot go on, 21 refused for safety, 74 input/output error, \
-101 bug, 130 interrupted, 143 ended by SIGTERM.";
+101 bug, 129 ended by SIGHUP, 130 interrupted, 143 ended by SIGTERM.";
 
 /// Checkpoints that can be trusted, and networks that learn by local rules.
 #[derive(Debug, Parser)]
@@ -190,7 +190,7 @@ impl Parity {
 
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
-    /// The checkpoint.
+    /// The checkpoint, or a run's directory: its newest valid one.
     pub(crate) checkpoint: PathBuf,
     /// The data set it was trained on: digits, a directory of IDX files, or an npz archive.
     #[arg(long, value_name = "digits|IDX-DIR|NPZ")]

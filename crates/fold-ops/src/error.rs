@@ -286,6 +286,10 @@ impl Error {
             Self::Simulation(fault) => fault.code(),
             Self::ScrubState { .. } => Code::ScrubState,
             Self::LastValid { .. } => Code::LastValid,
+            // It may be whole, and is read with the key.
+            Self::SourceDamaged { finding, .. } if finding.code == Code::Format(fold_format::Code::KeyNeeded) => {
+                finding.code
+            }
             Self::SourceDamaged { .. } => Code::SourceDamaged,
             Self::LossyRefused { .. } | Self::Unheld { .. } => Code::LossyRefused,
             // Its digests match: the bytes are those that were written.
@@ -341,7 +345,7 @@ impl Error {
         match self {
             // What is absent or no container is not called damaged.
             Self::SourceDamaged { finding, .. } => match finding.code.exit() {
-                exit @ (ExitCode::Absent | ExitCode::Newer | ExitCode::Io) => exit,
+                exit @ (ExitCode::Usage | ExitCode::Absent | ExitCode::Newer | ExitCode::Io) => exit,
                 _ => self.code().exit(),
             },
             _ => self.code().exit(),

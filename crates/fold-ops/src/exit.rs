@@ -99,9 +99,10 @@ impl Code {
     pub const fn exit(self) -> ExitCode {
         use fold_format::Code as F;
         match self {
-            Self::BadConfiguration | Self::UnknownKey | Self::InputMismatch | Self::Format(F::NoSuchEntry) => {
-                ExitCode::Usage
-            }
+            Self::BadConfiguration
+            | Self::UnknownKey
+            | Self::InputMismatch
+            | Self::Format(F::NoSuchEntry | F::KeyNeeded) => ExitCode::Usage,
             Self::Format(F::NotContainer | F::Absent) => ExitCode::Absent,
             Self::Locked => ExitCode::Locked,
             Self::Format(F::NewerVersion | F::UnknownFeature | F::ForeignContent) => ExitCode::Newer,
@@ -152,6 +153,7 @@ mod tests {
         assert_eq!(exit("E0205"), Some(20));
         assert_eq!(exit("E0404"), Some(74));
         assert_eq!(exit("E0806"), Some(12));
+        assert_eq!(exit("E0311"), Some(2));
         assert_eq!(exit("E0004"), Some(101));
         assert_eq!(exit("E0503"), Some(21));
     }

@@ -414,7 +414,7 @@ fn a_file_of_pyfolds_that_is_refused() {
         ("It is whole", &neuron, None, Some(122)),
         ("It can be corrected", &corrected, Some((20, "FOLD-E0802")), Some(122)),
         ("It is damaged", &lost, Some((20, "FOLD-E0802")), None),
-        ("It is encrypted", &encrypted, Some((20, "FOLD-E0802")), Some(0)),
+        ("It is encrypted", &encrypted, Some((2, "FOLD-E0311")), Some(0)),
         ("It asks for code", &hostile, Some((21, "FOLD-E0804")), None),
     ] {
         let dir = tempfile::tempdir().unwrap();

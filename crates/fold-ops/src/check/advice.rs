@@ -26,7 +26,10 @@ pub(super) fn on_finding(code: Code, mendable: bool, path: &Path) -> Advice {
     };
     match code {
         Code::Format(FormatCode::Absent) => say("check the path", explain),
-        Code::Format(FormatCode::NotContainer) => say("check the path: the file is something else", explain),
+        Code::Format(FormatCode::NotContainer) => say(
+            "check the path: the file is something else, or its beginning is lost (fold salvage looks for what is left)",
+            explain,
+        ),
         Code::Format(FormatCode::NewerVersion | FormatCode::UnknownFeature) => {
             say("read it with the release that wrote it, or a newer one", explain)
         }
@@ -48,7 +51,7 @@ pub(super) fn on_finding(code: Code, mendable: bool, path: &Path) -> Advice {
         }
         _ if code.class() == Class::Damaged => match resume_command(path) {
             Some(command) => say(
-                "resume the run: it goes on from the newest valid checkpoint and puts this file aside",
+                "resume the run: it goes on from the newest valid checkpoint, and puts this file aside unless that one is newer",
                 Some(command),
             ),
             None => say(
