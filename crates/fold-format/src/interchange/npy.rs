@@ -55,25 +55,26 @@ pub fn write(out: &mut impl Write, dtype: Dtype, shape: &[u64], bytes: &[u8]) ->
 /// # Errors
 /// As [`write()`]; what the source says.
 pub fn write_span(out: &mut impl Write, dtype: Dtype, shape: &[u64], bytes: Span<'_>) -> io::Result<()> {
-    let expected = Shape::new(shape).and_then(|shape| shape.byte_len(dtype));
-    if expected != Some(bytes.len()) {
-        return Err(io::Error::new(
+    let shape = Shape::new(shape).filter(|shape| shape.byte_len(dtype) == Some(bytes.len()));
+    let shape = shape.ok_or_else(|| {
+        io::Error::new(
             io::ErrorKind::InvalidInput,
             "the bytes are not as many as dtype and shape say",
-        ));
-    }
-    out.write_all(&header(dtype, shape))?;
+        )
+    })?;
+    out.write_all(&header(dtype, &shape))?;
     bytes.copy_to(out)
 }
 
 /// The header in front of an array's bytes: a multiple of 64 bytes, magic included.
 #[must_use]
-pub fn header(dtype: Dtype, shape: &[u64]) -> Vec<u8> {
-    let extents: String = shape.iter().map(|extent| format!("{extent}, ")).collect();
+pub fn header(dtype: Dtype, shape: &Shape) -> Vec<u8> {
+    let extents = shape.extents();
+    let listed: String = extents.iter().map(|extent| format!("{extent}, ")).collect();
     // A tuple of one has its comma, one of more has none at its end.
-    let tuple = match shape.len() {
-        1 => extents.trim_end(),
-        _ => extents.trim_end_matches(", "),
+    let tuple = match extents.len() {
+        1 => listed.trim_end(),
+        _ => listed.trim_end_matches(", "),
     };
     let mut text = format!(
         "{{'descr': '{}', 'fortran_order': False, 'shape': ({tuple}), }}",
@@ -90,7 +91,7 @@ pub fn header(dtype: Dtype, shape: &[u64]) -> Vec<u8> {
     text.push('\n');
     let mut header = MAGIC.to_vec();
     header.extend_from_slice(&[1, 0]);
-    // Eight extents of twenty digits: far below 64 KiB.
+    // A shape has at most eight extents, of at most twenty digits: far below the 64 KiB that format 1.0 can say.
     header.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
     header.extend_from_slice(text.as_bytes());
     header
@@ -420,11 +421,23 @@ mod tests {
     #[test]
     fn the_header_is_the_one_that_numpy_writes() {
         let expected = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }";
+        let header = |dtype, shape: &[u64]| header(dtype, &Shape::new(shape).unwrap());
         assert!(header(Dtype::F32, &[3, 4]).starts_with(expected));
-        let text = |shape| String::from_utf8_lossy(&header(Dtype::Bool, shape)).into_owned();
+        let text = |shape: &[u64]| String::from_utf8_lossy(&header(Dtype::Bool, shape)).into_owned();
         assert!(text(&[]).contains("'shape': ()"));
         assert!(text(&[7]).contains("'shape': (7,)"));
         assert!(text(&[7, 1]).ends_with(" \n"));
+    }
+
+    #[test]
+    fn the_longest_header_says_its_length_and_a_longer_one_cannot_be_asked_for() {
+        let shape = Shape::new(&[u64::MAX; 8]).unwrap();
+        let longest = header(Dtype::F32, &shape);
+        let described = describe(&longest).unwrap();
+        assert_eq!((described.header_len, described.shape), (longest.len(), shape));
+        assert!(longest.len() <= 256 && Shape::new(&[0; 9]).is_none());
+        let refused = write(&mut Vec::new(), Dtype::F32, &[0; 9], &[]).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
     }
 
     fn file(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
