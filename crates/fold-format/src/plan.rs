@@ -17,7 +17,7 @@ use crate::layout::{
 };
 use crate::name;
 use crate::options::SaveOptions;
-use crate::parity::Grouping;
+use crate::parity::{Grouping, Unsuited};
 use crate::span::Span;
 use crate::wire::{align_up, len_u64};
 
@@ -302,12 +302,11 @@ impl<'a> Plan<'a> {
         }
         let tensor_count = len_u64(tensors.len());
         let (most_blocks, payload_len) = most(&chunks, options.block_log2).ok_or(TOO_LARGE)?;
-        let parity = match options.parity {
-            Some(level) if most_blocks > 0 => {
-                let grouping = Grouping::new(most_blocks, options.block_log2, level);
-                Some(grouping.map_err(Misuse::Parity)?)
-            }
-            _ => None,
+        let grouping = |level| Grouping::new(most_blocks, options.block_log2, level);
+        let parity = match options.parity.map(grouping).transpose() {
+            // A file without content has none, whatever the level.
+            Err(Unsuited::NoBlocks) => None,
+            parity => parity.map_err(Misuse::Parity)?,
         };
         let index_len = len_u64(index_header::RECORD_LEN)
             .checked_add(records_len(chunks.len(), chunk_record::RECORD_LEN).ok_or(TOO_LARGE)?)

@@ -114,6 +114,11 @@ impl Grouping {
 
     /// As [`Grouping::new`], for a block of any multiple of 64 bytes: the tests of the code use short ones.
     pub(super) fn with_block_len(data_blocks: u64, block_len: usize, level: Level) -> Result<Self, Unsuited> {
+        if let Level::Blocks(count) = level
+            && !(MIN_GROUP_PARITY..=MAX_GROUP_PARITY).contains(&count)
+        {
+            return Err(Unsuited::ParityCount(count));
+        }
         let too_many = Unsuited::TooManyBlocks(data_blocks);
         let groups = u32::try_from(data_blocks.div_ceil(u64::from(MAX_GROUP_DATA))).map_err(|_| too_many)?;
         let group_data = data_blocks
@@ -122,9 +127,6 @@ impl Grouping {
             .ok_or(Unsuited::NoBlocks)?;
         let group_data = u32::try_from(group_data).map_err(|_| too_many)?;
         let group_parity = level.group_parity(group_data);
-        if !(MIN_GROUP_PARITY..=MAX_GROUP_PARITY).contains(&group_parity) {
-            return Err(Unsuited::ParityCount(group_parity));
-        }
         let parity_blocks = u64::from(groups).checked_mul(u64::from(group_parity)).ok_or(too_many)?;
         let parity_len = u64::try_from(block_len)
             .ok()
@@ -279,7 +281,9 @@ mod tests {
         assert_eq!(new(1, 21, Level::Low), Err(Unsuited::BlockSize(21)));
         assert_eq!(new(1, 255, Level::Low), Err(Unsuited::BlockSize(255)));
         for count in [0, 1, 32_769, u32::MAX] {
-            assert_eq!(new(1, 12, Level::Blocks(count)), Err(Unsuited::ParityCount(count)));
+            for blocks in [0, 1] {
+                assert_eq!(new(blocks, 12, Level::Blocks(count)), Err(Unsuited::ParityCount(count)));
+            }
         }
         for blocks in [1 << 47, (1 << 47) + 1, u64::MAX - 1, u64::MAX] {
             assert_eq!(new(blocks, 12, Level::Low), Err(Unsuited::TooManyBlocks(blocks)));

@@ -235,14 +235,14 @@ fn a_lost_tail_with_all_parity_and_one_copy_of_the_metadata_comes_back() {
 
 #[test]
 fn options_out_of_range_are_refused() {
-    let content = Content::new().bytes("b", b"x");
     let disk = SimDisk::new();
-    let try_save = |options: SaveOptions| {
+    let try_save = |content: &Content<'_>, options: SaveOptions| {
         let path = Path::new("/d/x.fold");
-        fold_format::save(&disk, path, &content, &options)
+        fold_format::save(&disk, path, content, &options)
             .map(drop)
             .map_err(|error| error.code())
     };
+    let content = Content::new().bytes("b", b"x");
     for options in [
         options().frame_log2(11),
         options().frame_log2(21),
@@ -253,7 +253,12 @@ fn options_out_of_range_are_refused() {
         options().parity(Some(Level::Blocks(1))),
         options().parity(Some(Level::Blocks(40_000))),
     ] {
-        assert_eq!(try_save(options), Err(Code::InvalidContent));
+        assert_eq!(try_save(&content, options), Err(Code::InvalidContent));
+    }
+    // Also where there is nothing to protect.
+    for count in [0, 1, 40_000] {
+        let options = options().parity(Some(Level::Blocks(count)));
+        assert_eq!(try_save(&Content::new(), options), Err(Code::InvalidContent));
     }
     let empty = SaveOptions::new(Durability::None).parity(Some(Level::Low));
     let bytes = file(&Content::new(), &empty);
