@@ -450,3 +450,123 @@ impl<'s> Mirrored<'s> {
         Ok(Loaded { whole, findings })
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "tests may panic"
+)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::storage::SimDisk;
+    use crate::{Content, Durability, SaveOptions, save};
+
+    const PAGE: usize = SUPERBLOCK_LEN;
+
+    /// A file of one chunk of that many equal bytes, written at the time `created`.
+    fn file(byte: u8, len: usize, created: u64) -> Vec<u8> {
+        let (disk, path) = (SimDisk::new(), Path::new("/d/a.fold"));
+        let bytes = vec![byte; len];
+        let options = SaveOptions::new(Durability::Full)
+            .block_log2(12)
+            .created_unix_ns(created);
+        save(&disk, path, &Content::new().bytes("x", &bytes), &options).unwrap();
+        disk.read(path).unwrap()
+    }
+
+    /// The file with another one's first page.
+    fn headed(by: &[u8], file: &[u8]) -> Vec<u8> {
+        [&by[..PAGE], &file[PAGE..]].concat()
+    }
+
+    fn superblock(bytes: &[u8]) -> Superblock {
+        Superblock::decode(&bytes[..PAGE]).unwrap()
+    }
+
+    fn distrusts(bytes: &[u8], limits: &Limits) -> bool {
+        let source_len = len_u64(bytes.len());
+        let mut copies = Superblocks::read(bytes, source_len);
+        let distrusted = copies.distrust_a(bytes, source_len, limits).unwrap();
+        assert_eq!(copies.a.decoded.is_err(), distrusted);
+        distrusted
+    }
+
+    #[test]
+    fn superblock_a_is_distrusted_only_where_b_names_all_that_is_there() {
+        let (newer, older) = (file(1, 9000, 1), file(2, 9000, 1));
+        let mixed = headed(&older, &newer);
+        let distrusted = |bytes: &[u8]| distrusts(bytes, &Limits::DEFAULT);
+        assert!(distrusted(&mixed));
+        assert!(!distrusted(&newer), "A names what is there");
+        assert!(
+            !distrusted(&headed(&file(1, 9000, 2), &newer)),
+            "both name what is there, and are of different times"
+        );
+
+        // Both copies of the index, or of the digest table, are not what B names.
+        let geometry = superblock(&newer).geometry;
+        for copies in [
+            [&geometry.index_1, &geometry.index_2],
+            [&geometry.digests_1, &geometry.digests_2],
+        ] {
+            let mut damaged = mixed.clone();
+            for copy in copies {
+                damaged[copy.start as usize] ^= 1;
+            }
+            assert!(!distrusted(&damaged));
+        }
+
+        // B names another length than the file has: a page of the payload is gone.
+        let gone = geometry.payload.start as usize + PAGE;
+        let short = [&mixed[..gone], &mixed[gone + PAGE..]].concat();
+        assert!(!distrusted(&short));
+
+        // What B names is more than the limits allow.
+        for limits in [
+            Limits {
+                max_index_bytes: 1,
+                ..Limits::DEFAULT
+            },
+            Limits {
+                max_digest_table_bytes: 1,
+                ..Limits::DEFAULT
+            },
+        ] {
+            assert!(!distrusts(&mixed, &limits));
+        }
+    }
+
+    #[test]
+    fn a_shorter_file_written_over_the_beginning_of_a_longer_one_does_not_name_its_length() {
+        let (longer, shorter) = (file(1, 90_000, 1), file(2, 9000, 1));
+        let mut over = longer.clone();
+        over[..shorter.len()].copy_from_slice(&shorter);
+        assert!(distrusts(&over, &Limits::DEFAULT));
+    }
+
+    #[test]
+    fn a_wrong_length_is_mended_unless_payload_is_missing() {
+        let bytes = file(1, 9000, 1);
+        let superblock = superblock(&bytes);
+        let (end, len) = (superblock.geometry.payload.end, len_u64(bytes.len()));
+        assert_eq!(length_finding(&superblock, len), None);
+        for (actual, range, repairable) in [
+            (0, 0..len, false),
+            (end - 1, end - 1..len, false),
+            (end, end..len, true),
+            (len - 1, len - 1..len, true),
+            (len + 1, len..len + 1, true),
+        ] {
+            let finding = length_finding(&superblock, actual).unwrap();
+            assert_eq!(
+                (finding.byte_range, finding.repairable),
+                (range, repairable),
+                "{actual}"
+            );
+        }
+    }
+}

@@ -495,5 +495,13 @@ mod tests {
         );
         assert_eq!(places_of(&[63, 900, 950]), Err(0), "expands more than 64 times");
         assert_eq!(places_of(&[u64::MAX >> 1, 0, 0]), Err(0));
+        // As long as its content, a frame is stored as it is; one of no bytes is none, whatever it stands for.
+        assert_eq!(places_of(&[400, 900, 999]), Ok(()));
+        assert_eq!(places_of(&[400, 900, 1000]), Err(2), "nothing is gained");
+        assert_eq!(
+            places(&table(&[FRAME_STORED_RAW]), 0, 1000, std::iter::once(0)),
+            Err(0),
+            "empty and raw"
+        );
     }
 }

@@ -1,11 +1,13 @@
 //! Every form of a file: written, read in whole and in part, damaged, repaired.
 
-use std::path::Path;
+use std::fs::Permissions;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use fold_format::parity::Level;
-use fold_format::storage::SimDisk;
+use fold_format::storage::{SimDisk, SimFile, Storage, StorageFile};
 use fold_format::{
-    Code, Content, DigestKind, Dtype, Durability, Encoding, Limits, SaveOptions, TensorSource, Verdict, repair,
+    Code, Content, DigestKind, Dtype, Durability, Encoding, Limits, ReadAt, SaveOptions, TensorSource, Verdict, repair,
 };
 
 use crate::content::{check, file, forms, layouts_of_forms, noise, open, options};
@@ -264,4 +266,113 @@ fn options_out_of_range_are_refused() {
     let bytes = file(&Content::new(), &empty);
     assert!(open(&bytes).unwrap().info().parity.is_none(), "nothing to protect");
     assert_eq!(open(&bytes).unwrap().info().digest_kind, DigestKind::Xxh3);
+}
+
+/// A disk that flips a bit of the byte at one offset of every file when it is written.
+struct Bending {
+    disk: SimDisk,
+    at: u64,
+}
+
+/// A file of it.
+struct Bent {
+    file: SimFile,
+    at: u64,
+}
+
+impl ReadAt for Bent {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+}
+
+impl StorageFile for Bent {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let mut bytes = bytes.to_vec();
+        if let Some(byte) = self.at.checked_sub(offset).and_then(|at| bytes.get_mut(at as usize)) {
+            *byte ^= 1;
+        }
+        self.file.write_at(&bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn close(self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+impl Storage for Bending {
+    type File = Bent;
+
+    fn create_new(&self, path: &Path, permissions: Option<&Permissions>) -> io::Result<Bent> {
+        let (file, at) = (self.disk.create_new(path, permissions)?, self.at);
+        Ok(Bent { file, at })
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Bent> {
+        let (file, at) = (self.disk.open(path)?, self.at);
+        Ok(Bent { file, at })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename_new(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.disk.exists(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        self.disk.list(dir)
+    }
+}
+
+#[test]
+fn a_new_file_that_does_not_verify_does_not_get_the_name() {
+    for layout in layouts_of_forms() {
+        let len = layout.bytes.len() as u64;
+        // Metadata that the other copy makes good, content, and a superblock.
+        for at in [
+            4100,
+            open(&layout.bytes).unwrap().chunks().next().unwrap().offset,
+            len - 1,
+        ] {
+            let bending = Bending {
+                disk: SimDisk::new(),
+                at,
+            };
+            let target = Path::new("/d/new.fold");
+            let error = repair(&bending, &layout.bytes[..], target, &Limits::DEFAULT).unwrap_err();
+            let finding = error.finding().unwrap();
+            assert!(
+                finding.byte_range.contains(&at),
+                "{}: byte {at}: {finding}",
+                layout.name
+            );
+            assert_eq!(bending.list(Path::new("/d")).unwrap(), Vec::<PathBuf>::new());
+        }
+    }
 }
