@@ -55,7 +55,7 @@ fn parity(criterion: &mut Criterion) {
                     }
                 };
                 bencher.iter(|| {
-                    restore(&grouping, &losses, kib << 10, read, |_, _, bytes| {
+                    restore(&losses, kib << 10, read, |_, _, bytes| {
                         black_box(bytes);
                         Ok(())
                     })

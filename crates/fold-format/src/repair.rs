@@ -133,7 +133,7 @@ fn weigh(directory: &Directory, report: Report, lost: &[u64]) -> Repair {
             let lost_parity = lost.iter().filter(|&&number| number >= superblock.block_count).count();
             let names = lost.iter().map(|&number| parity_name(directory, number));
             if let Ok(losses) = Losses::new(&parity.grouping, names) {
-                shortages = losses.shortages(&parity.grouping);
+                shortages = losses.shortages();
             }
             let missing = shortages.iter().fold(0_u64, |sum, shortage| {
                 let lost = shortage.lost_data.saturating_add(shortage.lost_parity);
@@ -221,12 +221,12 @@ fn write_whole<R: ReadAt + ?Sized>(
         })?;
         write(&buffer, directory.block_range(number).start)?;
     }
-    if let (Some(parity), false) = (&directory.superblock.parity, lost.is_empty()) {
-        let grouping = &parity.grouping;
-        let names = lost.iter().map(|&number| parity_name(directory, number));
-        let losses = Losses::new(grouping, names).unwrap_or_default();
+    let names = lost.iter().map(|&number| parity_name(directory, number));
+    // Every number is that of a block of the file.
+    if let (Some(parity), false) = (&directory.superblock.parity, lost.is_empty())
+        && let Ok(losses) = Losses::new(&parity.grouping, names)
+    {
         parity::restore(
-            grouping,
             &losses,
             RESTORE_MEMORY_BYTES,
             |block, column, buffer| read_column(directory, file, block, column, buffer),

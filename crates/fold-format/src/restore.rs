@@ -104,7 +104,7 @@ pub(crate) fn restore_group(
     let lost = lost_blocks(directory, source, (0..count).into_par_iter().map(number));
     let lost = lost.into_iter().map(|(number, _)| parity_name(directory, number));
     let losses = Losses::new(grouping, lost).ok()?;
-    if !losses.shortages(grouping).is_empty() {
+    if !losses.shortages().is_empty() {
         return None;
     }
     let mut restored = RestoredBlocks::new();
@@ -115,7 +115,7 @@ pub(crate) fn restore_group(
         }
         Ok(())
     };
-    parity::restore(grouping, &losses, RESTORE_MEMORY_BYTES, read, write).ok()?;
+    parity::restore(&losses, RESTORE_MEMORY_BYTES, read, write).ok()?;
     for (number, bytes) in &mut restored {
         let range = directory.block_range(*number);
         bytes.truncate(usize::try_from(range.end.saturating_sub(range.start)).ok()?);

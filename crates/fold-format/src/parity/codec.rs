@@ -108,7 +108,7 @@ where
     )
 }
 
-/// Restores all lost blocks: data from any whole blocks of its group, parity by computing it again.
+/// Restores all lost blocks of a file: data from any whole blocks of its group, parity by computing it again.
 ///
 /// - `read(block, column, buffer)` fills the buffer with the bytes of a block that is not lost from a column on; behind
 ///   the end of a short block it fills in zeros. It is called from several threads.
@@ -121,12 +121,13 @@ where
 /// [`Fault::TooManyLost`] with every group that cannot be restored; nothing was read or written then. See
 /// [`Losses::restorable`] for leaving these out. [`Fault::Read`] or [`Fault::Write`]: what was written until then is to
 /// be thrown away.
-pub fn restore<R, W>(grouping: &Grouping, losses: &Losses, memory_bytes: usize, read: R, write: W) -> Result<(), Fault>
+pub fn restore<R, W>(losses: &Losses, memory_bytes: usize, read: R, write: W) -> Result<(), Fault>
 where
     R: Fn(Block, usize, &mut [u8]) -> io::Result<()> + Sync,
     W: FnMut(Block, usize, &[u8]) -> io::Result<()>,
 {
-    let shortages = losses.shortages(grouping);
+    let grouping = losses.grouping();
+    let shortages = losses.shortages();
     if !shortages.is_empty() {
         return Err(Fault::TooManyLost(shortages));
     }

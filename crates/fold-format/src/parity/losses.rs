@@ -56,8 +56,10 @@ pub(super) struct GroupLosses {
 }
 
 /// The lost blocks of a file, by group. Memory is proportional to their number.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Losses {
+    /// The groups that the blocks were sorted into: positions mean nothing in others.
+    grouping: Grouping,
     groups: BTreeMap<u32, GroupLosses>,
 }
 
@@ -84,7 +86,10 @@ impl Losses {
                 Block::Parity(_) => losses.parity.insert(position),
             };
         }
-        Ok(Self { groups })
+        Ok(Self {
+            grouping: *grouping,
+            groups,
+        })
     }
 
     /// Whether nothing is lost.
@@ -95,14 +100,15 @@ impl Losses {
 
     /// The groups whose data cannot be restored. A group that lost parity blocks alone, even all of them, never is one:
     /// they are computed again.
-    pub fn shortages(&self, grouping: &Grouping) -> Vec<Shortage> {
+    #[must_use]
+    pub fn shortages(&self) -> Vec<Shortage> {
         let shortage = |(&group, losses): (&u32, &GroupLosses)| {
             let count = |lost: &BTreeSet<u32>| u32::try_from(lost.len()).unwrap_or(u32::MAX);
             let shortage = Shortage {
                 group,
                 lost_data: count(&losses.data),
                 lost_parity: count(&losses.parity),
-                group_parity: grouping.group_parity(),
+                group_parity: self.grouping.group_parity(),
             };
             let lost = shortage.lost_data.saturating_add(shortage.lost_parity);
             (shortage.lost_data > 0 && lost > shortage.group_parity).then_some(shortage)
@@ -112,11 +118,15 @@ impl Losses {
 
     /// The losses without those of groups that cannot be restored.
     #[must_use]
-    pub fn restorable(mut self, grouping: &Grouping) -> Self {
-        for shortage in self.shortages(grouping) {
+    pub fn restorable(mut self) -> Self {
+        for shortage in self.shortages() {
             self.groups.remove(&shortage.group);
         }
         self
+    }
+
+    pub(super) const fn grouping(&self) -> &Grouping {
+        &self.grouping
     }
 
     pub(super) fn groups(&self) -> impl Iterator<Item = (u32, &GroupLosses)> {

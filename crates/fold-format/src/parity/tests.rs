@@ -89,7 +89,7 @@ impl Blocks {
             buffer.copy_from_slice(&self.get(block)[column..column + buffer.len()]);
             Ok(())
         };
-        let outcome = restore(&self.grouping, &losses, memory_bytes, read, |block, column, bytes| {
+        let outcome = restore(&losses, memory_bytes, read, |block, column, bytes| {
             let own = restored.entry(block).or_default();
             assert_eq!(own.len(), column);
             own.extend_from_slice(bytes);
@@ -317,9 +317,7 @@ fn losses_beyond_the_parity_are_refused_by_group_and_can_be_left_out() {
         fault.to_string(),
         "group 0 lost 3 blocks and 0 parity blocks, 2 together can be restored"
     );
-    let losses = Losses::new(&blocks.grouping, lost)
-        .unwrap()
-        .restorable(&blocks.grouping);
+    let losses = Losses::new(&blocks.grouping, lost).unwrap().restorable();
     assert_eq!(losses, Losses::new(&blocks.grouping, [1, 3].map(Block::Data)).unwrap());
     blocks.check(&[1, 3].map(Block::Data), RESTORE_MEMORY_BYTES).unwrap();
     // All parity of a group is computed again, though it is as many blocks as the group may lose.
@@ -381,7 +379,6 @@ fn failures_of_reader_and_writer_name_the_block() {
     let losses = Losses::new(&grouping, [Block::Data(1)]).unwrap();
     let read = Mutex::new(Vec::new());
     let fault = restore(
-        &grouping,
         &losses,
         RESTORE_MEMORY_BYTES,
         |block, _, _| {
