@@ -4,7 +4,7 @@
 //! together, and then read by the same rules as any other: nothing here decides what a record may say.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use crate::checkpoint::{Checkpoint, Reading};
 use crate::copies::{Mirrored, Superblocks, read_range};
@@ -20,6 +20,7 @@ use crate::layout::{
 };
 use crate::limits::Limits;
 use crate::name;
+use crate::salvage::go_on;
 use crate::source::ReadAt;
 use crate::superblock::{Superblock, digest_field};
 use crate::wire::{align_up, len_u64};
@@ -232,11 +233,12 @@ impl Remains {
 /// Finds every chunk of a file by its prologue, in the order of the file.
 ///
 /// # Errors
-/// A lack of memory; the source's length cannot be had; what `found` fails with.
+/// A lack of memory; the source's length cannot be had; `stop` broke off; what `found` fails with.
 pub(crate) fn carve<S: ReadAt + ?Sized, E: From<Error>>(
     source: &S,
     source_len: u64,
     limits: &Limits,
+    stop: &dyn Fn() -> ControlFlow<()>,
     found: &mut dyn FnMut(Carved<'_, S>) -> Result<(), E>,
 ) -> Result<(), E> {
     let remains = Remains::of(source, source_len, limits)?;
@@ -246,6 +248,7 @@ pub(crate) fn carve<S: ReadAt + ?Sized, E: From<Error>>(
         source_len,
         window: 0..0,
         bytes: None,
+        stop,
     };
     let mut at = 0_u64;
     while let Some(prologue) = pages.next_prologue(at)? {
@@ -256,7 +259,14 @@ pub(crate) fn carve<S: ReadAt + ?Sized, E: From<Error>>(
         uuid = Some(prologue.uuid);
         // What lies inside a chunk is its content, also where that is a container itself.
         at = prologue.end().unwrap_or(u64::MAX).max(at);
-        found(open(source, source_len, limits, &prologue, remains.table.as_deref())?)?;
+        found(open(
+            source,
+            source_len,
+            limits,
+            stop,
+            &prologue,
+            remains.table.as_deref(),
+        )?)?;
     }
     Ok(())
 }
@@ -269,6 +279,7 @@ struct Pages<'s, S: ?Sized> {
     window: Range<u64>,
     /// Its bytes; none where they cannot be read as a whole.
     bytes: Option<Vec<u8>>,
+    stop: &'s dyn Fn() -> ControlFlow<()>,
 }
 
 impl<S: ReadAt + ?Sized> Pages<'_, S> {
@@ -276,6 +287,7 @@ impl<S: ReadAt + ?Sized> Pages<'_, S> {
     fn next_prologue(&mut self, from: u64) -> Result<Option<Found>, Error> {
         let mut at = from;
         loop {
+            go_on(self.stop)?;
             let page = at..at.saturating_add(PAGE_LEN);
             if page.end > self.source_len {
                 return Ok(None);
@@ -309,6 +321,7 @@ fn open<'s, S: ReadAt + ?Sized>(
     source: &'s S,
     source_len: u64,
     limits: &Limits,
+    stop: &dyn Fn() -> ControlFlow<()>,
     found: &Found,
     table: Option<&[u8]>,
 ) -> Result<Carved<'s, S>, Error> {
@@ -318,7 +331,7 @@ fn open<'s, S: ReadAt + ?Sized>(
         checkpoint,
         named,
     };
-    let entries = match entries(source, source_len, found, table)? {
+    let entries = match entries(source, source_len, stop, found, table)? {
         Ok(entries) => entries,
         Err(finding) => return Ok(carved(Err(finding), false)),
     };
@@ -380,6 +393,7 @@ fn tensor_directory<S: ReadAt + ?Sized>(
 fn entries(
     source: &(impl ReadAt + ?Sized),
     source_len: u64,
+    stop: &dyn Fn() -> ControlFlow<()>,
     found: &Found,
     table: Option<&[u8]>,
 ) -> Result<Result<Vec<u8>, Box<Finding>>, Error> {
@@ -402,6 +416,7 @@ fn entries(
     let mut entries = Vec::new();
     let mut number = found.first_block;
     while start < end {
+        go_on(stop)?;
         let range = start..start.saturating_add(block_len).min(end);
         start = range.end;
         match read_range(source, &range)? {

@@ -4,6 +4,8 @@
 //! Where the metadata are lost, chunks are found by their prologues (`carve`).
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use std::ops::ControlFlow;
+
 use crate::carve::{Carved, carve};
 use crate::checkpoint::Checkpoint;
 use crate::directory::{Directory, OpenMode};
@@ -78,12 +80,43 @@ impl Salvage {
 ///
 /// Any bytes may be given. Memory: the metadata and one tensor.
 ///
+/// - `stop`: asked before every tensor and chunk, and at every page that is searched for chunks; `Break` ends the work.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use fold_format::{Content, Disk, Durability, Error, Limits, SaveOptions, Salvaged, TensorSource};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("layer.fold");
+/// # let content = Content::new().tensors("state", [TensorSource::of("theta", &[3], &[0.5_f32, -1.0, 2.0])?]);
+/// # fold_format::save(&Disk, &path, &content, &SaveOptions::new(Durability::None))?;
+/// let mut bytes = std::fs::read(&path)?;
+/// // Both superblocks are lost: the file cannot be opened, nor repaired.
+/// let end = bytes.len() - 4096;
+/// bytes[..4096].fill(0xa5);
+/// bytes[end..].fill(0xa5);
+///
+/// let mut tensors = Vec::new();
+/// let going_on = || ControlFlow::Continue(());
+/// let salvage = fold_format::salvage(&bytes, &Limits::DEFAULT, &going_on, &mut |item| {
+///     if let Salvaged::Tensor { name, tensor, .. } = item {
+///         tensors.push((name.to_owned(), tensor.as_slice::<f32>()?.to_vec()));
+///     }
+///     Ok::<(), Error>(())
+/// })?;
+/// assert_eq!(tensors, [("theta".to_owned(), vec![0.5, -1.0, 2.0])]);
+/// assert!(salvage.carved && salvage.tensors_lost.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// The source's length cannot be had, there is no memory, it is a container of a newer version or none at all (nothing
-/// to carve either); what `take` fails with.
+/// to carve either); [`Error::Cancelled`] where `stop` broke off; what `take` fails with.
 pub fn salvage<S: ReadAt + ?Sized, E: From<Error>>(
     source: &S,
     limits: &Limits,
+    stop: &dyn Fn() -> ControlFlow<()>,
     take: &mut dyn FnMut(Salvaged<'_>) -> Result<(), E>,
 ) -> Result<Salvage, E> {
     let mut salvage = Salvage::default();
@@ -93,7 +126,7 @@ pub fn salvage<S: ReadAt + ?Sized, E: From<Error>>(
             match directory.check_tensors() {
                 Ok(()) => {
                     let checkpoint = Checkpoint::of(source, directory);
-                    drain(&checkpoint, &mut salvage, take)?;
+                    drain(&checkpoint, &mut salvage, stop, take)?;
                     return Ok(salvage);
                 }
                 Err(finding) => *finding,
@@ -113,9 +146,9 @@ pub fn salvage<S: ReadAt + ?Sized, E: From<Error>>(
         .len()
         .map_err(|error| Error::from(IoFault::new(Operation::Metadata, None, error)))?;
     let mut any = false;
-    carve::<S, E>(source, source_len, limits, &mut |carved| {
+    carve::<S, E>(source, source_len, limits, stop, &mut |carved| {
         any = true;
-        drain_carved(carved, &mut salvage, take)
+        drain_carved(carved, &mut salvage, stop, take)
     })?;
     if !any && matches!(stopped.cause, Cause::NotContainer(_)) {
         return Err(Error::from(stopped).into());
@@ -127,6 +160,7 @@ pub fn salvage<S: ReadAt + ?Sized, E: From<Error>>(
 fn drain_carved<S: ReadAt + ?Sized, E: From<Error>>(
     carved: Carved<'_, S>,
     salvage: &mut Salvage,
+    stop: &dyn Fn() -> ControlFlow<()>,
     take: &mut dyn FnMut(Salvaged<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let Carved {
@@ -149,7 +183,7 @@ fn drain_carved<S: ReadAt + ?Sized, E: From<Error>>(
                 let finding = Finding::new(Cause::TensorDirectory, Region::Content, 0..0).chunk(&name);
                 salvage.chunks_lost.push(lost(finding));
             }
-            drain(&checkpoint, salvage, take)
+            drain(&checkpoint, salvage, stop, take)
         }
     }
 }
@@ -158,9 +192,11 @@ fn drain_carved<S: ReadAt + ?Sized, E: From<Error>>(
 fn drain<S: ReadAt, E: From<Error>>(
     checkpoint: &Checkpoint<S>,
     salvage: &mut Salvage,
+    stop: &dyn Fn() -> ControlFlow<()>,
     take: &mut dyn FnMut(Salvaged<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     for tensor in checkpoint.tensors()? {
+        go_on(stop)?;
         match checkpoint.tensor(tensor.name) {
             Ok(whole) => {
                 take(Salvaged::Tensor {
@@ -178,6 +214,7 @@ fn drain<S: ReadAt, E: From<Error>>(
         }
     }
     for chunk in checkpoint.chunks().filter(|chunk| chunk.kind != ChunkKind::Tensors) {
+        go_on(stop)?;
         match checkpoint.chunk(chunk.name) {
             Ok(bytes) => {
                 take(Salvaged::Chunk {
@@ -195,4 +232,12 @@ fn drain<S: ReadAt, E: From<Error>>(
         }
     }
     Ok(())
+}
+
+/// Asks whether to go on.
+pub(crate) fn go_on(stop: &dyn Fn() -> ControlFlow<()>) -> Result<(), Error> {
+    match stop() {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Cancelled),
+    }
 }

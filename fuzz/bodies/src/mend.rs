@@ -1,6 +1,7 @@
 //! What the targets `repair`, `salvage` and `damage` do with their input.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -55,7 +56,7 @@ pub fn repair(bytes: &[u8]) {
 /// Everything that a salvage hands out, by name: of each thing the first.
 fn salvaged(bytes: &[u8]) -> BTreeMap<String, (ChunkKind, Vec<u8>)> {
     let mut taken = BTreeMap::new();
-    let answer = salvage_from::<[u8], Error>(bytes, &Limits::DEFAULT, &mut |item| {
+    let answer = salvage_from::<[u8], Error>(bytes, &Limits::DEFAULT, &|| ControlFlow::Continue(()), &mut |item| {
         let (name, kind, bytes) = match item {
             Salvaged::Tensor { name, tensor, .. } => (name, ChunkKind::Tensors, tensor.as_bytes()),
             Salvaged::Chunk { name, kind, bytes } => (name, kind, bytes),

@@ -1,6 +1,8 @@
 //! Salvage: everything that is intact, nothing that is not, also where the metadata are gone.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use fold_format::{Code, Error, Limits, Salvage, Salvaged, salvage};
 
@@ -9,7 +11,7 @@ use crate::content::{Layout, layouts_of_forms, open};
 /// What a salvage hands out: names and bytes.
 fn taken(bytes: &[u8]) -> (Result<Salvage, Code>, BTreeMap<String, Vec<u8>>) {
     let mut taken = BTreeMap::new();
-    let salvage = salvage::<[u8], Error>(bytes, &Limits::DEFAULT, &mut |item| {
+    let salvage = salvage::<[u8], Error>(bytes, &Limits::DEFAULT, &|| ControlFlow::Continue(()), &mut |item| {
         let (name, bytes) = match item {
             Salvaged::Tensor { name, tensor, .. } => (name, tensor.as_bytes()),
             Salvaged::Chunk { name, bytes, .. } => (name, bytes),
@@ -136,5 +138,28 @@ fn what_is_no_container_is_said_to_be_none() {
         let (salvage, taken) = taken(bytes);
         assert_eq!(salvage.unwrap_err(), Code::NotContainer);
         assert!(taken.is_empty());
+    }
+}
+
+#[test]
+fn a_salvage_that_is_stopped_looks_at_nothing_more() {
+    let layout = &layouts_of_forms()[0];
+    for bytes in [layout.bytes.clone(), without(layout, &[INDEXES, TABLES].concat(), true)] {
+        let asked = Cell::new(0_usize);
+        let stopped_after = |times: usize| {
+            asked.set(0);
+            let stop = || match asked.replace(asked.get() + 1) {
+                before if before < times => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            };
+            let stopped = salvage::<[u8], Error>(&bytes, &Limits::DEFAULT, &stop, &mut |_| Ok(()));
+            (stopped.map_err(|error| error.code()), asked.get())
+        };
+        let (whole, often) = stopped_after(usize::MAX);
+        assert!(whole.is_ok() && often > 1);
+        for times in 0..often {
+            let (stopped, asked) = stopped_after(times);
+            assert_eq!((stopped.unwrap_err(), asked), (Code::Cancelled, times + 1));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! How much a reader reads of a damaged file: its time grows as the file does, and no faster.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fold_format::{
@@ -74,7 +75,7 @@ fn damage_in_every_block_of_a_compressed_chunk_is_located_in_one_pass() {
     });
     assert!(read <= 3, "{read} times");
     let read = readings(&bytes, |source| {
-        salvage::<_, Error>(source, &Limits::DEFAULT, &mut |_| Ok(())).unwrap();
+        salvage::<_, Error>(source, &Limits::DEFAULT, &|| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
     });
     assert!(read <= 3, "{read} times");
 }
@@ -91,7 +92,8 @@ fn a_file_of_many_chunks_without_metadata_is_gone_through_once() {
     bytes[..payload].fill(0xa5);
     bytes[end - 4096..].fill(0xa5);
     let read = readings(&bytes, |source| {
-        let taken: Salvage = salvage::<_, Error>(source, &Limits::DEFAULT, &mut |_| Ok(())).unwrap();
+        let taken: Salvage =
+            salvage::<_, Error>(source, &Limits::DEFAULT, &|| ControlFlow::Continue(()), &mut |_| Ok(())).unwrap();
         assert!(taken.carved);
         assert_eq!(taken.chunks_saved.len(), names.len());
     });

@@ -132,7 +132,7 @@ impl ReadAt for Heeding<'_> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match (self.stop)() {
             ControlFlow::Continue(()) => ReadAt::read_at(&self.file, buffer, offset),
-            // What is left to look at is passed over without being read.
+            // What is being read is not read to its end.
             ControlFlow::Break(()) => Err(io::Error::other("the caller stopped it")),
         }
     }
@@ -146,7 +146,7 @@ impl Target<'_> {
     /// Writes a file of the directory, and makes the directory before the first one.
     fn write(&mut self, file: &str, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
         if (self.stop)().is_break() {
-            return Err(fold_format::Error::Cancelled.into());
+            return Err(Error::cancelled());
         }
         if self.mode == Mode::Plan {
             return Ok(());
@@ -350,7 +350,7 @@ fn version_2(path: &Path, source: &Heeding<'_>, target: &mut Target<'_>) -> Resu
         let metadata = checkpoint.metadata().as_bytes();
         target.plain(METADATA_NAME.to_owned(), "metadata", None, metadata)?;
     }
-    let salvaged = fold_format::salvage(source, &Limits::DEFAULT, &mut |item| match item {
+    let salvaged = fold_format::salvage(source, &Limits::DEFAULT, source.stop, &mut |item| match item {
         Salvaged::Tensor { name, tensor, .. } => target.tensor(name, tensor.dtype(), tensor.shape(), tensor.as_bytes()),
         Salvaged::Chunk { name, kind, bytes, .. } => {
             target.chunk(name, if kind == ChunkKind::Json { "json" } else { "bin" }, bytes)
@@ -402,6 +402,9 @@ fn version_1(path: &Path, source: Heeding<'_>, keys: &Keys, target: &mut Target<
     }
     remains.findings.extend(file.findings().iter().map(told));
     for entry in file.chunks() {
+        if (target.stop)().is_break() {
+            return Err(Error::cancelled());
+        }
         let payload = match file.payload(&entry.name) {
             Ok(payload) => payload,
             Err(fold_format::Error::Version1(finding)) => match file.salvage(&entry.name) {

@@ -61,9 +61,9 @@ fn a_search_through_a_file_without_metadata_is_stopped_on_its_way() {
     let asked = AtomicUsize::new(0);
     let stopped = salvage(&path, &to, Mode::Write, &Keys::new(), &after(8, &asked));
     assert_eq!(stopped.unwrap_err().exit(), ExitCode::Interrupted);
-    // No place is tried twice then.
+    // The rest of the file is not passed over place by place.
     let asked = asked.into_inner();
-    assert!(asked < (64 << 20) / 4096 + 128, "it was asked {asked} times");
+    assert!(asked < 16, "it was asked {asked} times");
     let whole = salvage(&path, &to, Mode::Plan, &Keys::new(), &|| ControlFlow::Continue(()));
     assert_eq!(whole.unwrap().exit_code, ExitCode::Damaged);
 }

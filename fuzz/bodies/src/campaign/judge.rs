@@ -1,7 +1,7 @@
 //! What must be true of a damaged copy of a sample, whatever was done to it.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use fold_format::{
@@ -102,7 +102,7 @@ pub(super) fn salvaged(
     tally: &mut Tally,
 ) -> (Result<Salvage, Code>, BTreeSet<String>) {
     let mut taken = BTreeSet::new();
-    let result = salvage::<[u8], Error>(damaged, &Limits::DEFAULT, &mut |item| {
+    let result = salvage::<[u8], Error>(damaged, &Limits::DEFAULT, &|| ControlFlow::Continue(()), &mut |item| {
         let (name, right) = match &item {
             Salvaged::Tensor { name, tensor, .. } => {
                 let saved = sample.tensors.get(*name);

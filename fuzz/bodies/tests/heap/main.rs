@@ -4,6 +4,7 @@
 
 mod resident;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use fold_format::v1::{self, Keys};
@@ -109,7 +110,7 @@ fn read_and_verify(bytes: &[u8]) {
 fn repair_and_salvage(bytes: &[u8]) {
     let _ = plan_repair(bytes, &Limits::DEFAULT);
     let _ = repair(&Memory::default(), bytes, Path::new("x.fold"), &Limits::DEFAULT);
-    let _ = salvage::<[u8], Error>(bytes, &Limits::DEFAULT, &mut |_| Ok(()));
+    let _ = salvage::<[u8], Error>(bytes, &Limits::DEFAULT, &|| ControlFlow::Continue(()), &mut |_| Ok(()));
 }
 
 /// What every command does with a file of version 1.
