@@ -82,6 +82,8 @@ pub struct Checkpoint<S = File> {
     pub(crate) source: S,
     pub(crate) directory: Directory,
     findings: Vec<Finding>,
+    /// Of the file, where it was opened by it: errors name it.
+    path: Option<Box<Path>>,
     /// Whether every tensor record was checked, and what is wrong with them.
     structure: OnceLock<Result<(), Box<Finding>>>,
     /// The last block that was read for a part of it: its number and verified bytes.
@@ -143,19 +145,26 @@ impl Reading<'_> {
     }
 }
 
-fn regular_only(metadata: &std::fs::Metadata) -> Result<(), Error> {
+fn regular_only(metadata: &std::fs::Metadata, path: &Path) -> Result<(), Error> {
     if metadata.is_file() {
         return Ok(());
     }
-    Err(Finding::new(Cause::NotContainer(Foreign::NotRegularFile), Region::File, 0..0).into())
+    let finding = Finding::new(Cause::NotContainer(Foreign::NotRegularFile), Region::File, 0..0);
+    Err(Error::from(finding).about(Some(path)))
 }
 
 /// Opens a regular file for reading; a directory, pipe or device is refused before it could block.
 pub(crate) fn open_regular(path: &Path) -> Result<File, Error> {
     let fault = |operation, error| IoFault::new(operation, Some(path.into()), error);
-    regular_only(&std::fs::metadata(path).map_err(|error| fault(Operation::Metadata, error))?)?;
+    regular_only(
+        &std::fs::metadata(path).map_err(|error| fault(Operation::Metadata, error))?,
+        path,
+    )?;
     let file = File::open(path).map_err(|error| fault(Operation::Open, error))?;
-    regular_only(&file.metadata().map_err(|error| fault(Operation::Metadata, error))?)?;
+    regular_only(
+        &file.metadata().map_err(|error| fault(Operation::Metadata, error))?,
+        path,
+    )?;
     Ok(file)
 }
 
@@ -176,7 +185,8 @@ impl Checkpoint<File> {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, Error> {
-        Self::open_source(open_regular(path.as_ref())?, options)
+        let path = path.as_ref();
+        Self::open_named(open_regular(path)?, Some(path), options)
     }
 }
 
@@ -186,14 +196,28 @@ impl<S: ReadAt> Checkpoint<S> {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn open_source(source: S, options: &OpenOptions) -> Result<Self, Error> {
-        let (directory, findings) = Directory::open(&source, &options.limits, options.mode)?;
-        if let Some(finding) = signature_finding(&directory.superblock, options.public_key.as_ref()) {
-            return Err(finding.into());
-        }
+        Self::open_named(source, None, options)
+    }
+
+    /// Opens a source that may have a path.
+    pub(crate) fn open_named(source: S, path: Option<&Path>, options: &OpenOptions) -> Result<Self, Error> {
+        let opened = Directory::open(&source, path, &options.limits, options.mode).and_then(|opened| {
+            match signature_finding(&opened.0.superblock, options.public_key.as_ref()) {
+                Some(finding) => Err(finding.into()),
+                None => Ok(opened),
+            }
+        });
+        let (directory, findings) = opened.map_err(|error| error.about(path))?;
         Ok(Self {
             findings,
+            path: path.map(Into::into),
             ..Self::of(source, directory)
         })
+    }
+
+    /// Names the file in what goes wrong with a read of it.
+    pub(crate) fn naming<T>(&self, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        read().map_err(|error| error.about(self.path.as_deref()))
     }
 
     /// A source and its verified metadata.
@@ -202,6 +226,7 @@ impl<S: ReadAt> Checkpoint<S> {
             source,
             directory,
             findings: Vec::new(),
+            path: None,
             structure: OnceLock::new(),
             edge: Mutex::new(None),
             frame: Mutex::new(None),
@@ -232,7 +257,10 @@ impl<S: ReadAt> Checkpoint<S> {
             let finding = Finding::new(Cause::ThroughParity, Region::Content, range).block(number);
             let chunk = self.directory.chunk_of(number);
             let name = chunk.map_or("", |chunk| self.directory.index.chunk_name(chunk));
-            finding.chunk(name).repairable(true)
+            Finding {
+                path: self.path.clone(),
+                ..finding.chunk(name).repairable(true)
+            }
         });
         findings.collect()
     }
@@ -264,7 +292,7 @@ impl<S: ReadAt> Checkpoint<S> {
     /// # Errors
     /// The first record that breaks a rule: nothing is left out silently.
     pub fn tensors(&self) -> Result<impl Iterator<Item = TensorInfo<'_>>, Error> {
-        self.structure.get_or_init(|| self.directory.check_tensors()).clone()?;
+        self.naming(|| Ok(self.structure.get_or_init(|| self.directory.check_tensors()).clone()?))?;
         Ok(self
             .directory
             .index
@@ -287,9 +315,8 @@ impl<S: ReadAt> Checkpoint<S> {
     /// # Errors
     /// [`Misuse::NoSuchTensor`]; the record breaks a rule.
     pub fn tensor_info(&self, name: &str) -> Result<TensorInfo<'_>, Error> {
-        self.directory
-            .tensor(name)
-            .map(|tensor| self.directory.tensor_info(&tensor))
+        let tensor = self.naming(|| self.directory.tensor(name))?;
+        Ok(self.directory.tensor_info(&tensor))
     }
 
     /// Reads one tensor into memory of its own and verifies exactly the blocks it lies on.
@@ -298,12 +325,14 @@ impl<S: ReadAt> Checkpoint<S> {
     /// `FOLD-E0301` with the place of the first block that does not match; [`Misuse::NoSuchTensor`]; the record breaks a
     /// rule; the bytes cannot be read or there is no memory for them.
     pub fn tensor(&self, name: &str) -> Result<Tensor, Error> {
-        let entry = self.directory.tensor(name)?;
-        let (reading, range) = self.locate(&entry)?;
-        self.require(reading.chunk, &range)?;
-        let mut tensor = Tensor::zeroed(entry.dtype, entry.shape, entry.len)?;
-        self.read_content(reading, range.start, tensor.bytes_mut())?;
-        Ok(tensor)
+        self.naming(|| {
+            let entry = self.directory.tensor(name)?;
+            let (reading, range) = self.locate(&entry)?;
+            self.require(reading.chunk, &range)?;
+            let mut tensor = Tensor::zeroed(entry.dtype, entry.shape, entry.len)?;
+            self.read_content(reading, range.start, tensor.bytes_mut())?;
+            Ok(tensor)
+        })
     }
 
     /// What a finding about a tensor names, and where in its chunk's content the tensor lies.
@@ -322,17 +351,19 @@ impl<S: ReadAt> Checkpoint<S> {
     /// # Errors
     /// As [`Checkpoint::tensor`]; the buffer then holds nothing of use. [`Misuse::BufferLength`].
     pub fn read_tensor_into(&self, name: &str, buffer: &mut [u8]) -> Result<(), Error> {
-        let entry = self.directory.tensor(name)?;
-        let actual = len_u64(buffer.len());
-        if actual != entry.len {
-            return Err(Misuse::BufferLength {
-                expected: entry.len,
-                actual,
+        self.naming(|| {
+            let entry = self.directory.tensor(name)?;
+            let actual = len_u64(buffer.len());
+            if actual != entry.len {
+                return Err(Misuse::BufferLength {
+                    expected: entry.len,
+                    actual,
+                }
+                .into());
             }
-            .into());
-        }
-        let (reading, range) = self.locate(&entry)?;
-        self.read_content(reading, range.start, buffer)
+            let (reading, range) = self.locate(&entry)?;
+            self.read_content(reading, range.start, buffer)
+        })
     }
 
     /// Reads and verifies a chunk's decoded content.
@@ -340,27 +371,29 @@ impl<S: ReadAt> Checkpoint<S> {
     /// # Errors
     /// As [`Checkpoint::tensor`]; [`Misuse::NoSuchChunk`].
     pub fn chunk(&self, name: &str) -> Result<Vec<u8>, Error> {
-        let (_, chunk) = self.directory.chunk(name)?;
-        self.require(chunk, &(0..chunk.content_len))?;
-        let reading = Reading {
-            chunk,
-            chunk_name: name,
-            tensor: None,
-        };
-        let len = usize::try_from(chunk.content_len).map_err(|_| out_of_memory())?;
-        let mut bytes = Vec::new();
-        // For a chunk that is damaged, no more memory is taken than for what was whole.
-        while bytes.len() < len {
-            let start = bytes.len();
-            let end = start.saturating_add(PIECE_LEN).min(len);
-            bytes
-                .try_reserve(end.saturating_sub(start))
-                .map_err(|_| out_of_memory())?;
-            bytes.resize(end, 0);
-            let piece = bytes.get_mut(start..).unwrap_or(&mut []);
-            self.read_content(reading, len_u64(start), piece)?;
-        }
-        Ok(bytes)
+        self.naming(|| {
+            let (_, chunk) = self.directory.chunk(name)?;
+            self.require(chunk, &(0..chunk.content_len))?;
+            let reading = Reading {
+                chunk,
+                chunk_name: name,
+                tensor: None,
+            };
+            let len = usize::try_from(chunk.content_len).map_err(|_| out_of_memory())?;
+            let mut bytes = Vec::new();
+            // For a chunk that is damaged, no more memory is taken than for what was whole.
+            while bytes.len() < len {
+                let start = bytes.len();
+                let end = start.saturating_add(PIECE_LEN).min(len);
+                bytes
+                    .try_reserve(end.saturating_sub(start))
+                    .map_err(|_| out_of_memory())?;
+                bytes.resize(end, 0);
+                let piece = bytes.get_mut(start..).unwrap_or(&mut []);
+                self.read_content(reading, len_u64(start), piece)?;
+            }
+            Ok(bytes)
+        })
     }
 
     /// Refuses content that the source does not have, before memory is taken for it. What a compressed chunk decodes to is

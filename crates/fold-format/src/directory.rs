@@ -5,6 +5,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::ops::Range;
+use std::path::Path;
 
 use crate::copies::{Mirrored, Superblocks, check_limits, length_finding};
 
@@ -45,10 +46,13 @@ pub(crate) struct Directory {
 impl Directory {
     /// Opens the metadata of a source, falling back to the mirror; what it got around is returned beside it.
     ///
+    /// - `path`: where the source is a file that was opened by it.
+    ///
     /// # Errors
     /// The finding that stands in the way; the source's length cannot be had; a lack of memory.
     pub(crate) fn open(
         source: &(impl ReadAt + ?Sized),
+        path: Option<&Path>,
         limits: &Limits,
         mode: OpenMode,
     ) -> Result<(Self, Vec<Finding>), Error> {
@@ -56,12 +60,17 @@ impl Directory {
             .len()
             .map_err(|error| IoFault::new(Operation::Metadata, None, error))?;
         let mut superblocks = Superblocks::read(source, source_len);
-        match Self::open_by(&superblocks, source, source_len, limits, mode) {
+        let (directory, mut findings) = match Self::open_by(&superblocks, source, source_len, limits, mode) {
             Err(Error::Finding(_)) if superblocks.distrust_a(source, source_len, limits)? => {
                 Self::open_by(&superblocks, source, source_len, limits, mode)
             }
             opened => opened,
+        }?;
+        for finding in &mut findings {
+            finding.path = path.map(Into::into);
+            log::warn!("opened in spite of {finding}");
         }
+        Ok((directory, findings))
     }
 
     /// As [`Directory::open`], going by superblocks that were read.
@@ -95,9 +104,6 @@ impl Directory {
         let (region, index) = loaded(Mirrored::index(superblock))?;
         let (_, digests) = loaded(Mirrored::digest_table(superblock))?;
         let directory = Self::assemble(superblock.clone(), region, index, digests, limits)?;
-        for finding in &findings {
-            log::warn!("opened in spite of {finding}");
-        }
         Ok((directory, findings))
     }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::code::{Class, Code};
 use crate::dtype::Dtype;
@@ -57,6 +57,29 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         self.code().class()
+    }
+
+    /// The file that is damaged or that the system refused, where it was opened by its path.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Finding(finding) => finding.path.as_deref(),
+            Self::Version1(finding) => finding.path.as_deref(),
+            Self::Io(fault) => fault.path.as_deref(),
+            Self::Misuse(_) | Self::Content(_) | Self::Cancelled => None,
+        }
+    }
+
+    /// Says which file is damaged or was refused, where that is known and not said yet.
+    pub(crate) fn about(mut self, path: Option<&Path>) -> Self {
+        let Some(path) = path else { return self };
+        match &mut self {
+            Self::Finding(finding) => _ = finding.path.get_or_insert_with(|| path.into()),
+            Self::Version1(finding) => _ = finding.path.get_or_insert_with(|| path.into()),
+            Self::Io(fault) => _ = fault.path.get_or_insert_with(|| path.into()),
+            Self::Misuse(_) | Self::Content(_) | Self::Cancelled => {}
+        }
+        self
     }
 
     /// The located finding, where the file is at fault.

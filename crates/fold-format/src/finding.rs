@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 
 use crate::code::{Class, Code, Severity};
 use crate::digest::Digest;
@@ -336,6 +337,8 @@ impl fmt::Display for Cause {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
+    /// The file, where it was opened by its path.
+    pub path: Option<Box<Path>>,
     /// What is wrong.
     pub cause: Cause,
     /// In which part of the file.
@@ -357,6 +360,7 @@ pub struct Finding {
 impl Finding {
     pub(crate) fn new(cause: Cause, region: Region, byte_range: Range<u64>) -> Self {
         Self {
+            path: None,
             cause,
             region,
             chunk: None,
@@ -411,6 +415,9 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: ", self.code(), self.class())?;
+        if let Some(path) = &self.path {
+            write!(f, "{}, ", Escaped(&path.to_string_lossy()))?;
+        }
         match (&self.tensor, &self.chunk) {
             (Some(tensor), _) => write!(f, "tensor {}", Escaped(tensor))?,
             (None, Some(chunk)) => write!(f, "chunk {}", Escaped(chunk))?,
@@ -451,6 +458,15 @@ mod tests {
         .chunk("state")
         .tensor("layer0.weights\n")
         .block(17);
+        let named = Finding {
+            path: Some(Path::new("run/a.fold").into()),
+            ..finding.clone()
+        };
+        assert!(
+            named
+                .to_string()
+                .starts_with("FOLD-E0301 damaged: `run/a.fold`, tensor `layer0.weights\\n`, block 17, ")
+        );
         assert_eq!(
             finding.to_string(),
             "FOLD-E0301 damaged: tensor `layer0.weights\\n`, block 17, bytes 81920..86016: \

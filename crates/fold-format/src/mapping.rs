@@ -181,11 +181,12 @@ impl Checkpoint<Mapping> {
         // the mapping; views borrow from the checkpoint.
         let map = unsafe { map_file(&file) };
         let map = map.map_err(|error| IoFault::new(Operation::Map, Some(path.into()), error))?;
-        let mut checkpoint = Self::open_source(
+        let mut checkpoint = Self::open_named(
             Mapping {
                 map,
                 verified: Vec::new(),
             },
+            Some(path),
             options,
         )?;
         let words = checkpoint.info().block_count.div_ceil(BITS);
@@ -202,6 +203,10 @@ impl Checkpoint<Mapping> {
     /// As [`Checkpoint::tensor`], but that a view shows what lies in the file: damage that [`Checkpoint::tensor`] reads through
     /// parity is an error here. [`Misuse::Compressed`]: it is not stored as it is, [`Checkpoint::tensor`] reads it.
     pub fn tensor_view(&self, name: &str) -> Result<TensorView<'_>, Error> {
+        self.naming(|| self.view(name))
+    }
+
+    fn view(&self, name: &str) -> Result<TensorView<'_>, Error> {
         let entry = self.directory.tensor(name)?;
         let (reading, range) = self.locate(&entry)?;
         let chunk = reading.chunk;

@@ -13,10 +13,12 @@ impl<S: ReadAt> Checkpoint<S> {
     /// As [`Checkpoint::tensor`]; the buffer then holds nothing of use. [`Misuse::BufferLength`] where the tensor ends
     /// before the buffer.
     pub fn read_tensor_part(&self, name: &str, start: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let entry = self.directory.tensor(name)?;
-        within(entry.len, start, buffer)?;
-        let (reading, range) = self.locate(&entry)?;
-        self.read_content(reading, range.start.saturating_add(start), buffer)
+        self.naming(|| {
+            let entry = self.directory.tensor(name)?;
+            within(entry.len, start, buffer)?;
+            let (reading, range) = self.locate(&entry)?;
+            self.read_content(reading, range.start.saturating_add(start), buffer)
+        })
     }
 
     /// As [`Checkpoint::read_tensor_part`], for a chunk's decoded content.
@@ -24,14 +26,16 @@ impl<S: ReadAt> Checkpoint<S> {
     /// # Errors
     /// As [`Checkpoint::read_tensor_part`]; [`Misuse::NoSuchChunk`].
     pub fn read_chunk_part(&self, name: &str, start: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let (_, chunk) = self.directory.chunk(name)?;
-        within(chunk.content_len, start, buffer)?;
-        let reading = Reading {
-            chunk,
-            chunk_name: name,
-            tensor: None,
-        };
-        self.read_content(reading, start, buffer)
+        self.naming(|| {
+            let (_, chunk) = self.directory.chunk(name)?;
+            within(chunk.content_len, start, buffer)?;
+            let reading = Reading {
+                chunk,
+                chunk_name: name,
+                tensor: None,
+            };
+            self.read_content(reading, start, buffer)
+        })
     }
 }
 

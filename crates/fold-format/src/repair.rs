@@ -86,7 +86,7 @@ fn run<S: Storage, R: ReadAt + ?Sized>(
     limits: &Limits,
     mode: Mode<'_>,
 ) -> Result<Repair, Error> {
-    let (directory, _) = Directory::open(source, limits, OpenMode::Degraded)?;
+    let (directory, _) = Directory::open(source, None, limits, OpenMode::Degraded)?;
     let report = verify_source(source, Depth::All, VerifyOptions::new().limits(*limits))?;
     let lost = lost_numbers(&directory, source, &report)?;
     let mut repair = weigh(&directory, report, &lost);

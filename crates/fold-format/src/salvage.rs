@@ -120,7 +120,7 @@ pub fn salvage<S: ReadAt + ?Sized, E: From<Error>>(
     take: &mut dyn FnMut(Salvaged<'_>) -> Result<(), E>,
 ) -> Result<Salvage, E> {
     let mut salvage = Salvage::default();
-    let stopped = match Directory::open(source, limits, OpenMode::Degraded) {
+    let stopped = match Directory::open(source, None, limits, OpenMode::Degraded) {
         Ok((directory, findings)) => {
             salvage.findings = findings;
             match directory.check_tensors() {

@@ -52,7 +52,7 @@ pub fn sign<S: Storage, R: ReadAt + ?Sized>(
     key: &PrivateKey,
     limits: &Limits,
 ) -> Result<Signed, Error> {
-    let (directory, _) = Directory::open(source, limits, OpenMode::Strict)?;
+    let (directory, _) = Directory::open(source, None, limits, OpenMode::Strict)?;
     if directory.superblock.digest_kind != DigestKind::Blake3 {
         return Err(Misuse::NotSealed.into());
     }

@@ -250,12 +250,11 @@ impl From<KeyFault> for Error {
 }
 
 impl Error {
-    /// Names the file that a container's error is about.
+    /// Names the file that a container's error is about, where it does not name one itself.
     pub(crate) fn of(path: &Path, source: fold_format::Error) -> Self {
-        match source {
-            // These name their path themselves.
-            fold_format::Error::Io(_) => Self::Format(source),
-            _ => Self::File {
+        match source.path() {
+            Some(_) => Self::Format(source),
+            None => Self::File {
                 path: path.into(),
                 source,
             },

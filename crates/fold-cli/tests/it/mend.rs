@@ -458,3 +458,50 @@ fn a_run_with_parity_is_repaired_and_goes_on_with_parity() {
     assert!(std::fs::read(&path).unwrap() == whole);
     assert_eq!(code(&fold(&["verify"]).arg(&out).output().unwrap()), 0);
 }
+
+#[test]
+fn an_error_names_its_file_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = model(dir.path(), None);
+    assert_eq!(code(&in_dir(dir.path(), &["keygen", "-o", "lab.pem"])), 0);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(dir.path().join("other"), &whole).unwrap();
+    let states: [(&str, &dyn Fn()); 3] = [
+        ("damaged", &|| damage_blocks(&path, "layer0.theta", 1)),
+        ("cut", &|| std::fs::write(&path, &whole[..5000]).unwrap()),
+        ("absent", &|| std::fs::remove_file(&path).unwrap()),
+    ];
+    for (state, make) in states {
+        make();
+        for command in [
+            &["eval", "net.fold", "--data", "digits"][..],
+            &["inspect", "net.fold", "--tensor", "layer0.theta", "--stats"],
+            &["convert", "net.fold", "new.npz"],
+            &["diff", "other", "net.fold"],
+            &["extract", "net.fold", "--tensor", "layer0.theta", "-o", "new.npy"],
+            &["repair", "net.fold", "-o", "new.fold"],
+            &["salvage", "net.fold", "-o", "new", "--dry-run"],
+            &["sign", "net.fold", "--key", "lab.pem", "-o", "new.fold"],
+            &[
+                "train",
+                "--data",
+                "digits",
+                "--out",
+                "run",
+                "--resume=net.fold",
+                "--progress",
+                "never",
+            ],
+        ] {
+            let said = stderr(&in_dir(dir.path(), command));
+            let no_run = said.contains("no chunk `training`");
+            for line in said.lines().filter(|line| line.starts_with("fold: ")) {
+                assert_eq!(
+                    line.matches("`net.fold`").count(),
+                    usize::from(!no_run),
+                    "{state}, {command:?}: {line}"
+                );
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 
 use crate::code::{Class, Code, Severity};
 use crate::name::Escaped;
@@ -95,6 +96,8 @@ kinds! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
+    /// The file, where it was opened by its path.
+    pub path: Option<Box<Path>>,
     /// What is wrong.
     pub kind: Kind,
     /// The chunk concerned, where one is.
@@ -112,6 +115,7 @@ pub struct Finding {
 impl Finding {
     pub(crate) fn new(kind: Kind, byte_range: Range<u64>) -> Self {
         Self {
+            path: None,
             kind,
             chunk: None,
             byte_range,
@@ -161,6 +165,9 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: ", self.code(), self.class())?;
+        if let Some(path) = &self.path {
+            write!(f, "{}, ", Escaped(&path.to_string_lossy()))?;
+        }
         if let Some(chunk) = &self.chunk {
             write!(f, "chunk {}, ", Escaped(chunk))?;
         }

@@ -148,6 +148,8 @@ pub(crate) fn entry<'a>(index: &'a Index, name: &str) -> Result<&'a Entry, Error
 #[derive(Debug)]
 pub struct File<S = StdFile> {
     source: S,
+    /// Where it was opened by it: errors name it.
+    path: Option<Box<Path>>,
     index: Index,
     keys: Keys,
     limits: Limits,
@@ -160,7 +162,12 @@ impl File {
     /// # Errors
     /// [`Error::Version1`] with what is wrong; the path is absent, no regular file or cannot be opened.
     pub fn open(path: impl AsRef<Path>, keys: Keys, limits: Limits) -> Result<Self, Error> {
-        Self::open_source(open_regular(path.as_ref())?, keys, limits)
+        let path = path.as_ref();
+        let file = Self::open_source(open_regular(path)?, keys, limits).map_err(|error| error.about(Some(path)))?;
+        Ok(Self {
+            path: Some(path.into()),
+            ..file
+        })
     }
 }
 
@@ -177,6 +184,7 @@ impl<S: ReadAt> File<S> {
         let info = Info::of(&index, len);
         Ok(Self {
             source,
+            path: None,
             index,
             keys,
             limits,
@@ -218,18 +226,18 @@ impl<S: ReadAt> File<S> {
         let entry = entry(&self.index, name)?;
         let examiner = self.examiner();
         let examined = examiner.examine(entry, Keep::All);
-        match (examined.standing, examined.payload) {
+        let payload = match (examined.standing, examined.payload) {
             (Standing::Ok | Standing::Repaired, Some(Found::Memory(bytes))) => Ok(Payload(bytes)),
-            (Standing::Ok | Standing::Repaired, Some(Found::InFile(range))) => Ok(Payload(
-                examiner
-                    .read(&range)
-                    .map_err(|error| IoFault::new(Operation::Read, None, error))?,
-            )),
+            (Standing::Ok | Standing::Repaired, Some(Found::InFile(range))) => examiner
+                .read(&range)
+                .map(Payload)
+                .map_err(|error| IoFault::new(Operation::Read, None, error).into()),
             _ => Err(match examined.findings.into_iter().next() {
                 Some(finding) => Error::Version1(Box::new(finding)),
                 None => Misuse::NoSuchChunk { name: name.into() }.into(),
             }),
-        }
+        };
+        payload.map_err(|error| error.about(self.path.as_deref()))
     }
 
     /// Where a chunk's payload lies in the file, its digests checked. None where it is compressed, encrypted, or had to be

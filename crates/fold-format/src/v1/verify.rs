@@ -79,7 +79,8 @@ pub fn verify(
     keys: &Keys,
     options: VerifyOptions<'_>,
 ) -> Result<Report, Error> {
-    verify_source(&open_regular(path.as_ref())?, depth, keys, options)
+    let path = path.as_ref();
+    verify_source(&open_regular(path)?, depth, keys, options).map_err(|error| error.about(Some(path)))
 }
 
 /// As [`verify`], for any source of positioned reads.

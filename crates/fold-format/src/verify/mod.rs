@@ -40,7 +40,8 @@ const TASK_LEN: u64 = 256 << 10;
 /// The path is absent, no regular file or cannot be opened; the requested chunk or tensor does not exist; the callback
 /// broke off; there is no memory for the metadata.
 pub fn verify(path: impl AsRef<Path>, depth: Depth<'_>, options: VerifyOptions<'_>) -> Result<Report, Error> {
-    verify_source(&open_regular(path.as_ref())?, depth, options)
+    let path = path.as_ref();
+    verify_source(&open_regular(path)?, depth, options).map_err(|error| error.about(Some(path)))
 }
 
 /// As [`verify`], for any source of positioned reads.

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use fold_format::{
-    Checkpoint, Code, Content, Depth, Disk, Dtype, Existing, OpenOptions, ReadAt, TensorSource, Verdict, VerifyOptions,
-    save, verify,
+    Checkpoint, Code, Content, Depth, Disk, Dtype, Existing, Limits, OpenOptions, ReadAt, TensorSource, Verdict,
+    VerifyOptions, save, v1, verify,
 };
 
 use crate::content::{file, noise, options};
@@ -156,6 +156,68 @@ fn a_damaged_block_refuses_its_tensors_and_names_the_first_one() {
     );
     assert_eq!((report.verdict, report.blocks_bad), (Verdict::Damaged, 3));
     assert_eq!(report.damaged_tensors, [Box::from("a")]);
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_with_its_path_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run7.fold");
+    let said = |error: fold_format::Error| {
+        assert_eq!(error.path(), Some(&*path), "{error}");
+        let text = error.to_string();
+        assert!(text.starts_with(error.code().as_str()), "{text}");
+        assert_eq!(text.matches(path.to_str().unwrap()).count(), 1, "{text}");
+    };
+    // SAFETY: the file lies in a directory of this test alone; it is not changed while it is mapped.
+    #[allow(unsafe_code, reason = "the test of the one unsafe function")]
+    let map = || unsafe { Checkpoint::map(&path) };
+    let version_1 = || v1::File::open(&path, v1::Keys::new(), Limits::DEFAULT);
+    let refused = || {
+        said(Checkpoint::open(&path).unwrap_err());
+        said(map().unwrap_err());
+        said(version_1().unwrap_err());
+    };
+    let unverified = || {
+        said(verify(&path, Depth::All, VerifyOptions::new()).unwrap_err());
+        let verified = v1::verify(&path, Depth::All, &v1::Keys::new(), VerifyOptions::new());
+        said(verified.unwrap_err());
+    };
+    // Absent, a directory, something else.
+    refused();
+    unverified();
+    std::fs::create_dir(&path).unwrap();
+    refused();
+    unverified();
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::write(&path, noise(1, 9000)).unwrap();
+    refused();
+
+    let data = noise(2, 9000);
+    let tensor = TensorSource::new("t", Dtype::U8, &[9000], &data).unwrap();
+    let content = Content::new().tensors("state", [tensor]).bytes("other", &data);
+    let mut bytes = file(&content, &options());
+    let opened = Checkpoint::open_source(&bytes[..], &OpenOptions::new()).unwrap();
+    let places = [
+        opened.tensor_info("t").unwrap().offset,
+        opened.chunk_info("other").unwrap().offset,
+    ];
+    // Superblock A and all content are damaged.
+    for place in places {
+        bytes[place as usize + 10] ^= 1;
+    }
+    bytes[100] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let opened = Checkpoint::open(&path).unwrap();
+    assert_eq!(opened.findings()[0].path.as_deref(), Some(&*path));
+    said(opened.tensor("t").unwrap_err());
+    said(opened.chunk("other").unwrap_err());
+    said(opened.read_tensor_into("t", &mut [0; 9000]).unwrap_err());
+    said(opened.read_tensor_part("t", 0, &mut [0]).unwrap_err());
+    said(opened.read_chunk_part("other", 0, &mut [0]).unwrap_err());
+    said(map().unwrap().tensor_view("t").unwrap_err());
+    // A source without a path has none to say.
+    let opened = Checkpoint::open_source(&bytes[..], &OpenOptions::new()).unwrap();
+    assert_eq!(opened.tensor("t").unwrap_err().path(), None);
 }
 
 #[test]
