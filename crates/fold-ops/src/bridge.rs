@@ -67,9 +67,10 @@ fn tensor<'a>(name: &'a str, shape: &[u64], data: &'a StateData) -> Result<Tenso
 /// The layer that `config` describes with the state that lies under `name` in the checkpoint: it goes on bit-identically.
 ///
 /// # Errors
-/// `FOLD-E0501` a tensor is missing; `FOLD-E0502` one has another type or shape; `FOLD-E0503` the stored seed is not that of
-/// `config`, or there is state of a mechanism that `config` does not have; `FOLD-E0505` the state breaks an invariant;
-/// `FOLD-E0001` `config` itself is not possible; damage where the container finds it, I/O.
+/// `FOLD-E0005` there is no layer of that name; `FOLD-E0501` a tensor is missing; `FOLD-E0502` one has another type or shape;
+/// `FOLD-E0503` the stored seed or the layer's shape is not that of `config`, or there is state of a mechanism that `config`
+/// does not have; `FOLD-E0505` the state breaks an invariant; `FOLD-E0001` `config` itself is not possible; damage where the
+/// container finds it, I/O.
 pub fn restore_layer<S: ReadAt>(config: LayerConfig, checkpoint: &Checkpoint<S>, name: &str) -> Result<Layer, Error> {
     restored(checkpoint, name, |get| Layer::restore(config, get))
 }
@@ -102,32 +103,55 @@ fn restored<S: ReadAt>(
     if let Some(damage) = damage {
         return Err(damage);
     }
-    let layer = restored.map_err(|source| Error::Layer {
-        layer: name.into(),
-        source,
-    })?;
-    match left(checkpoint, name, &asked)? {
+    let layer = match restored {
+        Ok(layer) => layer,
+        Err(source) => return Err(refused(checkpoint, name, source)?),
+    };
+    match own_tensors(checkpoint, name)?
+        .iter()
+        .find(|&&tensor| !asked.contains(tensor))
+    {
         None => Ok(layer),
-        Some(tensor) => Err(Error::StateLeft {
+        Some(&tensor) => Err(Error::StateLeft {
             layer: name.into(),
-            tensor,
+            tensor: tensor.into(),
         }),
     }
 }
 
-/// A tensor of the layer `name` that nobody asked for. What belongs to a layer whose name begins with this one's is not its.
-fn left<S: ReadAt>(checkpoint: &Checkpoint<S>, name: &str, asked: &HashSet<String>) -> Result<Option<Box<str>>, Error> {
+/// Whose fault it is that no layer came of what is stored: the caller's, where name or configuration are of another layer.
+fn refused<S: ReadAt>(checkpoint: &Checkpoint<S>, name: &str, source: fold_advanced::Error) -> Result<Error, Error> {
+    let layer = name.into();
+    Ok(match source {
+        fold_advanced::Error::StateMissing { .. } if own_tensors(checkpoint, name)?.is_empty() => {
+            Error::NoLayer { layer }
+        }
+        // The wiring is asked for first. Where the filaments have its shape, the checkpoint agrees with itself.
+        fold_advanced::Error::StateShape {
+            array: "wiring",
+            expected: configured,
+            given: stored,
+        } if stored_array(checkpoint, &format!("{name}.filaments"))?.is_some_and(|array| array.shape == stored) => {
+            Error::LayerShape {
+                layer,
+                stored,
+                configured,
+            }
+        }
+        source => Error::Layer { layer, source },
+    })
+}
+
+/// The names of the layer's tensors. What belongs to a layer whose name begins with this one's is not its.
+fn own_tensors<'c, S: ReadAt>(checkpoint: &'c Checkpoint<S>, layer: &str) -> Result<Vec<&'c str>, Error> {
     let names = || Ok::<_, Error>(checkpoint.tensors()?.map(|info| info.name));
     let layers: HashSet<&str> = names()?.filter_map(|tensor| tensor.strip_suffix(WIRING)).collect();
     let own = |tensor: &&str| {
-        let array = tensor.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        let array = tensor.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.'));
         let mut prefixes = tensor.match_indices('.').map(|(at, _)| &tensor[..at]);
-        array && !prefixes.any(|prefix| prefix.len() > name.len() && layers.contains(prefix))
+        array && !prefixes.any(|prefix| prefix.len() > layer.len() && layers.contains(prefix))
     };
-    Ok(names()?
-        .filter(own)
-        .find(|tensor| !asked.contains(*tensor))
-        .map(Into::into))
+    Ok(names()?.filter(own).collect())
 }
 
 /// What the name of every layer's wiring ends with.

@@ -54,6 +54,22 @@ pub enum Error {
     /// A tensor that the state needs has another type or shape.
     #[error("{code} {class}: {0}", code = self.code(), class = self.class())]
     StateMismatch(Box<Mismatch>),
+    /// The checkpoint has no layer of the name asked for.
+    #[error("{code} {class}: the checkpoint has no layer {}; `fold inspect` lists its tensors, whose names begin with their layer's", Escaped(.layer), code = self.code(), class = self.class())]
+    NoLayer {
+        /// The name asked for.
+        layer: Box<str>,
+    },
+    /// The checkpoint's layer has another shape than the configuration.
+    #[error("{code} {class}: layer {} has the shape {stored:?}, the configuration {configured:?}: give the one it was saved with", Escaped(.layer), code = self.code(), class = self.class())]
+    LayerShape {
+        /// The layer's name.
+        layer: Box<str>,
+        /// Its neurons, dendrites and synapses.
+        stored: Vec<usize>,
+        /// Those of the configuration.
+        configured: Vec<usize>,
+    },
     /// The checkpoint has state of a layer that the configuration has no place for.
     #[error("{code} {class}: layer {}: the configuration has no mechanism for {}: give the one it was saved with", Escaped(.layer), Escaped(.tensor), code = self.code(), class = self.class())]
     StateLeft {
@@ -278,7 +294,8 @@ impl Error {
             }),
             Self::Locked { .. } => Code::Locked,
             Self::StateMissing { .. } => Code::StateMissing,
-            Self::StateLeft { .. } => Code::ResumeDiffers,
+            Self::NoLayer { .. } => Code::Format(fold_format::Code::NoSuchEntry),
+            Self::StateLeft { .. } | Self::LayerShape { .. } => Code::ResumeDiffers,
             Self::StateMismatch(_) => Code::StateMismatch,
             Self::Layer { source, .. } => Code::find(source.code()).unwrap_or(Code::Internal),
             Self::UnknownArray { .. } => Code::Internal,

@@ -237,7 +237,13 @@ impl Restored {
                 record.side
             )))
         })?;
-        let layer = restore_layer(config.layer(encoding, seed), checkpoint, LAYER)?;
+        let layer = restore_layer(config.layer(encoding, seed), checkpoint, LAYER).map_err(|error| match error {
+            // The configuration is the checkpoint's own.
+            fold_ops::Error::NoLayer { .. } | fold_ops::Error::LayerShape { .. } => fault(serde::de::Error::custom(
+                "its configuration is not that of the layer beside it",
+            )),
+            error => error.into(),
+        })?;
         let (features, classes) = (u64::from(config.neurons), record.classes);
         let readout = Readout {
             weights: read_array(checkpoint, "readout.weights", &[features, classes])?,

@@ -7,7 +7,7 @@ use fold_advanced::stdp::StdpParams;
 use fold_advanced::{Layer, LayerBuilder, LayerConfig, StateData, StateSlice, StepOptions};
 use fold_core::{Shape, Wiring};
 use fold_format::storage::SimDisk;
-use fold_format::{Checkpoint, Content, TensorSource};
+use fold_format::{Checkpoint, Class, Content, TensorSource};
 use fold_ops::bridge::{LayerTensors, restore_built, restore_layer};
 use fold_ops::{Code, StoreWriter};
 use quickcheck::quickcheck;
@@ -185,4 +185,61 @@ fn another_seed_is_another_configuration() {
     let checkpoint = saved(&Content::new().tensors("state", tensors.tensors().unwrap()));
     let error = restore_layer(config(10), &checkpoint, "layer0").unwrap_err();
     assert_eq!(error.code(), Code::ResumeDiffers);
+}
+
+#[test]
+fn a_name_or_a_shape_that_is_not_the_layers_is_the_callers_mistake() {
+    let layer = worked(&config(9), 2);
+    let [one, two] = ["layer0", "net.hidden"].map(|name| LayerTensors::of(name, &layer));
+    let tensors = [one.tensors().unwrap(), two.tensors().unwrap()].concat();
+    let checkpoint = saved(&Content::new().tensors("state", tensors));
+    let other = |change: &dyn Fn(&mut Shape)| {
+        let mut config = config(9);
+        change(&mut config.shape);
+        config.lines = config.shape.row_len() as u32;
+        config
+    };
+    let built = |config: LayerConfig, name: &str| {
+        let builder = LayerBuilder::new(config.clone(), Wiring::shared(config.shape).unwrap()).unwrap();
+        restore_built(builder, &checkpoint, name)
+    };
+    for name in ["layer1", "layer", "", "layer0.filaments", "net"] {
+        for error in [
+            restore_layer(config(9), &checkpoint, name).unwrap_err(),
+            built(config(9), name).unwrap_err(),
+        ] {
+            assert_eq!(
+                (error.code().as_str(), error.class()),
+                ("FOLD-E0005", Class::Misuse),
+                "{error}"
+            );
+            assert!(error.to_string().contains(&format!("no layer `{name}`")), "{error}");
+        }
+    }
+    for config in [
+        other(&|shape| shape.neurons = 6),
+        other(&|shape| shape.dendrites = 1),
+        other(&|shape| shape.synapses = 3),
+    ] {
+        for error in [
+            restore_layer(config.clone(), &checkpoint, "layer0").unwrap_err(),
+            built(config, "layer0").unwrap_err(),
+        ] {
+            assert_eq!(
+                (error.code(), error.class()),
+                (Code::ResumeDiffers, Class::Misuse),
+                "{error}"
+            );
+            assert!(
+                error.to_string().contains("layer `layer0` has the shape [5, 2, 4]"),
+                "{error}"
+            );
+        }
+    }
+    // A wiring alone of another shape contradicts the rest of the checkpoint.
+    let short = restored_with(|name| {
+        static WIRING: [u32; 8] = [0; 8];
+        (name == "wiring").then(|| Some(TensorSource::of("layer0.wiring", &[1, 2, 4], &WIRING).unwrap()))
+    });
+    assert_eq!(short.unwrap_err().code(), Code::StateMismatch);
 }
