@@ -37,13 +37,50 @@ pub struct Images {
 impl Images {
     /// Images of `pixel_count` = P pixels.
     ///
-    /// - `pixels`: [N, P], each in [0, 1].   - `labels`: `[N]`.
-    pub(crate) fn new(pixels: Vec<f32>, labels: Vec<u8>, pixel_count: usize) -> Self {
-        Self {
+    /// - `pixels`: [N, P], row-major, each in [0, 1]; 1 is ink.   - `labels`: `[N]`.
+    ///
+    /// ```
+    /// use fold_train::DataSet;
+    /// use fold_train::data::Images;
+    /// use fold_train::encode::Encoding;
+    ///
+    /// # fn main() -> Result<(), fold_train::Error> {
+    /// let (blank, full) = ([0.0; 64], [1.0; 64]);
+    /// let data = DataSet {
+    ///     name: "blank or full",
+    ///     train: Images::new([blank, full].concat(), vec![0, 1], 64)?,
+    ///     test: Images::new(full.to_vec(), vec![1], 64)?,
+    ///     encoding: Encoding::DIGITS,
+    ///     classes: 2,
+    /// };
+    /// data.check()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Images`]: the pixels are not N x P, or one of them lies outside of [0, 1].
+    pub fn new(pixels: Vec<f32>, labels: Vec<u8>, pixel_count: usize) -> Result<Self, Error> {
+        let expected = labels.len().checked_mul(pixel_count);
+        if pixel_count == 0 || expected != Some(pixels.len()) {
+            return Err(Error::Images {
+                defect: ImagesDefect::Count {
+                    pixels: pixels.len(),
+                    labels: labels.len(),
+                    pixel_count,
+                },
+            });
+        }
+        if let Some(at) = pixels.iter().position(|pixel| !(0.0..=1.0).contains(pixel)) {
+            return Err(Error::Images {
+                defect: ImagesDefect::Pixel { at, value: pixels[at] },
+            });
+        }
+        Ok(Self {
             pixels,
             labels,
             pixel_count,
-        }
+        })
     }
 
     /// Pixels [N, P], row-major, each in [0, 1]; 1 is ink.
@@ -101,6 +138,41 @@ impl Images {
         self.pixels.extend_from_slice(&other.pixels);
         self.labels.extend_from_slice(&other.labels);
         (self.pixel_count == other.pixel_count).then_some(self)
+    }
+}
+
+/// Why pixels and labels are no images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum ImagesDefect {
+    /// There are not as many pixels as that many labelled images have.
+    Count {
+        /// Pixels given.
+        pixels: usize,
+        /// Labels given, one per image.
+        labels: usize,
+        /// Pixels of an image.
+        pixel_count: usize,
+    },
+    /// A pixel outside of [0, 1].
+    Pixel {
+        /// Which one, from 0.
+        at: usize,
+        /// Its value.
+        value: f32,
+    },
+}
+
+impl fmt::Display for ImagesDefect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count {
+                pixels,
+                labels,
+                pixel_count,
+            } => write!(f, "{pixels} pixels are not {labels} images of {pixel_count} pixels"),
+            Self::Pixel { at, value } => write!(f, "pixel {at} is {value}, which has to be in [0, 1]"),
+        }
     }
 }
 
@@ -428,7 +500,38 @@ mod tests {
         assert!(refused(&|data| data.classes = 9).contains("below 9"));
         assert!(refused(&|data| data.classes = 257).contains("257 classes"));
         assert!(refused(&|data| data.encoding = Encoding::of_side(4).unwrap()).contains("64 pixels"));
-        let small = Images::new(vec![0.0; 32], vec![0, 1], 16);
+        let small = Images::new(vec![0.0; 32], vec![0, 1], 16).unwrap();
         assert_eq!(data.train.clone().followed_by(&small), None);
+    }
+
+    #[test]
+    fn images_are_made_of_as_many_pixels_as_they_have_and_of_no_others() {
+        let made = |pixels: &[f32], labels: &[u8], pixel_count| {
+            Images::new(pixels.to_vec(), labels.to_vec(), pixel_count).map(|images| images.count())
+        };
+        assert_eq!(made(&[0.0, 0.5, 1.0, -0.0], &[7, 255], 2).unwrap(), 2);
+        assert_eq!(made(&[], &[], 4).unwrap(), 0);
+        let refused = |pixels: &[f32], labels: &[u8], pixel_count| {
+            let error = made(pixels, labels, pixel_count).unwrap_err();
+            assert_eq!(error.code(), "FOLD-E0008");
+            error.to_string()
+        };
+        for (pixels, labels, pixel_count) in [
+            (3, 2, 2),
+            (5, 2, 2),
+            (4, 1, 2),
+            (0, 0, 0),
+            (0, 1, 0),
+            (1, 2, usize::MAX),
+        ] {
+            let text = refused(&vec![0.0; pixels], &vec![0; labels], pixel_count);
+            assert!(
+                text.contains(&format!("{pixels} pixels are not {labels} images")),
+                "{text}"
+            );
+        }
+        for value in [-0.1, 1.1, f32::NAN, f32::INFINITY] {
+            assert!(refused(&[0.0, value], &[0, 0], 1).contains(&format!("pixel 1 is {value}")));
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use fold_core::params::Violations;
 use fold_ops::{Code, Escaped, ExitCode, interchange};
 
-use crate::data::Defect;
+use crate::data::{Defect, ImagesDefect};
 use crate::idx::IdxDefect;
 use crate::npz::NpzDefect;
 
@@ -157,6 +157,12 @@ pub enum Error {
         /// The one given, likewise.
         given: Box<str>,
     },
+    /// Pixels and labels that are no images.
+    #[error("{code} misuse: {defect}", code = self.code())]
+    Images {
+        /// What is wrong.
+        defect: ImagesDefect,
+    },
     /// A data set that nothing can be learned from.
     #[error("{code} misuse: data set {name}: {what}", code = self.code())]
     DataSet {
@@ -245,7 +251,9 @@ impl Error {
             Self::ConfigText { .. } => Code::BadConfiguration.as_str(),
             Self::RunExists { .. } => "FOLD-E0003",
             Self::NoValidCheckpoint { .. } => Code::NoValidCheckpoint.as_str(),
-            Self::Idx { .. } | Self::Npz { .. } | Self::DataSet { .. } => Code::InputMismatch.as_str(),
+            Self::Idx { .. } | Self::Npz { .. } | Self::Images { .. } | Self::DataSet { .. } => {
+                Code::InputMismatch.as_str()
+            }
             Self::Archive { source, .. } => source.code().as_str(),
             Self::NoCheckpoint { .. } => "FOLD-E0103",
             Self::DataFile { source, .. } if source.kind() == io::ErrorKind::NotFound => "FOLD-E0103",

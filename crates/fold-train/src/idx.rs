@@ -239,7 +239,7 @@ fn part(dir: &Path, part: &str, least: usize) -> Result<(Encoding, Images, [Path
     }
     let pixels = images.bytes.iter().map(|&value| f32::from(value) / 255.0).collect();
     let paths = [images.path, labels.path];
-    Ok((encoding, Images::new(pixels, labels.bytes, encoding.pixels()), paths))
+    Ok((encoding, Images::new(pixels, labels.bytes, encoding.pixels())?, paths))
 }
 
 impl DataSet {

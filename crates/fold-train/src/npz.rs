@@ -171,7 +171,7 @@ impl<'a> Archive<'a> {
         let array = self.array(y, LABELS)?;
         let images = pixels.len() / encoding.pixels();
         let labels = labels(&array, images, max).map_err(|defect| self.fault(y, defect))?;
-        Ok((encoding, Images::new(pixels, labels, encoding.pixels())))
+        Ok((encoding, Images::new(pixels, labels, encoding.pixels())?))
     }
 }
 
