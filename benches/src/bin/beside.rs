@@ -63,7 +63,7 @@ impl Beside<'_> {
     fn work(&mut self, line: &str) -> anyhow::Result<()> {
         if let Some(case) = line.strip_prefix("save ") {
             let (options, name) = form(case)?;
-            save(&Disk, &self.folder.join(name), &self.content, &options)?;
+            save(&Disk, self.folder.join(name), &self.content, &options)?;
         } else if let Some(case) = line.strip_prefix("load mapped ") {
             let checkpoint = map(&self.folder.join(form(case)?.1))?;
             (0..self.tensors).into_par_iter().try_for_each(|index| {

@@ -151,11 +151,22 @@ impl Shape {
         self.extents.get(..usize::from(self.rank)).unwrap_or(&[])
     }
 
+    /// Elements that a tensor of this shape has: 1 for a scalar. `None` as for [`Shape::byte_len`].
+    #[must_use]
+    pub fn element_count(&self) -> Option<u64> {
+        self.times(1)
+    }
+
     /// Bytes that a tensor of this shape has; `None` when the product overflows 64 bits, even where an extent is zero.
     #[must_use]
     pub fn byte_len(&self, dtype: Dtype) -> Option<u64> {
+        self.times(dtype.size_bytes())
+    }
+
+    /// The product of the extents and `size`.
+    fn times(&self, size: u64) -> Option<u64> {
         // Zero is multiplied in last: 0 x huge x huge is refused, so that no later arithmetic can overflow on it.
-        let mut product = dtype.size_bytes();
+        let mut product = size;
         let mut empty = false;
         for &extent in self.extents() {
             if extent == 0 {
@@ -211,6 +222,9 @@ mod tests {
         assert_eq!(len(&[u64::MAX], Dtype::U8), Some(u64::MAX));
         assert_eq!(len(&[u64::MAX], Dtype::U16), None);
         assert_eq!(len(&[0, u64::MAX, 2], Dtype::U8), None);
+        let count = |extents: &[u64]| Shape::new(extents).unwrap().element_count();
+        assert_eq!([&[][..], &[3, 5], &[3, 0, 5]].map(count), [Some(1), Some(15), Some(0)]);
+        assert_eq!([&[1 << 32, 1 << 31, 2][..], &[0, u64::MAX, 2]].map(count), [None, None]);
         assert_eq!(Shape::new(&[1; 8]).unwrap().extents(), [1; 8]);
         assert!(Shape::new(&[1; 9]).is_none());
     }

@@ -2,6 +2,8 @@
 //!
 //! Values only. They exist where the digests of superblock and index matched; the content is not verified by them.
 
+use std::fmt;
+
 use crate::digest::Digest;
 use crate::dtype::{Dtype, Shape};
 use crate::layout::{DIGEST_BLAKE3, DIGEST_XXH3, ENCODING_RAW, ENCODING_SHUFFLE_ZSTD, ENCODING_ZSTD};
@@ -49,6 +51,12 @@ impl ChunkKind {
     }
 }
 
+impl fmt::Display for ChunkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// How a chunk's bytes are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -91,6 +99,12 @@ impl Encoding {
             Self::Zstd => "zstd",
             Self::ShuffleZstd => "shuffle-zstd",
         }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -146,6 +160,12 @@ impl DigestKind {
             Self::Xxh3 => "xxh3",
             Self::Blake3 => "blake3",
         }
+    }
+}
+
+impl fmt::Display for DigestKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -245,4 +265,15 @@ pub struct TensorInfo<'a> {
     pub offset: u64,
     /// Its bytes.
     pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_shown_by_their_names() {
+        let shown = format!("{} {} {}", ChunkKind::Json, Encoding::ShuffleZstd, DigestKind::Blake3);
+        assert_eq!(shown, "JSON shuffle-zstd blake3");
+    }
 }

@@ -74,10 +74,10 @@ pub fn plan_repair<R: ReadAt + ?Sized>(source: &R, limits: &Limits) -> Result<Re
 pub fn repair<S: Storage, R: ReadAt + ?Sized>(
     storage: &S,
     source: &R,
-    target: &Path,
+    target: impl AsRef<Path>,
     limits: &Limits,
 ) -> Result<Repair, Error> {
-    run(storage, source, limits, Mode::Write(target))
+    run(storage, source, limits, Mode::Write(target.as_ref()))
 }
 
 fn run<S: Storage, R: ReadAt + ?Sized>(

@@ -48,11 +48,11 @@ pub struct Saved {
 ///   [`Operation::SyncDirectory`] the new one has its name but may lose it in a power cut.
 pub fn save<S: Storage>(
     storage: &S,
-    path: &Path,
+    path: impl AsRef<Path>,
     content: &Content<'_>,
     options: &SaveOptions,
 ) -> Result<Saved, Error> {
-    let plan = Plan::new(content, options)?;
+    let (path, plan) = (path.as_ref(), Plan::new(content, options)?);
     let written = write_atomically(storage, path, options.existing, options.durability, None, |file| {
         let most = plan.most.file_len();
         let prepared = match file.reserve(most) {

@@ -48,10 +48,11 @@ pub struct Signed {
 pub fn sign<S: Storage, R: ReadAt + ?Sized>(
     storage: &S,
     source: &R,
-    target: &Path,
+    target: impl AsRef<Path>,
     key: &PrivateKey,
     limits: &Limits,
 ) -> Result<Signed, Error> {
+    let target = target.as_ref();
     let (directory, _) = Directory::open(source, None, limits, OpenMode::Strict)?;
     if directory.superblock.digest_kind != DigestKind::Blake3 {
         return Err(Misuse::NotSealed.into());

@@ -412,19 +412,19 @@ fn a_copy_is_for_nobody_whom_its_source_was_not_for() {
     let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o777;
     let content = Content::new().bytes("a", b"some");
     let sealed = options().digest_kind(DigestKind::Blake3);
-    save(&Disk, &at("private"), &content, &sealed).unwrap();
+    save(&Disk, at("private"), &content, &sealed).unwrap();
     fs::set_permissions(at("private"), Permissions::from_mode(0o600)).unwrap();
     let source = File::open(at("private")).unwrap();
-    repair(&Disk, &source, &at("repaired"), &Limits::DEFAULT).unwrap();
+    repair(&Disk, &source, at("repaired"), &Limits::DEFAULT).unwrap();
     sign(
         &Disk,
         &source,
-        &at("signed"),
+        at("signed"),
         &PrivateKey::generate().unwrap(),
         &Limits::DEFAULT,
     )
     .unwrap();
-    save(&Disk, &at("private"), &content, &sealed.existing(Existing::Replace)).unwrap();
+    save(&Disk, at("private"), &content, &sealed.existing(Existing::Replace)).unwrap();
     for name in ["private", "repaired", "signed"] {
         assert_eq!(mode(name), 0o600, "{name}");
     }

@@ -971,10 +971,10 @@ fn a_guard_that_is_left_behind_is_a_loss() {
     let guarded = SaveOptions::new(Durability::Full)
         .digest_kind(DigestKind::Blake3)
         .parity(Some(exchange::ParityLevel::Low));
-    fold_format::save(&Disk, &at("sealed.fold"), &Content::new().bytes("a", b"some"), &guarded).unwrap();
+    fold_format::save(&Disk, at("sealed.fold"), &Content::new().bytes("a", b"some"), &guarded).unwrap();
     let sealed = std::fs::File::open(at("sealed.fold")).unwrap();
     let key = PrivateKey::generate().unwrap();
-    fold_format::sign(&Disk, &sealed, &at("signed.fold"), &key, &Limits::DEFAULT).unwrap();
+    fold_format::sign(&Disk, &sealed, at("signed.fold"), &key, &Limits::DEFAULT).unwrap();
     let lost = |source: &str, options: &SaveOptions| {
         let options = ConvertOptions {
             version_2: options.clone(),
