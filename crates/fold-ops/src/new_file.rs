@@ -4,7 +4,7 @@
 //! Checkpoints are not written by this: `fold_format::save` is. A temporary file of a killed process has a name of which
 //! `fold_format::is_temporary_name` knows.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
@@ -69,7 +69,10 @@ impl<'a> Pending<'a> {
         if target.symlink_metadata().is_ok() {
             return Err(taken(target));
         }
-        let temporary = temporary(target, source).map_err(|error| fault(Operation::Create, target, error))?;
+        let seen = |source| std::fs::metadata(source).map_err(|error| fault(Operation::Metadata, source, error));
+        let source = source.map(seen).transpose()?;
+        let like = source.map(|source| source.permissions());
+        let temporary = temporary(target, like).map_err(|error| fault(Operation::Create, target, error))?;
         let dir = dir_of(target);
         Ok(Self { temporary, target, dir })
     }
@@ -137,8 +140,8 @@ fn dir_of(path: &Path) -> &Path {
 
 /// A file in the directory of `path` that goes when it is dropped.
 ///
-/// - `source`: as for [`create`].
-fn temporary(path: &Path, source: Option<&Path>) -> std::io::Result<NamedTempFile> {
+/// - `like`: what of its permissions it may have at most, where it is made of another file.
+fn temporary(path: &Path, like: Option<Permissions>) -> std::io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     let prefix = fold_format::temporary_prefix();
     builder.prefix(&prefix);
@@ -146,9 +149,8 @@ fn temporary(path: &Path, source: Option<&Path>) -> std::io::Result<NamedTempFil
     {
         use std::os::unix::fs::PermissionsExt as _;
         // As any new file, or as the source: the umask takes away what it does.
-        let source = source.map(std::fs::metadata).transpose()?;
-        let mode = source.map_or(0o666, |source| source.permissions().mode() & 0o777 | 0o600);
-        builder.permissions(std::fs::Permissions::from_mode(mode));
+        let mode = like.map_or(0o666, |like| like.mode() & 0o777 | 0o600);
+        builder.permissions(Permissions::from_mode(mode));
     }
     builder.tempfile_in(dir_of(path))
 }
@@ -192,7 +194,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [source, target] = ["source", "target"].map(|name| dir.path().join(name));
         std::fs::write(&source, b"").unwrap();
-        std::fs::set_permissions(&source, std::fs::Permissions::from_mode(0o400)).unwrap();
+        std::fs::set_permissions(&source, Permissions::from_mode(0o400)).unwrap();
         create(&target, Some(&source), |_| Ok(())).unwrap();
         assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
