@@ -275,4 +275,26 @@ mod tests {
         }
         assert_eq!(due, [0, 2, 3, 4]);
     }
+
+    #[test]
+    fn an_age_that_cannot_be_is_located_in_every_part() {
+        let shape = Shape {
+            neurons: 2,
+            dendrites: 2,
+            synapses: 3,
+        };
+        let mut pruning = Pruning::new(&params(3, 1), &FilamentParams::default(), 1.0, shape);
+        pruning.age[7] = 3;
+        for index in 0..3 {
+            let mut found = Vec::new();
+            pruning.check(Part { index, of: 3 }, &mut found);
+            let places: Vec<Place> = found.iter().map(|breach| breach.place).collect();
+            let expected = if index == 1 {
+                vec![Place::synapse(shape, 7)]
+            } else {
+                vec![]
+            };
+            assert_eq!(places, expected);
+        }
+    }
 }

@@ -200,3 +200,24 @@ impl Mechanism for Refractory {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_neuron_is_put_to_rest_in_every_sample_and_no_other() {
+        let shape = Shape {
+            neurons: 3,
+            dendrites: 1,
+            synapses: 1,
+        };
+        let mut refractory = Refractory::new(&RefractoryParams::default(), 1.0, shape);
+        refractory.rest(2);
+        refractory.countdown.fill(2);
+        refractory.boost.fill(0.5);
+        refractory.reset_neuron(1);
+        assert_eq!(refractory.countdown, [2, 0, 2, 2, 0, 2]);
+        assert_eq!(refractory.boost, [0.5, 0.0, 0.5, 0.5, 0.0, 0.5]);
+    }
+}

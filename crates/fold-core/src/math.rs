@@ -238,4 +238,17 @@ mod tests {
         assert_eq!(sigmoid(0.3).to_bits(), 0x3f13_0eaa);
         assert_eq!(logit(0.3).to_bits(), 0xbf58_e882);
     }
+
+    #[test]
+    fn powers_are_those_of_arithmetic() {
+        for (base, exponent, power) in [
+            (0.0, 0.0, 1.0),
+            (0.0, 0.5, 0.0),
+            (0.25, 0.5, 0.5),
+            (0.75, 2.0, 0.5625),
+            (2.0, 10.0, 1024.0),
+        ] {
+            assert_eq!(pow(base, exponent), power);
+        }
+    }
 }

@@ -409,6 +409,22 @@ mod tests {
     }
 
     #[test]
+    fn pruning_empties_one_synapse_and_its_weight() {
+        for synapse in 0..SHAPE.synapse_count() {
+            let mut state = fresh();
+            let mut expected = state.filaments().to_vec();
+            expected[synapse] = 0;
+            state.absorb(synapse / 8, &[0.25; 8]);
+            state.prune(synapse);
+            assert_eq!(breaches(&state), [] as [&str; 0]);
+            assert_eq!(
+                (state.filaments(), state.internal()[synapse]),
+                (expected.as_slice(), 0.0)
+            );
+        }
+    }
+
+    #[test]
     fn every_invariant_is_noticed_and_located() {
         type Breakage = (&'static str, fn(&mut LayerState));
         let breakages: [Breakage; 7] = [

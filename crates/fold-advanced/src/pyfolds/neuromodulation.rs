@@ -32,3 +32,35 @@ pub fn modulator(p: &Parameters, signals: Signals) -> f64 {
     // Python's max(-1, min(1, r)) makes 1 of what is not a number.
     if r.is_nan() { 1.0 } else { r.clamp(-1.0, 1.0) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mode_is_its_equation_and_at_most_1_in_size() {
+        let parameters = |neuromod_mode| Parameters {
+            neuromod_mode,
+            cap_bias: 0.125,
+            cap_k_sat: 0.5,
+            cap_k_rate: 2.0,
+            sup_bias: -0.25,
+            sup_k: 4.0,
+            target_spike_rate: 0.25,
+            ..Parameters::default()
+        };
+        let signals = Signals {
+            reward: Some(-0.5),
+            rate: 0.375,
+            r_hat: 0.25,
+            saturation: 0.75,
+        };
+        use NeuromodulationMode::{Capacity, External, Surprise};
+        assert_eq!(modulator(&parameters(External), signals), -0.5);
+        assert_eq!(modulator(&parameters(Capacity), signals), 0.125 + 0.125 - 0.25);
+        assert_eq!(modulator(&parameters(Surprise), signals), -0.25 + 0.5);
+        for (reward, r) in [(None, 0.0), (Some(7.0), 1.0), (Some(-7.0), -1.0), (Some(f64::NAN), 1.0)] {
+            assert_eq!(modulator(&parameters(External), Signals { reward, ..signals }), r);
+        }
+    }
+}

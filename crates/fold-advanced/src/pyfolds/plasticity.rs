@@ -175,3 +175,31 @@ impl<'a> Rule<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A protected synapse at n_max loses its protection with its first filament, one further down keeps it.
+    #[test]
+    fn a_demotion_from_n_max_ends_the_protection() {
+        let p = Parameters {
+            i_min: -20.0,
+            ..Parameters::default()
+        };
+        let factors = Factors {
+            post: 0.0,
+            modulator: 0.0,
+            dt: 1.0,
+            mode: Mode::Online,
+        };
+        for (before, after, protected) in [(31, 30, false), (20, 19, true)] {
+            let mut synapses = Synapses::new(vec![before; 2]);
+            (synapses.internal[0], synapses.protection[0], synapses.sat_time[0]) = (-15.0, true, 3.0);
+            Rule::new(&p, factors).apply(&mut synapses, &[0.0, 0.0]).unwrap();
+            assert_eq!(synapses.filaments, [after, before]);
+            assert_eq!(synapses.protection, [protected, false]);
+            assert_eq!(synapses.sat_time, [if protected { 4.0 } else { 0.0 }, 0.0]);
+        }
+    }
+}

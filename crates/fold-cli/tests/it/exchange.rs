@@ -285,9 +285,12 @@ fn encrypted(dir: &Path) {
 fn an_encrypted_file_is_converted_compared_and_extracted_with_its_key_alone() {
     let dir = tempfile::tempdir().unwrap();
     encrypted(dir.path());
-    for wrong in [&[][..], &["--key-file", "other-key"]] {
+    for (wrong, exit, code) in [
+        (&[][..], 2, "FOLD-E0311"),
+        (&["--key-file", "other-key"], 20, "FOLD-E0802"),
+    ] {
         let convert = [&["convert", "secret.fold", "clear.fold"][..], wrong].concat();
-        assert_eq!(reported(dir.path(), &convert, 20)["code"], "FOLD-E0802");
+        assert_eq!(reported(dir.path(), &convert, exit)["code"], code);
         assert!(!dir.path().join("clear.fold").exists());
     }
     let key = ["--key-file", "key"];
@@ -315,8 +318,8 @@ fn an_encrypted_file_is_converted_compared_and_extracted_with_its_key_alone() {
     std::fs::copy(vector("h22_hmac.fold"), dir.path().join("keyed.fold")).unwrap();
     std::fs::write(dir.path().join("integrity"), "chave-de-integridade-dev-é-1\n").unwrap();
     assert_eq!(
-        reported(dir.path(), &["convert", "keyed.fold", "k.fold"], 20)["code"],
-        "FOLD-E0802"
+        reported(dir.path(), &["convert", "keyed.fold", "k.fold"], 2)["code"],
+        "FOLD-E0311"
     );
     let convert = ["convert", "keyed.fold", "k.fold", "--integrity-key-file", "integrity"];
     reported(dir.path(), &convert, 0);
