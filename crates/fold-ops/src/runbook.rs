@@ -12,7 +12,7 @@ macro_rules! entries {
     ($($code:literal)+) => {
         /// Code and text of every entry, ascending.
         const ENTRIES: &[(&str, &str)] = &[
-            $(($code, include_str!(concat!("../runbook/codes/", $code, ".md"))),)+
+            $(($code, include_str!(concat!(env!("FOLD_RUNBOOK"), "/codes/", $code, ".md"))),)+
         ];
     };
 }
@@ -43,12 +43,12 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fmt::Write as _;
     use std::fs;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     use super::*;
 
     fn folder() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook")
+        PathBuf::from(env!("FOLD_RUNBOOK"))
     }
 
     /// The pages of a part of the runbook by name, without `.md`.
