@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP: the first one asks, the second one ends the process at once.
+//! SIGINT, SIGTERM and, where there is one, SIGHUP: the first one asks, the second one ends the process at once.
 //!
 //! What is under way looks here now and then, stops where nothing can be lost, and the exit code says which signal it was.
 //! Commands that leave nothing, or nothing but a new file, which gets its name when it is whole, end at the first signal:
@@ -14,7 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use fold_ops::ExitCode;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+#[cfg(unix)]
+use signal_hook::consts::SIGHUP;
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// The number of the signal that came; 0: none.
@@ -37,14 +39,18 @@ pub(crate) fn listen() -> io::Result<()> {
 }
 
 /// The signals that ask, and what a command that heeds one ends with. Not SIGHUP where it is ignored, as `nohup` has it, or where
-/// that cannot be told: what it then does is the system's default.
+/// that cannot be told, as off Linux: what it then does is left to the system.
 fn asking() -> impl Iterator<Item = (i32, ExitCode)> {
+    #[cfg(unix)]
     let hangup = (!ignores_hangup()).then_some((SIGHUP, ExitCode::HungUp));
+    #[cfg(not(unix))]
+    let hangup = None;
     let others = [(SIGINT, ExitCode::Interrupted), (SIGTERM, ExitCode::Terminated)];
     others.into_iter().chain(hangup)
 }
 
 /// Whether this process was started with SIGHUP ignored; true where the system does not say.
+#[cfg(unix)]
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -92,6 +98,7 @@ pub(crate) fn requested() -> ControlFlow<()> {
 pub(crate) fn named(exit: ExitCode) -> ExitCode {
     match (exit, i32::try_from(came())) {
         (ExitCode::Interrupted, Ok(SIGTERM)) => ExitCode::Terminated,
+        #[cfg(unix)]
         (ExitCode::Interrupted, Ok(SIGHUP)) => ExitCode::HungUp,
         (other, _) => other,
     }

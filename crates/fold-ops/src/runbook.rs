@@ -150,8 +150,9 @@ mod tests {
             "\nA standard output that cannot be written to, since it is full or its reader has gone, is an input/output error. \
             One that was closed before the program began (`fold verify FILE >&-`) is not seen: what is printed goes nowhere, \
             as into `/dev/null`, and the number is that of the work.\n\
-            \nFOLD-E0007 is written of every stop from outside: the number tells SIGINT (130), SIGTERM (143) and SIGHUP (129) \
-            apart. 75 (try again later) is kept for later releases; nothing ends with it today.\n",
+            \nFOLD-E0007 is written of every stop from outside: the number tells SIGINT (130), SIGTERM (143) and, on Linux, \
+            SIGHUP (129) apart. Other systems do not say whether SIGHUP is to be ignored, as under `nohup`: what it does is left to \
+            them, and 129 is not returned. 75 (try again later) is kept for later releases; nothing ends with it today.\n",
         );
         text
     }
