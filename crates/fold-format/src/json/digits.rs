@@ -7,7 +7,7 @@ use std::ops::Deref;
 /// Digits that are kept in the value itself.
 const INLINE: usize = 8;
 
-/// An integer of any size as its decimal text. It takes 16 bytes, and more from nine characters on.
+/// An integer of any size as its decimal text. It takes 16 bytes or fewer, and more from nine characters on.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Digits(Kept);
 
@@ -18,6 +18,7 @@ enum Kept {
     Long(Box<str>),
 }
 
+#[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Digits>() == 16 && size_of::<super::Value>() == 24);
 
 impl From<&str> for Digits {
