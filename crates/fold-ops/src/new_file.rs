@@ -95,10 +95,14 @@ impl<'a> Pending<'a> {
     /// left alone. Returns its length in bytes.
     pub(crate) fn publish(self) -> Result<u64, Error> {
         // By its name: it may have been replaced by a save under that name.
-        let synced = File::open(self.temporary.path()).and_then(|file| {
-            file.sync_all()?;
-            Ok(file.metadata()?.len())
-        });
+        // For writing, without which Windows refuses to flush.
+        let synced = File::options()
+            .write(true)
+            .open(self.temporary.path())
+            .and_then(|file| {
+                file.sync_all()?;
+                Ok(file.metadata()?.len())
+            });
         let len = synced.map_err(|error| fault(Operation::Sync, self.target, error))?;
         self.temporary
             .persist_noclobber(self.target)
@@ -152,6 +156,8 @@ fn temporary(path: &Path, like: Option<Permissions>) -> std::io::Result<NamedTem
         let mode = like.map_or(0o666, |like| like.mode() & 0o777 | 0o600);
         builder.permissions(Permissions::from_mode(mode));
     }
+    #[cfg(not(unix))]
+    let _ = like;
     builder.tempfile_in(dir_of(path))
 }
 
