@@ -157,7 +157,7 @@ impl Checkpoint<Mapping> {
     /// - the file must lie where reads do not fail: a page that the disk cannot deliver raises the same signal.
     ///
     /// A file written by [`save`](crate::save) is never changed in place by this crate: replacing it by another save or
-    /// removing its name leaves the mapping's file as it was. On file systems shared with other machines, or where others
+    /// removing its name leaves the mapping's file as it was, or is refused while the mapping lives, as on Windows. On file systems shared with other machines, or where others
     /// may write, use [`Checkpoint::open`].
     ///
     /// # Errors
