@@ -91,29 +91,39 @@ impl Storage for Disk {
         fs::rename(from, to)
     }
 
-    /// At once where Linux has it. Else by a hard link, which fails where the name is taken, and the removal of the old
-    /// name. Where the file system has no hard links either, by a look and a rename: another process can then slip in
-    /// between.
+    /// At once where Linux or macOS has it. Else by a hard link, which fails where the name is taken, and the removal of
+    /// the old name. Where the file system has no hard links either, by a look and a rename: another process can then slip
+    /// in between.
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", target_vendor = "apple"))]
         {
             use rustix::fs::{CWD, RenameFlags};
-            use rustix::io::Errno;
-            match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            let renamed = rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
+            match renamed.map_err(io::Error::from) {
                 // Not on every file system, and not in every kernel.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-                renamed => return Ok(renamed?),
+                Err(error) if is_unsupported(&error) => {}
+                renamed => return renamed,
             }
         }
         link_and_remove(from, to)
     }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
 
     #[cfg(unix)]
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+        match File::open(dir)?.sync_all() {
+            // Nobody can flush it there: the file itself is flushed, and a save that fails each time would keep less.
+            Err(error) if is_unsupported(&error) => {
+                log::warn!(
+                    "the file system of {dir:?} cannot flush a directory ({error}): a power cut may lose the new name"
+                );
+                Ok(())
+            }
+            flushed => flushed,
+        }
     }
 
     /// Windows has no flush of a directory; NTFS journals the rename.
@@ -161,16 +171,36 @@ fn link_and_remove(from: &Path, to: &Path) -> io::Result<()> {
             }
             Ok(())
         }
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
-            ) && !Disk.exists(to)? =>
-        {
-            fs::rename(from, to)
-        }
+        Err(error) if may_lack_links(&error) => match Disk.exists(to)? {
+            true => Err(io::ErrorKind::AlreadyExists.into()),
+            false => fs::rename(from, to),
+        },
         Err(error) => Err(error),
     }
+}
+
+/// Whether the system answered that it, or the file system, does not do what it was asked for: a directory's flush on
+/// shared folders of VirtualBox and old CIFS, a rename that replaces nothing on many.
+#[cfg(unix)]
+fn is_unsupported(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    // The last two are one number on some systems, and two on others.
+    [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP]
+        .into_iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Whether a link may have failed because the file system has none: systems answer that in many ways, so all counts but
+/// what says something of the two names or of the disk.
+fn may_lack_links(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, NotFound, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    /// EIO, on Windows `ERROR_IO_DEVICE`: the standard library has no kind for it.
+    const IO: i32 = if cfg!(windows) { 1117 } else { 5 };
+    let of_names_or_disk = matches!(
+        error.kind(),
+        AlreadyExists | NotFound | QuotaExceeded | ReadOnlyFilesystem | StorageFull
+    );
+    !of_names_or_disk && error.raw_os_error() != Some(IO)
 }
 
 #[cfg(test)]
@@ -214,6 +244,32 @@ mod tests {
         Disk.sync_dir(dir.path()).unwrap();
         Disk.remove(&at("b")).unwrap();
         assert!(!Disk.exists(&at("b")).unwrap());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_file_system_cannot_do_is_told_from_what_failed() {
+        use rustix::io::Errno;
+        let error = |errno: Errno| io::Error::from(errno);
+        for errno in [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP] {
+            assert!(is_unsupported(&error(errno)), "{errno}");
+            assert!(may_lack_links(&error(errno)), "{errno}");
+        }
+        // FAT, where Linux and others answer so.
+        assert!(may_lack_links(&error(Errno::PERM)));
+        for errno in [
+            Errno::IO,
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::ROFS,
+            Errno::NOENT,
+            Errno::EXIST,
+        ] {
+            assert!(!is_unsupported(&error(errno)), "{errno}");
+            assert!(!may_lack_links(&error(errno)), "{errno}");
+        }
+        // Not of the system.
+        assert!(!is_unsupported(&io::ErrorKind::InvalidInput.into()));
     }
 
     #[cfg(unix)]
