@@ -287,7 +287,8 @@ fn read(path: &Path, wanted: KeyKind) -> Result<String, KeyFault> {
     String::from_utf8(bytes).map_err(|_| not_a_key(path, wanted, KeyProblem::NoPem))
 }
 
-/// Writes a new file, durably, or leaves none. A private key is for its owner alone from the first moment on.
+/// Writes a new file, durably, or leaves none. A private key is for its owner alone from the first moment on, where Unix
+/// rights are to be had.
 fn create(path: &Path, pem: &[u8], kind: KeyKind) -> Result<(), KeyFault> {
     let like = match kind {
         #[cfg(unix)]
@@ -301,7 +302,11 @@ fn create(path: &Path, pem: &[u8], kind: KeyKind) -> Result<(), KeyFault> {
         Error::Io(fault) => (*fault).into(),
         // The name is taken, or is none.
         _ => KeyFault::Exists { path: path.into() },
-    })
+    })?;
+    if cfg!(not(unix)) && kind == KeyKind::Private {
+        log::warn!("{path:?} has the rights of its directory: see that nobody but you can read this private key");
+    }
+    Ok(())
 }
 
 /// The encoders write a fixed form into memory: a failure is one of memory or of this module.
