@@ -141,21 +141,44 @@ fn beside(path: &Path, mark: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// A path as one word of a shell's command line. None where it is not UTF-8 or has control characters: what cannot be
-/// shown faithfully is not put into a command.
+/// A path as one word of a command line of the system's shell. None where it cannot be shown faithfully: what is not UTF-8
+/// or has control characters is not put into a command, nor, on Windows, what its shells expand between double quotes too.
 #[must_use]
 pub fn quoted(path: &Path) -> Option<String> {
+    quoted_for(if cfg!(windows) { Shell::Windows } else { Shell::Posix }, path)
+}
+
+/// Whose quotes are used.
+#[derive(Clone, Copy)]
+enum Shell {
+    Posix,
+    /// `cmd` and PowerShell, which have the double quote in common.
+    Windows,
+}
+
+fn quoted_for(shell: Shell, path: &Path) -> Option<String> {
     let text = path.to_str().filter(|text| !text.chars().any(char::is_control))?;
     let dashed = if text.starts_with('-') {
         format!("./{text}")
     } else {
         text.to_owned()
     };
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./+=:,@%".contains(c);
-    if dashed.chars().all(plain) {
-        Some(dashed)
-    } else {
-        Some(format!("'{}'", dashed.replace('\'', r"'\''")))
+    let marks = match shell {
+        Shell::Posix => "_-./+=:,@%",
+        Shell::Windows => r"_-./+:\",
+    };
+    if dashed.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c)) {
+        return Some(dashed);
+    }
+    match shell {
+        Shell::Posix => Some(format!("'{}'", dashed.replace('\'', r"'\''"))),
+        // PowerShell takes curly quotes for straight ones.
+        Shell::Windows if dashed.contains(['"', '%', '$', '`', '\u{201c}', '\u{201d}', '\u{201e}']) => None,
+        Shell::Windows => {
+            // A program takes a backslash before the closing quote as escaping it.
+            let end = &dashed[dashed.trim_end_matches('\\').len()..];
+            Some(format!("\"{dashed}{end}\""))
+        }
     }
 }
 
@@ -164,13 +187,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_one_word_of_the_shell() {
-        let quoted = |text: &str| quoted(Path::new(text));
+    fn a_path_is_one_word_of_a_posix_shell() {
+        let quoted = |text: &str| quoted_for(Shell::Posix, Path::new(text));
         assert_eq!(quoted("runs/digits").as_deref(), Some("runs/digits"));
         assert_eq!(quoted("my runs/a'b").as_deref(), Some(r"'my runs/a'\''b'"));
         assert_eq!(quoted("-rf").as_deref(), Some("./-rf"));
         assert_eq!(quoted("$(reboot)").as_deref(), Some("'$(reboot)'"));
         assert_eq!(quoted("a\u{1b}[2J"), None);
+    }
+
+    #[test]
+    fn a_path_is_one_word_of_the_shells_of_windows() {
+        let quoted = |text: &str| quoted_for(Shell::Windows, Path::new(text));
+        assert_eq!(quoted(r"C:\runs\digits").as_deref(), Some(r"C:\runs\digits"));
+        assert_eq!(quoted(r"my runs\a'b").as_deref(), Some(r#""my runs\a'b""#));
+        assert_eq!(quoted(r"my runs\").as_deref(), Some(r#""my runs\\""#));
+        assert_eq!(quoted("a&b").as_deref(), Some(r#""a&b""#));
+        assert_eq!(quoted("-rf").as_deref(), Some("./-rf"));
+        for expanded in ["$(reboot)", "%PATH%", "a`b", "a\"b", "a\u{201d}b", "a\u{1b}[2J"] {
+            assert_eq!(quoted(expanded), None, "{expanded}");
+        }
     }
 
     #[test]
@@ -186,8 +222,16 @@ mod tests {
         );
         assert_eq!(next("step-00000003.fold"), "fold train --out . --resume");
         assert_eq!(next("model.fold"), "fold salvage model.fold -o model-salvaged");
-        assert_eq!(next("a/my net"), "fold salvage 'a/my net' -o 'a/my net-salvaged'");
         assert_eq!(next("a\u{1b}"), "fold explain FOLD-E0301");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn both_paths_of_a_command_are_quoted() {
+        assert_eq!(
+            salvage_command(Path::new("a/my net")).as_deref(),
+            Some("fold salvage 'a/my net' -o 'a/my net-salvaged'")
+        );
     }
 
     #[test]
