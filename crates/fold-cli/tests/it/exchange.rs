@@ -377,6 +377,7 @@ fn an_encrypted_file_is_repaired_to_its_bytes_and_salvaged_with_its_key() {
 }
 
 /// The session of the migration guide prints what it says: each command, and the lines below it; `...` stands for any.
+#[cfg(unix)]
 #[test]
 fn the_session_of_the_migration_guide_is_what_happens() {
     let dir = tempfile::tempdir().unwrap();
@@ -390,8 +391,6 @@ fn the_session_of_the_migration_guide_is_what_happens() {
         .split("```")
         .next()
         .unwrap();
-    let bin = Path::new(env!("CARGO_BIN_EXE_fold")).parent().unwrap();
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
     let mut commands = 0;
     let mut lines = session.lines().peekable();
     while let Some(line) = lines.next() {
@@ -401,11 +400,8 @@ fn the_session_of_the_migration_guide_is_what_happens() {
         while let Some(line) = lines.next_if(|line| !line.starts_with("$ ")) {
             wanted.push(line);
         }
-        let output = std::process::Command::new("sh")
-            .args(["-c", &format!("exec 2>&1; {command}")])
+        let output = super::shell(&format!("exec 2>&1; {command}"))
             .current_dir(dir.path())
-            .env("PATH", &path)
-            .env_remove("RUST_LOG")
             .output()
             .unwrap();
         let said = stdout(&output);

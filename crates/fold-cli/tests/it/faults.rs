@@ -1,15 +1,21 @@
 //! What the system does to a command: signals, full and read-only disks, another writer. Nothing that was acknowledged is
 //! lost, the error is typed, the exit code is the documented one.
 
+#[cfg(target_os = "linux")]
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::path::PathBuf;
+use std::process::Stdio;
+#[cfg(unix)]
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use super::operations::Ending;
 use super::{checkpoints, code, fold, json, stderr, train};
 
 /// Sends a signal to a process of this test.
+#[cfg(unix)]
 pub(crate) fn signal(process: u32, name: &str) {
     let sent = Command::new("kill")
         .arg(format!("-{name}"))
@@ -19,6 +25,7 @@ pub(crate) fn signal(process: u32, name: &str) {
 }
 
 /// A command that was asked for JSON ended with `exit`, and says that it was stopped.
+#[cfg(unix)]
 pub(crate) fn assert_stopped(output: &Output, exit: i32) {
     assert_eq!(code(output), exit, "{}", stderr(output));
     let report = json(output);
@@ -270,8 +277,10 @@ fn a_second_writer_is_refused_and_told_who_the_first_is() {
 }
 
 /// A file system of memory with `bytes` bytes; none where this user may not mount.
+#[cfg(target_os = "linux")]
 struct SmallDisk(PathBuf);
 
+#[cfg(target_os = "linux")]
 impl SmallDisk {
     fn mount(at: PathBuf, options: &str) -> Option<Self> {
         std::fs::create_dir(&at).unwrap();
@@ -298,6 +307,7 @@ impl SmallDisk {
     }
 }
 
+#[cfg(target_os = "linux")]
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
@@ -452,6 +462,7 @@ fn a_disk_that_is_full_at_any_point_of_a_copy_leaves_no_part_of_it() {
 }
 
 /// Every file below `dir`.
+#[cfg(target_os = "linux")]
 fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {

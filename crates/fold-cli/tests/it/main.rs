@@ -5,10 +5,12 @@
 mod exchange;
 mod faults;
 mod hostile;
+#[cfg(unix)]
 mod interrupted;
 mod mend;
 mod operations;
 mod outputs;
+#[cfg(unix)]
 mod rehearsals;
 mod run;
 mod schemas;
@@ -25,6 +27,17 @@ use serde_json::Value;
 fn fold(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fold"));
     command.args(arguments).env_remove("RUST_LOG");
+    command
+}
+
+/// A shell's command line, in which `fold` is this one.
+#[cfg(unix)]
+fn shell(line: &str) -> Command {
+    let bin = Path::new(env!("CARGO_BIN_EXE_fold")).parent().unwrap().to_path_buf();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path))).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", line]).env("PATH", path).env_remove("RUST_LOG");
     command
 }
 

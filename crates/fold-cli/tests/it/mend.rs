@@ -1,5 +1,6 @@
 //! Repair, salvage, keys and signatures, as their users call them: a file is damaged, the printed command is followed.
 
+#[cfg(unix)]
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -8,7 +9,9 @@ use fold_format::parity::Level;
 use fold_format::{Checkpoint, Content, Disk, Durability, SaveOptions, TensorSource, save};
 use serde_json::Value;
 
-use super::{code, fold, json, names_in, stderr, stdout, train};
+#[cfg(unix)]
+use super::train;
+use super::{code, fold, json, names_in, stderr, stdout};
 
 /// Bytes of a block of the files of these tests.
 const BLOCK: usize = 1 << 12;
@@ -51,16 +54,9 @@ fn damage_blocks(path: &Path, tensor: &str, count: usize) {
 }
 
 /// Runs a printed command in `dir`, by a shell, with this `fold`.
+#[cfg(unix)]
 fn follow(command: &str, dir: &Path) -> Output {
-    let bin = Path::new(env!("CARGO_BIN_EXE_fold")).parent().unwrap();
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
-    std::process::Command::new("sh")
-        .args(["-c", command])
-        .current_dir(dir)
-        .env("PATH", path)
-        .env_remove("RUST_LOG")
-        .output()
-        .unwrap()
+    super::shell(command).current_dir(dir).output().unwrap()
 }
 
 fn in_dir(dir: &Path, arguments: &[&str]) -> Output {
@@ -68,12 +64,14 @@ fn in_dir(dir: &Path, arguments: &[&str]) -> Output {
 }
 
 /// The commands that the findings of a verification name.
+#[cfg(unix)]
 fn next_commands(report: &Value) -> BTreeSet<String> {
     let findings = report["files"][0]["findings"].as_array().unwrap();
     let commands = findings.iter().map(|finding| finding["next_command"].as_str().unwrap());
     commands.map(str::to_owned).collect()
 }
 
+#[cfg(unix)]
 #[test]
 fn damage_within_parity_is_repaired_by_the_printed_command_to_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
@@ -145,6 +143,7 @@ fn a_whole_file_is_copied() {
     assert!(std::fs::read(dir.path().join("copy.fold")).unwrap() == std::fs::read(&path).unwrap());
 }
 
+#[cfg(unix)]
 #[test]
 fn damage_beyond_parity_is_refused_with_numbers_and_salvage_saves_the_rest() {
     let dir = tempfile::tempdir().unwrap();
@@ -421,6 +420,7 @@ fn keys_are_made_once_and_sign_sealed_files_alone() {
     assert!(!dir.path().join("again.fold").exists());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_run_with_parity_is_repaired_and_goes_on_with_parity() {
     let dir = tempfile::tempdir().unwrap();

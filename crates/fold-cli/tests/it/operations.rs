@@ -1,9 +1,13 @@
 //! Scrub, prune, doctor, exporter, completions and the manual, as their users call them.
 
+#[cfg(unix)]
 use std::io::{Read as _, Write as _};
+#[cfg(unix)]
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Child;
+#[cfg(unix)]
+use std::process::Stdio;
 
 use super::{checkpoints, code, fold, json, stderr, stdout, train};
 
@@ -153,6 +157,7 @@ fn a_doctor_tells_a_sound_place_from_one_that_is_not() {
 }
 
 /// One request, and whatever is answered until the connection ends.
+#[cfg(unix)]
 fn get(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream

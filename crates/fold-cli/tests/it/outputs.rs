@@ -1,8 +1,11 @@
 //! Standard output that is full or closed, help, and the codes.
 
+#[cfg(target_os = "linux")]
 use std::path::Path;
 
-use super::{code, fold, json, stderr, stdout, train};
+#[cfg(target_os = "linux")]
+use super::train;
+use super::{code, fold, json, stderr, stdout};
 
 /// Calls of every command, each in a folder that has what it needs; `json` is added where it changes what is printed.
 #[cfg(target_os = "linux")]

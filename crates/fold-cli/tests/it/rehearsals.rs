@@ -59,14 +59,7 @@ fn filled(command: &str, places: &[(&str, &Path)]) -> String {
 
 /// A command of a page with its places filled in, run by the shell with this `fold`.
 fn follow(command: &str, places: &[(&str, &Path)]) -> std::process::Output {
-    let bin = Path::new(env!("CARGO_BIN_EXE_fold")).parent().unwrap();
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
-    Command::new("sh")
-        .args(["-c", &filled(command, places)])
-        .env("PATH", path)
-        .env_remove("RUST_LOG")
-        .output()
-        .unwrap()
+    super::shell(&filled(command, places)).output().unwrap()
 }
 
 fn page(scenario: &str) -> String {

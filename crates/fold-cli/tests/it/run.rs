@@ -1,10 +1,14 @@
 //! Training through the binary: what it reports, and that neither threads nor interruptions change a byte.
 
 use std::path::Path;
+#[cfg(unix)]
 use std::process::Stdio;
+#[cfg(unix)]
 use std::time::Duration;
 
-use super::{checkpoints, code, fold, json, stderr, stdout, train};
+#[cfg(unix)]
+use super::stdout;
+use super::{checkpoints, code, fold, json, stderr, train};
 
 #[test]
 fn a_run_reports_its_accuracy_beside_the_controls_and_its_checkpoint_evaluates_to_the_same() {
@@ -247,16 +251,12 @@ fn a_resumption_without_a_run_says_that_it_starts() {
 #[test]
 fn the_command_that_a_run_ends_with_is_one_for_a_shell() {
     let dir = tempfile::tempdir().unwrap();
-    let bin = Path::new(env!("CARGO_BIN_EXE_fold")).parent().unwrap();
     for out in ["run", "my runs/$(touch PWNED)", "a'b`touch PWNED`"] {
         let output = train(out.as_ref(), "1").current_dir(dir.path()).output().unwrap();
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         let told = stderr(&output);
         let command = told.lines().find_map(|line| line.strip_prefix("next: ")).unwrap();
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", command]).current_dir(dir.path());
-        shell.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
-        let followed = shell.output().unwrap();
+        let followed = super::shell(command).current_dir(dir.path()).output().unwrap();
         assert_eq!(code(&followed), 0, "{command}: {}", stderr(&followed));
         assert!(stdout(&followed).contains("2 of 2 files whole"), "{command}");
         assert!(!dir.path().join("PWNED").exists(), "{command}");

@@ -3,7 +3,9 @@
 use std::fs;
 
 use fold_format::Content;
-use fold_ops::{CheckpointStore, Code, Error, ExitCode, Fate, PrunePlan, PruneReport, Retention, StoreWriter};
+#[cfg(unix)]
+use fold_ops::PruneReport;
+use fold_ops::{CheckpointStore, Code, Error, ExitCode, Fate, PrunePlan, Retention, StoreWriter};
 
 use crate::written::{flip, save_step};
 
