@@ -3,7 +3,9 @@
 //! `std`'s `exp`, `ln` and `powf` are whatever the platform's C library makes of them, and differ in the last bit between
 //! platforms. Here they come from the `libm` crate (a port of musl's and FreeBSD's code: IEEE additions, multiplications and
 //! divisions in a fixed order), or are IEEE operations written out, so that a trajectory has the same bits everywhere. Where a
-//! multiplication and an addition are fused, `mul_add` says so: one rounding on every processor, by an instruction or by a function.
+//! multiplication and an addition are fused, `mul_add` says so: one rounding, by an instruction on processors that have it, else by the
+//! function `fmaf`, of which some platforms' libraries round a few results twice (musl's those below the smallest normal number, that
+//! of mingw and of old Microsoft libraries others too). The bits are therefore the same on processors with FMA and with a correct `fmaf`.
 //!
 //! Not here: anything with state, and any choice of formula (that belongs to the law that uses it).
 

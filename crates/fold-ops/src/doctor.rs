@@ -332,6 +332,7 @@ fn processor() -> Checked {
     #[cfg(target_arch = "x86_64")]
     let features: &[(&str, bool)] = &[
         ("sse4.2", std::is_x86_feature_detected!("sse4.2")),
+        ("fma", std::is_x86_feature_detected!("fma")),
         ("avx2", std::is_x86_feature_detected!("avx2")),
         ("avx512f", std::is_x86_feature_detected!("avx512f")),
     ];
