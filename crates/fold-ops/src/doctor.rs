@@ -198,8 +198,7 @@ fn leftovers(dir: &Path) -> Checked {
                     "leftovers",
                     Status::Warning,
                     format!(
-                        "{left} temporary file(s) of a writer that is at work or died; the next writer removes those of dead \
-                        ones six hours after they were last written to"
+                        "{left} temporary file(s) of a writer that is at work or died; the next writer removes them"
                     ),
                 ),
             }

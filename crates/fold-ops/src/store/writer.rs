@@ -15,7 +15,7 @@ use super::lock::{self, WriterLock};
 use super::{CheckpointStore, PruneItem, PrunePlan, Pruned};
 use crate::error::{DirectoryOperation, Error, shown};
 
-/// A process that is at work on a file writes to it at least that often.
+/// A process that is at work on a file writes to it at least that often; the number of one that died may be another's by then.
 const WRITES_WITHIN: Duration = Duration::from_secs(6 * 3600);
 
 /// A checkpoint directory, locked for writing.
@@ -43,8 +43,10 @@ pub struct StoreWriter<S: Storage = Disk> {
 }
 
 impl StoreWriter<Disk> {
-    /// Creates the directory where it is missing, locks it, and removes the temporary files of writers that died, once they
-    /// are six hours old: a younger one may be that of a process in a container or on another machine.
+    /// Creates the directory where it is missing, locks it, and removes the temporary files of writers that died.
+    ///
+    /// A process of another container or machine is taken for dead: where such share the directory, a repair or conversion into
+    /// it while a run begins there is to be written elsewhere.
     ///
     /// The lock lasts as long as this value and ends with the process, however that ends.
     ///
@@ -187,20 +189,17 @@ impl<S: Storage> StoreWriter<S> {
 
 /// Whether a temporary file may be that of a process at work: commands that write a single file take no lock.
 ///
-/// Its name holds the number of its process, which is one of this machine or of another, or of a container: that no such process
-/// is here says nothing while the file is young. That there is one keeps it at any age, unless the number is this process' own,
-/// which begins nothing in a store before it holds the lock. Off Linux, where it is not known which processes there are, age
-/// decides alone.
+/// Its name holds the number of its process. One of this process' number is of a dead process, since this one begins nothing
+/// in a store before it holds the lock. Where the system does not tell which processes there are, its age decides alone.
 fn may_live(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let process = name.split('-').find_map(|part| part.parse::<u32>().ok());
     let lives = process.is_some_and(|process| {
-        process != std::process::id()
-            && cfg!(target_os = "linux")
-            && Path::new("/proc").join(process.to_string()).exists()
+        let known = cfg!(target_os = "linux");
+        process != std::process::id() && (!known || Path::new("/proc").join(process.to_string()).exists())
     });
     let written = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    lives || written.is_ok_and(|written| written.elapsed().unwrap_or_default() < WRITES_WITHIN)
+    lives && written.is_ok_and(|written| written.elapsed().unwrap_or_default() < WRITES_WITHIN)
 }
 
 impl<S: Storage> CheckpointStore<S> {
