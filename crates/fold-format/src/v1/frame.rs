@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn content(len: usize) -> Vec<u8> {
-        (0..len).map(|at| (at * at / 7 % 251) as u8).collect()
+        (0..len as u64).map(|at| (at * at / 7 % 251) as u8).collect()
     }
 
     #[test]
