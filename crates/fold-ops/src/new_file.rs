@@ -4,13 +4,13 @@
 //! Checkpoints are not written by this: `fold_format::save` is. A temporary file of a killed process has a name of which
 //! `fold_format::is_temporary_name` knows.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use fold_format::storage::Storage as _;
 use fold_format::{Disk, IoFault, Misuse, Operation};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::error::{DirectoryOperation, Error};
 
@@ -47,16 +47,16 @@ pub(crate) fn create<T>(
     source: Option<&Path>,
     fill: impl FnOnce(&mut File) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut pending = Pending::new(path, source)?;
-    let filled = fill(pending.temporary.as_file_mut())?;
+    let pending = Pending::new(path, source)?;
+    let filled = fill(&mut pending.open(File::options().read(true).write(true))?)?;
     pending.publish()?;
     Ok(filled)
 }
 
 /// A new file on its way: filled under a temporary name beside its own, and perhaps read back, before it gets that. It
-/// goes when it is dropped before.
+/// goes when it is dropped before. Nobody holds it open meanwhile: a save may replace it, which Windows then refuses.
 pub(crate) struct Pending<'a> {
-    temporary: NamedTempFile,
+    temporary: TempPath,
     target: &'a Path,
     dir: &'a Path,
 }
@@ -73,18 +73,27 @@ impl<'a> Pending<'a> {
         let source = source.map(seen).transpose()?;
         let like = source.map(|source| source.permissions());
         let temporary = temporary(target, like).map_err(|error| fault(Operation::Create, target, error))?;
-        let dir = dir_of(target);
-        Ok(Self { temporary, target, dir })
+        Ok(Self {
+            temporary: temporary.into_temp_path(),
+            target,
+            dir: dir_of(target),
+        })
+    }
+
+    fn open(&self, options: &OpenOptions) -> Result<File, Error> {
+        options
+            .open(&self.temporary)
+            .map_err(|error| fault(Operation::Open, self.target, error))
     }
 
     /// Where it lies until it gets its name.
     pub(crate) fn path(&self) -> &Path {
-        self.temporary.path()
+        &self.temporary
     }
 
     /// Fills it, through a buffer.
-    pub(crate) fn fill<T>(&self, write: impl FnOnce(&mut BufWriter<&File>) -> Result<T, Error>) -> Result<T, Error> {
-        let mut out = BufWriter::with_capacity(1 << 20, self.temporary.as_file());
+    pub(crate) fn fill<T>(&self, write: impl FnOnce(&mut BufWriter<File>) -> Result<T, Error>) -> Result<T, Error> {
+        let mut out = BufWriter::with_capacity(1 << 20, self.open(File::options().write(true))?);
         let written = write(&mut out)?;
         out.flush()
             .map_err(|error| fault(Operation::Write, self.target, error))?;
@@ -94,16 +103,11 @@ impl<'a> Pending<'a> {
     /// Flushes it, gives it its name and the directory's names to the disk; another file that got the name meanwhile is
     /// left alone. Returns its length in bytes.
     pub(crate) fn publish(self) -> Result<u64, Error> {
-        // By its name: it may have been replaced by a save under that name.
         // For writing, without which Windows refuses to flush.
-        let synced = File::options()
-            .write(true)
-            .open(self.temporary.path())
-            .and_then(|file| {
-                file.sync_all()?;
-                Ok(file.metadata()?.len())
-            });
+        let file = self.open(File::options().write(true))?;
+        let synced = file.sync_all().and_then(|()| Ok(file.metadata()?.len()));
         let len = synced.map_err(|error| fault(Operation::Sync, self.target, error))?;
+        drop(file);
         self.temporary
             .persist_noclobber(self.target)
             .map_err(|error| match error.error.kind() {
