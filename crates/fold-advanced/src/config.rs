@@ -142,13 +142,18 @@ impl LayerConfig {
 
     /// What adaptation and feedback together add to the threshold at least, on average over the spikes of neurons that fire at `rate`.
     fn rise_at(&self, rate: f64) -> f64 {
-        let neurons = self.shape.neurons;
-        let winners = self.inhibition.map_or(neurons, |p| p.winner_count(neurons));
+        let (neurons, winners) = (self.shape.neurons, self.winners());
         let adaptation = self.adaptation.map_or(0.0, |p| p.rise_at(self.dt_ms, rate));
         let feedback = self
             .feedback
             .map_or(0.0, |p| p.rise_at(self.dt_ms, neurons, winners, rate));
         adaptation + feedback
+    }
+
+    /// The most neurons that fire in one step and sample.
+    fn winners(&self) -> u32 {
+        let neurons = self.shape.neurons;
+        self.inhibition.map_or(neurons, |p| p.winner_count(neurons))
     }
 
     /// The largest rise of a threshold that an input overcomes.
@@ -304,9 +309,8 @@ impl LayerConfig {
         }
         if let Some(params) = &self.feedback {
             let neurons = self.shape.neurons;
-            let winners = self.inhibition.map_or(neurons, |p| p.winner_count(neurons));
             let blocked = self.refractory.map_or(0, |p| p.blocked_steps(self.dt_ms));
-            let reachable = params.potential_max(self.dt_ms, neurons, winners, blocked);
+            let reachable = params.potential_max(self.dt_ms, neurons, self.winners(), blocked);
             params.check(self.dt_ms, neurons, reachable, room, v);
         }
         let fires_at_all = self.homeostasis.is_some() || self.fires_anyhow();

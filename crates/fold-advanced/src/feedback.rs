@@ -64,8 +64,14 @@ impl FeedbackParams {
             let sum = most * lost(full) + rest * math::exp(-per_step * full) * lost(1.0);
             sum / (group * lost(period))
         };
+        let [smallest, largest] = self.group_sizes(neurons).map(of_group);
+        smallest.max(largest)
+    }
+
+    /// Neurons of the smallest and of the largest group.
+    fn group_sizes(&self, neurons: u32) -> [u32; 2] {
         let cells = self.cells.clamp(1, neurons.max(1));
-        of_group((neurons / cells).max(1)).max(of_group(neurons.div_ceil(cells).max(1)))
+        [neurons / cells, neurons.div_ceil(cells)].map(|size| size.max(1))
     }
 
     /// What the threshold of neurons that all fire at the mean rate `rate` is raised by at least, on average over the spikes of each of
@@ -80,7 +86,7 @@ impl FeedbackParams {
         let [taken, read] =
             [self.tau_excitation_ms, self.tau_inhibition_ms].map(|tau| f64::from(math::decay(dt_ms, tau)));
         let threshold = f64::from(self.threshold);
-        let group = (neurons / self.cells.clamp(1, neurons.max(1))).max(1);
+        let [group, _] = self.group_sizes(neurons);
         let share = f64::from(winners.min(group)) / f64::from(group);
         let lost = (1.0 - taken) * (rate - threshold - math::rounding_of_a_trace(taken));
         let fires = lost / (taken * threshold + (1.0 - taken) * share) - math::rounding_of_a_trace(read);
